@@ -1,0 +1,119 @@
+"""Finds, composes and checks gin files and bindings; every mistake becomes one clear line.
+
+gin files are found by path or by their name below `gin_configs/` (`agents/dqn.gin`), which is
+shipped inside the wheel. Nothing here writes to disk.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import gin
+
+from prune_rl.errors import ConfigError, nearest
+
+# Importing these registers every name that a gin file may bind.
+_CONFIGURABLE_MODULES = ("prune_rl.runner",)
+
+_PACKAGE = Path(__file__).resolve().parent
+# Installed wheel first, then a checkout.
+_ROOTS = (_PACKAGE / "gin_configs", _PACKAGE.parent / "gin_configs")
+
+
+def shipped_gin_files() -> dict[str, Path]:
+    """The gin files that come with the package: name (`agents/dqn.gin`) to path."""
+    root = next((root for root in _ROOTS if root.is_dir()), None)
+    if root is None:
+        return {}
+    return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.gin"))}
+
+
+def find_gin_file(name: str) -> Path:
+    """Returns the path of a gin file given by path or by shipped name.
+
+    Raises:
+      ConfigError: there is no such file; names the nearest shipped one.
+    """
+    shipped = shipped_gin_files()
+    if Path(name).is_file():
+        return Path(name)
+    if name in shipped:
+        return shipped[name]
+    raise ConfigError(f"--gin_files={name}: no such file; {nearest(name, shipped)}")
+
+
+def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
+    """Replaces gin's state by the given files, then bindings; later ones win.
+
+    Raises:
+      ConfigError: an unknown file, configurable or parameter, or a line that gin cannot read.
+    """
+    for module in _CONFIGURABLE_MODULES:
+        importlib.import_module(module)
+    gin.clear_config()
+    for root in _ROOTS:
+        gin.add_config_file_search_path(str(root))
+    paths = [find_gin_file(name) for name in gin_files]
+    for name, path in zip(gin_files, paths, strict=True):
+        _parse(f"--gin_files={name}", lambda path=path: gin.parse_config_file(str(path)))
+    for binding in gin_bindings:
+        _parse(f"--gin_bindings={binding!r}", lambda binding=binding: gin.parse_config(binding))
+    _parse("configuration", gin.finalize)
+
+
+def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
+    """Raises `ConfigError` if a binding of the command line reached nothing that was built.
+
+    Call it after everything configurable has been constructed. A binding in a gin file may be
+    idle (a file may serve several compositions); one that was typed by hand may not.
+    """
+    used = set(re.findall(r"^([\w./]+\.\w+)\s*=", gin.operative_config_str(), re.MULTILINE))
+    used_tails = {".".join(name.split("/")[-1].split(".")[-2:]) for name in used}
+    for binding in gin_bindings:
+        match = re.match(r"\s*(?:[\w/]*/)?([\w.]+\.\w+)\s*=", binding)
+        if match and ".".join(match[1].split(".")[-2:]) not in used_tails:
+            raise ConfigError(
+                f"--gin_bindings={binding!r}: nothing in this configuration uses it; "
+                f"add the gin file that does, or remove it"
+            )
+
+
+def _parse(source: str, parse: Callable[[], object]) -> None:
+    try:
+        parse()
+    except (ValueError, SyntaxError, TypeError, OSError, RuntimeError, AttributeError) as error:
+        raise ConfigError(f"{source}: {_explain(str(error))}") from error
+    except ImportError as error:
+        raise ConfigError(f"{source}: cannot import: {str(error).splitlines()[0]}") from error
+
+
+def _explain(message: str) -> str:
+    """gin's own words in one line, with the nearest name that would have been valid."""
+    line = message.strip().splitlines()[0].strip()
+    where = re.search(r"In file \"([^\"]+)\", line (\d+)", message)
+    place = f" ({where[1]}, line {where[2]})" if where else ""
+    unknown = re.match(r"No configurable matching (?:reference )?'@?([^'(]+)", line)
+    if unknown:
+        names = [name.split(".")[-1] for name in _configurables()]
+        return f"nothing is called {unknown[1]!r}; {nearest(unknown[1], names)}{place}"
+    parameter = re.match(r"Configurable '([^']+)' doesn't have a parameter named '([^']+)'", line)
+    if parameter:
+        choices = _parameters(parameter[1])
+        hint = nearest(parameter[2], choices)
+        return f"{parameter[1]} has no parameter {parameter[2]!r}; {hint}{place}"
+    included = re.match(r"Unable to open file: (\S+?)\.? Searched", line)
+    if included:
+        return f"includes {included[1]}: no such file; {nearest(included[1], shipped_gin_files())}"
+    return f"{line}{place}"
+
+
+def _configurables() -> list[str]:
+    # gin offers no public list of what is registered.
+    registry = gin.config._REGISTRY
+    return [name for name in registry._selector_map if name.startswith("prune_rl.")]
+
+
+def _parameters(configurable: str) -> list[str]:
+    return list(inspect.signature(gin.get_configurable(configurable)).parameters)

@@ -1,0 +1,118 @@
+"""A run's logs: metrics.jsonl and episodes.csv are the truth, TensorBoard is a copy.
+
+Both text files only grow; their sizes are part of every checkpoint, so a resumed run cuts
+them back to where the checkpoint stood and writes on as if it had never stopped.
+"""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from tensorboardX import SummaryWriter
+
+_EPISODE_FIELDS = (
+    "seed",
+    "iteration",
+    "phase",
+    "agent_steps",
+    "episode_return",
+    "episode_length",
+    "ended",
+)
+# Dopamine's tags where it has them.
+_TENSORBOARD_TAGS = {
+    "episode_return_mean": "AverageReturns",
+    "num_episodes": "NumEpisodes",
+    "agent_steps_per_second": "AverageStepsPerSecond",
+    "sparsity": "Sparsity",
+    "loss": "Loss",
+    "grad_norm": "GradientNorm",
+    "q_mean": "MeanQ",
+}
+
+
+class RunLog:
+    """Writes one run's metrics and episodes; a context manager.
+
+    Raises:
+      OSError: the directory cannot be written to.
+    """
+
+    def __init__(self, directory: Path, *, positions: Mapping[str, int], agent_steps: int) -> None:
+        """positions: sizes in bytes to cut the files back to, as `positions()` gave them."""
+        self._directory = directory
+        self._metrics = _open_at(directory / "metrics.jsonl", positions.get("metrics", 0))
+        self._episodes = _open_at(directory / "episodes.csv", positions.get("episodes", 0))
+        self._csv = csv.writer(self._episodes, lineterminator="\n")
+        if self._episodes.tell() == 0:
+            self._csv.writerow(_EPISODE_FIELDS)
+        self._agent_steps = agent_steps
+        self._writers: dict[int, SummaryWriter] = {}
+
+    def metrics(self, row: Mapping[str, Any]) -> None:
+        """Appends one line to metrics.jsonl and the row's scalars to TensorBoard.
+
+        A value that is not finite is written as null and named in the row's "non_finite" list.
+        """
+        non_finite = [k for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
+        clean = {k: None if k in non_finite else v for k, v in row.items()}
+        if non_finite:
+            clean["non_finite"] = non_finite
+        self._metrics.write(json.dumps(clean, allow_nan=False) + "\n")
+        writer = self._writer(row["seed"])
+        for field, tag in _TENSORBOARD_TAGS.items():
+            if clean.get(field) is not None:
+                name = f"{row['phase'].capitalize()}/{tag}"
+                writer.add_scalar(name, clean[field], row["agent_steps"])
+
+    def episode(self, *values: object) -> None:
+        """Appends one line to episodes.csv: values in the order of its header."""
+        self._csv.writerow(values)
+
+    def positions(self) -> dict[str, int]:
+        """Puts everything on disk and returns the files' sizes in bytes."""
+        files = {"metrics": self._metrics, "episodes": self._episodes}
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        for writer in self._writers.values():
+            writer.flush()
+        return {name: file.tell() for name, file in files.items()}
+
+    def _writer(self, seed: int) -> SummaryWriter:
+        if seed not in self._writers:
+            folder = str(self._directory / "tensorboard" / f"seed_{seed}")
+            self._writers[seed] = SummaryWriter(
+                folder,
+                purge_step=self._agent_steps + 1,
+                # Names carry whole seconds only; two starts within one must not collide.
+                filename_suffix=f".from_{self._agent_steps}",
+            )
+        return self._writers[seed]
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._metrics.close()
+        self._episodes.close()
+        for writer in self._writers.values():
+            writer.close()
+
+
+def _open_at(path: Path, position: int) -> TextIO:
+    """Opens `path` for appending after its first `position` bytes; the rest is cut off."""
+    file = path.open("a", encoding="utf-8")
+    file.truncate(position)
+    file.seek(0, os.SEEK_END)
+    return file

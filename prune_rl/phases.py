@@ -1,0 +1,158 @@
+"""The two phases of an iteration: S seeds that learn in lock-step, and their evaluation.
+
+Order of one agent step, as in Dopamine 4.1.2 (jax/agents/dqn/dqn_agent.py): update if it is
+due, copy the target network if that is due, act, step the environment, store the transition.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from prune_rl.agents.dqn import AgentState, DQNAgent, Learner
+from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.environments.stack import FrameStack
+from prune_rl.episodes import Episode, EpisodeTracker
+from prune_rl.replay.uniform import ReplayBuffer
+
+# One in so many updates has its metrics kept, so that fetching them never stalls the learner.
+_METRICS_PERIOD = 10
+
+
+class Trainer:
+    """S seeds that learn, one agent step at a time; what a checkpoint holds.
+
+    Attributes:
+      agent_state: pytree, leading seed axis.
+      agent_steps: environment steps taken by each seed.
+      gradient_steps: optimizer updates made for each seed.
+    """
+
+    def __init__(
+        self,
+        agent: DQNAgent,
+        learner: Learner,
+        environments: EnvironmentBatch,
+        replay: ReplayBuffer,
+        *,
+        seeds: npt.NDArray[np.int64],
+    ) -> None:
+        self._agent, self._learner = agent, learner
+        self._environments, self._replay = environments, replay
+        self._stack = FrameStack(len(seeds), environments.frame_shape, environments.stack_size)
+        self._tracker = EpisodeTracker(len(seeds))
+        self.agent_state: AgentState = learner.init(seeds)
+        self.agent_steps = 0
+        self.gradient_steps = 0
+        self._metrics: list[dict[str, jax.Array]] = []
+
+    def start(self) -> None:
+        """Resets the environments; call it once, unless `set_state` restores a run."""
+        frames = self._environments.reset()
+        self._stack.reset(frames)
+        self._replay.add_first(frames)
+
+    def step(self) -> list[Episode]:
+        """One agent step of every seed, learning included; returns the episodes that ended."""
+        self._learn()
+        state = self.agent_state
+        epsilon = self._agent.epsilon(self.agent_steps)
+        device_actions, keys = self._learner.act(
+            state.params, state.keys, self._stack.array, epsilon
+        )
+        self.agent_state = state.replace(keys=keys)
+        actions = np.asarray(device_actions)
+        step = self._environments.step(actions)
+        self._replay.add(
+            actions,
+            np.clip(step.rewards, -1, 1),
+            step.terminated,
+            step.truncated,
+            step.next_frames,
+            step.frames,
+        )
+        _push(self._stack, step)
+        self.agent_steps += 1
+        return self._tracker.add(step)
+
+    def _learn(self) -> None:
+        # Each seed has stored exactly agent_steps transitions.
+        if self.agent_steps <= self._agent.min_replay_history:
+            return
+        if self._agent.is_update_step(self.agent_steps):
+            batch = self._replay.sample()
+            self.agent_state, metrics = self._learner.update(self.agent_state, batch)
+            if self.gradient_steps % _METRICS_PERIOD == 0:
+                self._metrics.append(metrics)
+            self.gradient_steps += 1
+        if self._agent.is_target_update_step(self.agent_steps):
+            self.agent_state = self._learner.sync_target(self.agent_state)
+
+    def take_metrics(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Means (S,) over the updates sampled since the last call; empty if there were none."""
+        fetched, self._metrics = jax.device_get(self._metrics), []
+        names = fetched[0].keys() if fetched else ()
+        return {n: np.mean([m[n] for m in fetched], axis=0, dtype=np.float64) for n in names}
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything on the host, as nested dicts of NumPy arrays."""
+        return {
+            "counters": {
+                "agent_steps": np.int64(self.agent_steps),
+                "gradient_steps": np.int64(self.gradient_steps),
+            },
+            "environments": self._environments.get_state(),
+            "replay": self._replay.get_state(),
+            "stack": self._stack.get_state(),
+            "episodes": self._tracker.get_state(),
+        }
+
+    def set_state(self, agent_state: AgentState, host: dict[str, Any]) -> None:
+        """Goes on, to the bit, from a run's `agent_state` and `get_state()`."""
+        self.agent_state = agent_state
+        self.agent_steps = int(host["counters"]["agent_steps"])
+        self.gradient_steps = int(host["counters"]["gradient_steps"])
+        self._environments.set_state(host["environments"])
+        self._replay.set_state(host["replay"])
+        self._stack.set_state(host["stack"])
+        self._tracker.set_state(host["episodes"])
+
+
+def evaluate(
+    agent: DQNAgent,
+    learner: Learner,
+    environments: EnvironmentBatch,
+    *,
+    params: Any,
+    keys: jax.Array,
+    num_steps: int,
+) -> Iterator[Episode]:
+    """Plays episodes with `agent.epsilon_eval`, learning nothing; yields them as they end.
+
+    Each seed plays until it has taken `num_steps` agent steps and its episode is over, as
+    Dopamine's evaluation phase does. `params` and `keys` have the leading seed axis.
+    """
+    num_seeds = len(keys)
+    stack = FrameStack(num_seeds, environments.frame_shape, environments.stack_size)
+    stack.reset(environments.reset())
+    tracker = EpisodeTracker(num_seeds)
+    steps_taken, active = 0, np.ones(num_seeds, bool)
+    while active.any():
+        actions, keys = learner.act(params, keys, stack.array, agent.epsilon_eval)
+        step = environments.step(np.asarray(actions))
+        _push(stack, step)
+        steps_taken += 1
+        for episode in tracker.add(step):
+            if active[episode.seed_index]:
+                yield episode
+        if steps_taken >= num_steps:
+            active &= ~(step.terminated | step.truncated)
+
+
+def _push(stack: FrameStack, step: Any) -> None:
+    stack.push(step.frames)
+    ended = step.terminated | step.truncated
+    if ended.any():
+        stack.reset(step.frames, ended)

@@ -1,0 +1,84 @@
+"""Tells a person how a run is going: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+_REFRESH_SECONDS = 2.0
+_PLAIN_SECONDS = 30.0
+
+
+class RunProgress:
+    """Progress of one run in agent steps; a context manager.
+
+    Ask `due()` at every step, and call `show` when it says so: nothing is computed between.
+    """
+
+    def __init__(
+        self, *, total_steps: int, done_steps: int, num_iterations: int, stream: TextIO = sys.stderr
+    ) -> None:
+        self._total, self._num_iterations = total_steps, num_iterations
+        self._first, self._started = done_steps, time.monotonic()
+        self._stream, self._on_terminal = stream, stream.isatty()
+        self._period = _REFRESH_SECONDS if self._on_terminal else _PLAIN_SECONDS
+        self._next = self._started + self._period
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(file=stream),
+            disable=not self._on_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=total_steps, completed=done_steps)
+
+    def due(self) -> bool:
+        """Whether enough seconds have passed to show something new."""
+        return time.monotonic() >= self._next
+
+    def show(
+        self,
+        agent_steps: int,
+        *,
+        iteration: int,
+        phase: str,
+        mean_return: float | None,
+        sparsity: float,
+    ) -> None:
+        """Shows where the run stands; `mean_return` is None while no episode has ended."""
+        now = time.monotonic()
+        self._next = now + self._period
+        rate = (agent_steps - self._first) / max(now - self._started, 1e-9)
+        returned = "-" if mean_return is None else f"{mean_return:.2f}"
+        text = (
+            f"iteration {iteration + 1}/{self._num_iterations} {phase}  "
+            f"{rate:,.0f} agent steps/s  return {returned}  sparsity {sparsity:.3f}"
+        )
+        if self._on_terminal:
+            self._bar.update(self._task, completed=agent_steps, description=text)
+        else:
+            eta = _clock((self._total - agent_steps) / rate) if rate > 0 else "?"
+            share = agent_steps / self._total
+            print(f"{text}  {share:.0%}  ETA {eta}", file=self._stream, flush=True)
+
+    def __enter__(self) -> "RunProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,66 @@
+"""What produced a result: code, versions, hardware, protocol and units, as plain JSON."""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("prune_rl", "jax", "jaxlib", "flax", "optax", "numpy", "ale-py", "MinAtar")
+_UNITS = {
+    "frames": "emulator ticks",
+    "agent_steps": "environment steps per seed; frame_skip frames each",
+    "gradient_steps": "optimizer updates per seed; pruning schedules count these",
+    "episode_return_mean": "mean undiscounted sum of unclipped rewards",
+    "sparsity": "fraction of exact zeros among weights of rank > 1",
+}
+
+
+def collect(protocol: dict[str, Any]) -> dict[str, Any]:
+    """One record of this start of a run; `protocol` is the environment's own account."""
+    device = jax.devices()[0]
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "backend": jax.default_backend(),
+        "device": device.device_kind,
+        "num_devices": jax.device_count(),
+        "protocol": protocol,
+        "units": _UNITS,
+    }
+
+
+def append(path: Path, record: dict[str, Any]) -> None:
+    """Adds `record` to the JSON list at `path`: one entry per start of the run."""
+    starts = json.loads(path.read_text()) if path.exists() else []
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps([*starts, record], indent=1) + "\n")
+    temporary.replace(path)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of a git command in the package's own checkout, None where it is not in one."""
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,264 @@
+"""The run: iterations of training and evaluation, written to a directory that can resume."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from prune_rl import provenance, run_directory
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.checkpointing import Checkpoint, Checkpointer
+from prune_rl.environments import atari, minatar, suite  # noqa: F401  (registers their gin names)
+from prune_rl.environments.base import Environment
+from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.episodes import Episode
+from prune_rl.errors import ConfigError, require
+from prune_rl.logging import RunLog
+from prune_rl.networks import impala, minatar as minatar_torso, nature  # noqa: F401
+from prune_rl.phases import Trainer, evaluate
+from prune_rl.progress import RunProgress
+from prune_rl.pruning.sparsity import weight_sparsity
+from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.reporting import curves
+
+_TRAINING, _EVALUATION = 0, 1  # streams of randomness of one seed
+_sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
+
+
+@gin.configurable
+class Runner:
+    """Trains and evaluates `num_seeds` seeds in lock-step, as `python -m prune_rl.train` does.
+
+    Gin names and defaults are Dopamine's; a seed's results do not depend on `num_seeds`.
+
+    Args:
+      base_dir: the run directory; a run that it holds is resumed.
+      agent: the hyper-parameters and algorithm.
+      create_environment_fn: called with a seed, returns one environment.
+      num_iterations: how many times to train, then evaluate.
+      training_steps: agent steps of each seed per iteration.
+      evaluation_steps: agent steps of each seed per evaluation, the last episode is finished;
+        0 for none.
+      max_steps_per_episode: agent steps after which an episode is truncated.
+      num_seeds: length of the seed axis.
+      seed: the first seed; the others follow it.
+
+    Raises:
+      ConfigError: a setting is wrong; nothing has been written.
+    """
+
+    def __init__(
+        self,
+        base_dir: str | Path,
+        *,
+        agent: DQNAgent | None = None,
+        create_environment_fn: Callable[[int], Environment] | None = None,
+        num_iterations: int = 200,
+        training_steps: int = 250_000,
+        evaluation_steps: int = 125_000,
+        max_steps_per_episode: int = 27_000,
+        num_seeds: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if agent is None:
+            raise ConfigError("Runner.agent: not set; add --gin_files=agents/dqn.gin")
+        if create_environment_fn is None:
+            raise ConfigError(
+                "Runner.create_environment_fn: not set; add --gin_files=suites/minatar.gin"
+            )
+        _require_int("num_iterations", num_iterations, 1)
+        _require_int("training_steps", training_steps, 1)
+        _require_int("evaluation_steps", evaluation_steps, 0)
+        _require_int("max_steps_per_episode", max_steps_per_episode, 1)
+        _require_int("num_seeds", num_seeds, 1)
+        _require_int("seed", seed, 0)
+        self._base_dir = Path(base_dir)
+        self._agent, self._create_environment_fn = agent, create_environment_fn
+        self._num_iterations, self._training_steps = num_iterations, training_steps
+        self._evaluation_steps, self._max_episode = evaluation_steps, max_steps_per_episode
+        self._seeds = np.arange(seed, seed + num_seeds)
+        self._environments = self._create_environments(_TRAINING)
+        self._trainer = self._create_trainer()
+        self._recent_returns: deque[float] = deque(maxlen=100)
+
+    def _create_environments(self, *stream: int) -> EnvironmentBatch:
+        def create(seed: int) -> Environment:
+            words = np.random.SeedSequence([seed, *stream]).generate_state(1)
+            return self._create_environment_fn(int(words[0]) % 2**31)
+
+        return EnvironmentBatch([create(int(s)) for s in self._seeds], self._max_episode)
+
+    def _create_trainer(self) -> Trainer:
+        environments, agent = self._environments, self._agent
+        total_steps = self._num_iterations * self._training_steps
+        pruner = create_updater_from_config(agent.num_gradient_steps(total_steps))
+        observation_shape = (environments.stack_size, *environments.frame_shape)
+        self._learner = agent.learner(environments.num_actions, observation_shape, pruner)
+        replay = ReplayBuffer(
+            seeds=[int(s) for s in self._seeds],
+            frame_shape=environments.frame_shape,
+            stack_size=environments.stack_size,
+            update_horizon=agent.update_horizon,
+            gamma=agent.gamma,
+            longest_run=total_steps,
+        )
+        return Trainer(agent, self._learner, environments, replay, seeds=self._seeds)
+
+    def run(self) -> None:
+        """Runs or resumes every iteration and draws curve.png.
+
+        Raises:
+          ConfigError: the directory holds a run with other settings, or cannot be made.
+          OSError: writing failed; the last checkpoint is intact.
+        """
+        config = gin.operative_config_str()
+        run_directory.prepare(self._base_dir, config)
+        record = provenance.collect(self._environments.protocol)
+        provenance.append(self._base_dir / "provenance.json", record)
+        checkpointer = Checkpointer(self._base_dir / "checkpoints")
+        first, positions = self._restore_or_start(checkpointer)
+        progress = RunProgress(
+            total_steps=self._num_iterations * self._training_steps,
+            done_steps=self._trainer.agent_steps,
+            num_iterations=self._num_iterations,
+        )
+        steps = self._trainer.agent_steps
+        with RunLog(self._base_dir, positions=positions, agent_steps=steps) as log, progress:
+            for iteration in range(first, self._num_iterations):
+                self._train_phase(iteration, log, progress)
+                self._evaluation_phase(iteration, log, progress)
+                self._save(checkpointer, iteration + 1, log)
+        checkpointer.close()
+        self._environments.close()
+        curves.draw([curves.Run(self._base_dir)], self._base_dir / "curve.png")
+
+    def _restore_or_start(self, checkpointer: Checkpointer) -> tuple[int, dict[str, int]]:
+        restored = checkpointer.restore_latest(self._trainer.agent_state)
+        if restored is None:
+            self._trainer.start()
+            return 0, {}
+        iterations, checkpoint = restored
+        self._trainer.set_state(checkpoint.agent, checkpoint.host)
+        return iterations, checkpoint.log
+
+    def _save(self, checkpointer: Checkpointer, iterations: int, log: RunLog) -> None:
+        agent, host = self._trainer.agent_state, self._trainer.get_state()
+        checkpointer.save(iterations, Checkpoint(agent, host, log.positions()))
+
+    def _train_phase(self, iteration: int, log: RunLog, progress: RunProgress) -> None:
+        trainer, started = self._trainer, time.monotonic()
+        episodes: list[Episode] = []
+        for _ in range(self._training_steps):
+            for episode in trainer.step():
+                episodes.append(episode)
+                self._log_episode(log, iteration, "train", episode)
+            if progress.due():
+                self._show(progress, iteration, "train")
+        metrics = trainer.take_metrics()
+        seconds = time.monotonic() - started
+        extra = [
+            {name: float(values[i]) for name, values in metrics.items()}
+            | {
+                "epsilon": self._agent.epsilon(trainer.agent_steps),
+                "agent_steps_per_second": self._training_steps / seconds,
+            }
+            for i in range(len(self._seeds))
+        ]
+        self._log_phase(log, iteration, "train", episodes, extra)
+
+    def _evaluation_phase(self, iteration: int, log: RunLog, progress: RunProgress) -> None:
+        if self._evaluation_steps == 0:
+            return
+        self._show(progress, iteration, "eval")
+        # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
+        environments = self._create_environments(_EVALUATION, iteration)
+        episodes: list[Episode] = []
+        for episode in evaluate(
+            self._agent,
+            self._learner,
+            environments,
+            params=self._trainer.agent_state.params,
+            keys=_evaluation_keys(self._seeds, iteration),
+            num_steps=self._evaluation_steps,
+        ):
+            episodes.append(episode)
+            self._log_episode(log, iteration, "eval", episode)
+        environments.close()
+        self._log_phase(log, iteration, "eval", episodes, [{} for _ in self._seeds])
+        self._show(progress, iteration, "eval")
+
+    def _log_episode(self, log: RunLog, iteration: int, phase: str, episode: Episode) -> None:
+        if phase == "train":
+            self._recent_returns.append(episode.episode_return)
+        log.episode(
+            int(self._seeds[episode.seed_index]),
+            iteration,
+            phase,
+            self._trainer.agent_steps,
+            episode.episode_return,
+            episode.length,
+            "terminated" if episode.terminated else "truncated",
+        )
+
+    def _log_phase(
+        self,
+        log: RunLog,
+        iteration: int,
+        phase: str,
+        episodes: list[Episode],
+        extra: list[dict[str, float]],
+    ) -> None:
+        sparsity = jax.device_get(_sparsity_of_seeds(self._trainer.agent_state.params))
+        for i, seed in enumerate(self._seeds.tolist()):
+            own = [e for e in episodes if e.seed_index == i]
+            log.metrics(
+                {
+                    "seed": seed,
+                    "iteration": iteration,
+                    "phase": phase,
+                    "agent_steps": self._trainer.agent_steps,
+                    "gradient_steps": self._trainer.gradient_steps,
+                    "frames": self._trainer.agent_steps * self._environments.frame_skip,
+                    "episode_return_mean": _mean([e.episode_return for e in own]),
+                    "episode_length_mean": _mean([e.length for e in own]),
+                    "num_episodes": len(own),
+                    "sparsity": float(sparsity["total"][i]),
+                    "sparsity_by_layer": {
+                        name: float(value[i]) for name, value in sparsity.items() if name != "total"
+                    },
+                    **extra[i],
+                }
+            )
+
+    def _show(self, progress: RunProgress, iteration: int, phase: str) -> None:
+        sparsity = jax.device_get(_sparsity_of_seeds(self._trainer.agent_state.params)["total"])
+        progress.show(
+            self._trainer.agent_steps,
+            iteration=iteration,
+            phase=phase,
+            mean_return=_mean(list(self._recent_returns)),
+            sparsity=float(sparsity.mean()),
+        )
+
+
+def _evaluation_keys(seeds: Any, iteration: int) -> jax.Array:
+    def key(seed: jax.Array) -> jax.Array:
+        stream = jax.random.fold_in(jax.random.PRNGKey(seed), _EVALUATION)
+        return jax.random.fold_in(stream, iteration)
+
+    return jax.vmap(key)(np.asarray(seeds, np.uint32))
+
+
+def _mean(values: list[Any]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _require_int(name: str, value: object, least: int) -> None:
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(valid, f"Runner.{name}", value, f"a whole number of at least {least}")

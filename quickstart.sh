@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Sets up a fresh machine, trains dense and 95 % pruned DQN on MinAtar Breakout, three seeds
+# each, and draws both curves into runs/quickstart/compare.png. Arguments go to both trainings.
+set -euo pipefail
+cd "$(dirname "$0")"
+venv=${VENV:-.venv}
+runs=${RUNS:-runs/quickstart}
+[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+"$venv/bin/python" -m pip install -q -e .
+
+train() { # name, gin file of the pruning
+  "$venv/bin/python" -m prune_rl.train --base_dir="$runs/$1" \
+    --gin_files=experiments/minatar_breakout.gin --gin_files="pruning/$2.gin" \
+    --gin_bindings='Runner.num_seeds=3' "${@:3}" 2> >(sed "s/^/$1: /" >&2)
+}
+train dense none "$@" &
+train pruned magnitude "$@" &
+wait %1
+wait %2
+"$venv/bin/python" -m prune_rl.reporting.curves --run="dense=$runs/dense" \
+  --run="95 % pruned=$runs/pruned" --out="$runs/compare.png"

@@ -1,0 +1,226 @@
+"""Whole runs on real MinAtar and Atari: what they write, how they resume, how seeds stand."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from prune_rl import train
+from prune_rl.phases import Trainer
+
+_MAGNITUDE = ("pruning/magnitude.gin",)
+_ATARI = [
+    "--gin_files=agents/dqn.gin",
+    "--gin_files=networks/nature.gin",
+    "--gin_files=pruning/magnitude.gin",
+    *(
+        f"--gin_bindings={binding}"
+        for binding in (
+            'create_atari_environment.game_name="Breakout"',
+            "Runner.num_seeds=2",
+            "Runner.num_iterations=2",
+            "Runner.training_steps=60",
+            "Runner.evaluation_steps=0",
+            "DQNAgent.min_replay_history=20",
+            "DQNAgent.target_update_period=16",
+            "create_updater_from_config.sparsity=0.9",
+        )
+    ),
+]
+
+
+def _stop_after(monkeypatch, num_steps):
+    """Makes training fail at its `num_steps`-th agent step, as a kill would."""
+    taken = 0
+    step = Trainer.step
+
+    def failing_step(self):
+        nonlocal taken
+        taken += 1
+        if taken > num_steps:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", failing_step)
+
+
+
+
+def _latest_agent_leaves(base_dir):
+    import orbax.checkpoint as ocp
+
+    with ocp.CheckpointManager(base_dir / "checkpoints") as manager:
+        args = ocp.args.Composite(agent=ocp.args.StandardRestore())
+        return jax.tree.leaves(manager.restore(manager.latest_step(), args=args).agent)
+
+
+def test_a_run_leaves_everything_it_promises(tmp_path, train_minatar, read_metrics):
+    assert train_minatar(tmp_path, files=_MAGNITUDE) == 0
+    rows = read_metrics(tmp_path)
+    assert [(r["iteration"], r["phase"], r["seed"]) for r in rows] == [
+        (i, phase, seed) for i in range(3) for phase in ("train", "eval") for seed in (0, 1)
+    ]
+    last = rows[-1]
+    assert last["agent_steps"] == 600
+    assert last["frames"] == 600
+    # Agent steps 62, 64, ..., 598: after 60 steps of history, every second one.
+    assert last["gradient_steps"] == 269
+    assert last["sparsity"] == pytest.approx(0.95, abs=1e-3)
+    assert rows[0]["sparsity"] < last["sparsity"]
+    assert last["num_episodes"] > 0
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "DQNAgent.min_replay_history = 60" in (tmp_path / "config.gin").read_text()
+    (start,) = json.loads((tmp_path / "provenance.json").read_text())
+    assert start["protocol"]["game"] == "breakout"
+    assert start["versions"]["jax"] == jax.__version__
+    assert {p.name for p in (tmp_path / "tensorboard").iterdir()} == {"seed_0", "seed_1"}
+
+
+def test_episodes_csv_adds_up_to_the_metrics(tmp_path, train_minatar, read_metrics):
+    train_minatar(tmp_path)
+    with (tmp_path / "episodes.csv").open() as file:
+        episodes = list(csv.DictReader(file))
+    for row in read_metrics(tmp_path):
+        returns = [
+            float(e["episode_return"])
+            for e in episodes
+            if (int(e["seed"]), int(e["iteration"]), e["phase"])
+            == (row["seed"], row["iteration"], row["phase"])
+        ]
+        assert row["num_episodes"] == len(returns)
+        assert row["episode_return_mean"] == (pytest.approx(np.mean(returns)) if returns else None)
+    trained = [e for e in episodes if e["phase"] == "train" and e["seed"] == "0"]
+    ends = np.cumsum([int(e["episode_length"]) for e in trained])
+    assert [int(e["agent_steps"]) for e in trained] == ends.tolist()
+
+
+def test_evaluation_plays_its_steps_and_finishes_the_episode(tmp_path, train_minatar):
+    train_minatar(tmp_path)
+    with (tmp_path / "episodes.csv").open() as file:
+        lengths = [
+            int(e["episode_length"])
+            for e in csv.DictReader(file)
+            if (e["phase"], e["seed"], e["iteration"]) == ("eval", "1", "0")
+        ]
+    assert sum(lengths) >= 50
+    assert sum(lengths[:-1]) < 50
+
+
+@pytest.mark.parametrize("stop_at", [130, 390])
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    tmp_path, monkeypatch, train_minatar, read_metrics, stop_at
+):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train_minatar(whole, files=_MAGNITUDE) == 0
+    with monkeypatch.context() as patch:
+        _stop_after(patch, stop_at)
+        assert train_minatar(stopped, files=_MAGNITUDE) == 130
+    assert train_minatar(stopped, files=_MAGNITUDE) == 0
+    assert read_metrics(stopped) == read_metrics(whole)
+    assert (stopped / "episodes.csv").read_text() == (whole / "episodes.csv").read_text()
+    for a, b in zip(_latest_agent_leaves(stopped), _latest_agent_leaves(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_atari_resumes_to_the_bit(tmp_path, monkeypatch, read_metrics):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train.main([f"--base_dir={whole}", *_ATARI]) == 0
+    with monkeypatch.context() as patch:
+        _stop_after(patch, 90)
+        assert train.main([f"--base_dir={stopped}", *_ATARI]) == 130
+    assert train.main([f"--base_dir={stopped}", *_ATARI]) == 0
+    assert read_metrics(stopped) == read_metrics(whole)
+    for a, b in zip(_latest_agent_leaves(stopped), _latest_agent_leaves(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert read_metrics(whole)[-1]["sparsity"] == pytest.approx(0.9, abs=1e-3)
+    assert read_metrics(whole)[-1]["frames"] == 4 * 120
+
+
+def test_a_killed_process_resumes(tmp_path, train_minatar, read_metrics):
+    """SIGKILL at an arbitrary moment after the first checkpoint."""
+    arguments = [
+        f"--base_dir={tmp_path / 'killed'}",
+        "--gin_files=experiments/minatar_breakout.gin",
+        "--gin_bindings=Runner.num_iterations=4",
+        "--gin_bindings=Runner.training_steps=3000",
+        "--gin_bindings=Runner.evaluation_steps=0",
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "prune_rl.train", *arguments])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoints" / "1").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert train.main(arguments) == 0
+    assert train.main([f"--base_dir={tmp_path / 'whole'}", *arguments[1:]]) == 0
+    assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "whole")
+
+
+def test_other_settings_do_not_resume_a_run(tmp_path, capsys, train_minatar):
+    assert train_minatar(tmp_path, "Runner.num_iterations=1") == 0
+    before = (tmp_path / "metrics.jsonl").read_text()
+    assert train_minatar(tmp_path, "Runner.num_iterations=1", "DQNAgent.gamma=0.9") == 2
+    error = capsys.readouterr().err
+    assert "DQNAgent.gamma = 0.99" in error
+    assert "DQNAgent.gamma = 0.9\n" not in error
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, train_minatar):
+    assert train_minatar(tmp_path, "Runner.num_iterations=1") == 0
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    assert train_minatar(tmp_path, "Runner.num_iterations=1") == 0
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("strategy", ["unroll", "vmap"])
+def test_a_seed_does_not_depend_on_its_neighbours(
+    tmp_path, train_minatar, read_metrics, strategy
+):
+    bind = (f'DQNAgent.seed_strategy="{strategy}"', "Runner.num_iterations=2")
+    train_minatar(tmp_path / "three", *bind, "Runner.num_seeds=3", files=_MAGNITUDE)
+    train_minatar(tmp_path / "one", *bind, "Runner.num_seeds=1", "Runner.seed=1", files=_MAGNITUDE)
+    of_three = [row for row in read_metrics(tmp_path / "three") if row["seed"] == 1]
+    alone = read_metrics(tmp_path / "one")
+    exact = ("seed", "iteration", "phase", "agent_steps", "gradient_steps", "sparsity_by_layer")
+    for a, b in zip(of_three, alone, strict=True):
+        assert {k: a[k] for k in exact} == {k: b[k] for k in exact}
+        if strategy == "unroll":
+            assert a == b
+    assert of_three[0]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-3)
+
+
+def test_seeds_differ(tmp_path, train_minatar, read_metrics):
+    train_minatar(tmp_path, "Runner.num_iterations=1")
+    first, second = [row for row in read_metrics(tmp_path) if row["phase"] == "train"]
+    assert first["loss"] != second["loss"]
+    assert first["episode_length_mean"] != second["episode_length_mean"]
+
+
+def test_zero_sparsity_trains_as_without_pruning(tmp_path, train_minatar, read_metrics):
+    bind = ("Runner.num_iterations=2", "create_updater_from_config.sparsity=0.0")
+    train_minatar(tmp_path / "zero", *bind, files=_MAGNITUDE)
+    train_minatar(tmp_path / "dense", bind[0])
+    assert read_metrics(tmp_path / "zero") == read_metrics(tmp_path / "dense")
+
+
+def test_an_unreadable_checkpoint_costs_no_more_than_itself(
+    tmp_path, train_minatar, read_metrics
+):
+    assert train_minatar(tmp_path / "run") == 0
+    whole = read_metrics(tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "3"
+    for file in newest.rglob("*"):
+        if file.is_file() and file.stat().st_size > 200:
+            file.write_bytes(file.read_bytes()[:100])
+    assert train_minatar(tmp_path / "run") == 0
+    assert read_metrics(tmp_path / "run") == whole

@@ -1,0 +1,126 @@
+"""The command line: what it teaches, what it refuses, and what it leaves behind."""
+
+import subprocess
+import sys
+
+import pytest
+
+from prune_rl import train
+
+_DQN = "--gin_files=agents/dqn.gin"
+_PONG = "--gin_bindings=create_atari_environment.game_name='Pong'"
+_SMALL = "--gin_bindings=ReplayBuffer.max_capacity=1000"
+
+
+def test_help_teaches_and_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from prune_rl import train\n"
+        "try:\n    train.main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "assert not {'jax', 'flax', 'numpy', 'gin', 'matplotlib'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for word in ("--gin_files", "examples:", "ImpalaTorso.width", "suites/"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--gin_files: none given"),
+        (["--gin_files=agents/dqm.gin"], "did you mean 'agents/dqn.gin'?"),
+        ([_DQN, "--gin_bindings=DQNAgent.gama=0.9"], "did you mean 'gamma'?"),
+        ([_DQN, "--gin_bindings=DQNAgnt.gamma=0.9"], "did you mean 'DQNAgent'?"),
+        ([_DQN, "--gin_bindings=Runner.agent=@DQNAgnt()"], "did you mean 'DQNAgent'?"),
+        ([_DQN, "--gin_bindings=DQNAgent.gamma=1.5"], "DQNAgent.gamma=1.5"),
+        ([_DQN, "--gin_bindings=DQNAgent.gamma 0.9"], "--gin_bindings="),
+        ([_DQN, "--gin_bindings=Runner.num_seeds='two'"], "Runner.num_seeds='two'"),
+        ([_DQN, "--gin_bindings=create_atari_environment.game_name='Pongg'"], "'Pong'"),
+        ([_DQN], "create_atari_environment.game_name"),
+        ([_DQN, _PONG, "--gin_bindings=ImpalaTorso.width=3"], "nothing in this configuration"),
+        (
+            [_DQN, _PONG, "--gin_bindings=create_updater_from_config.sparsity=0.9"],
+            "pruning/magnitude.gin",
+        ),
+        (
+            [
+                _DQN,
+                _PONG,
+                "--gin_files=pruning/magnitude.gin",
+                "--gin_bindings=create_updater_from_config.sparsity=1.0",
+            ],
+            "create_updater_from_config.sparsity=1.0",
+        ),
+        (
+            [
+                _DQN,
+                _PONG,
+                "--gin_files=pruning/magnitude.gin",
+                "--gin_bindings=create_updater_from_config.update_end_step=999999999",
+            ],
+            "create_updater_from_config.update_end_step=999999999",
+        ),
+        (
+            [
+                _DQN,
+                _PONG,
+                "--gin_files=pruning/magnitude.gin",
+                "--gin_bindings=create_updater_from_config.update_start_step=0.9",
+            ],
+            "create_updater_from_config.update_start_step=0.9",
+        ),
+        (
+            [_DQN, "--gin_files=suites/atari_15.gin", _PONG.replace("Pong", "Alien")],
+            "atari_15",
+        ),
+        (
+            [_DQN, _PONG, "--gin_bindings=ReplayBuffer.max_capacity=9000000000"],
+            "ReplayBuffer.max_capacity",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2_and_writes_nothing(
+    tmp_path, capsys, arguments, expected
+):
+    base_dir = tmp_path / "run"
+    assert train.main([f"--base_dir={base_dir}", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.startswith("prune_rl.train: ")
+    assert error.count("\n") == 1
+    assert not base_dir.exists()
+
+
+def test_base_dir_is_asked_for(capsys):
+    assert train.main([_DQN]) == 2
+    assert "--base_dir" in capsys.readouterr().err
+
+
+def test_base_dir_that_is_a_file_is_refused_and_kept(tmp_path, capsys, train_minatar):
+    path = tmp_path / "file"
+    path.write_text("precious")
+    assert train_minatar(path) == 2
+    assert "expected a directory" in capsys.readouterr().err
+    assert path.read_text() == "precious"
+
+
+def test_foreign_metrics_are_never_overwritten(tmp_path, capsys, train_minatar):
+    (tmp_path / "metrics.jsonl").write_text("precious")
+    assert train_minatar(tmp_path) == 2
+    assert "config.gin" in capsys.readouterr().err
+    assert (tmp_path / "metrics.jsonl").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("suite", "count"), [("atari_15", 15), ("atari_26", 26), ("atari_60", 60)])
+def test_list_prints_the_games_of_a_suite(capsys, suite, count):
+    assert train.main([f"--gin_files=suites/{suite}.gin", "--list"]) == 0
+    games = capsys.readouterr().out.split()
+    assert len(set(games)) == count
+    assert "Pong" in games
+
+
+def test_list_without_a_suite_is_refused(capsys):
+    assert train.main([_DQN, "--list"]) == 2
+    assert "suites/atari_15.gin" in capsys.readouterr().err
