@@ -66,12 +66,12 @@ class Trainer:
         actions = np.asarray(device_actions)
         step = self._environments.step(actions)
         self._replay.add(
-            actions,
-            np.clip(step.rewards, -1, 1),
-            step.terminated,
-            step.truncated,
-            step.next_frames,
-            step.frames,
+            actions=actions,
+            rewards=np.clip(step.rewards, -1, 1),  # for learning only
+            terminated=step.terminated,
+            truncated=step.truncated,
+            next_frames=step.next_frames,
+            frames=step.frames,
         )
         _push(self._stack, step)
         self.agent_steps += 1

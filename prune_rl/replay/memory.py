@@ -1,0 +1,71 @@
+"""Says what a replay buffer will take of the machine's memory, before it takes it."""
+
+import logging
+from pathlib import Path
+
+import psutil
+
+from prune_rl.errors import ConfigError
+from prune_rl.replay.ring import bytes_per_row
+
+GIB = 1 << 30
+# Per cgroup version: controller field of /proc/self/cgroup, mount, limit, usage, droppable cache.
+_V2 = ("", "", "memory.max", "memory.current", "inactive_file")
+_V1 = ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+_log = logging.getLogger(__name__)
+
+
+def required_gib(num_rows: int, num_seeds: int, frame_shape: tuple[int, ...]) -> float:
+    """GiB of `num_seeds` rings of `num_rows` rows (one frame each) once they are full."""
+    return num_rows * num_seeds * bytes_per_row(frame_shape) / GIB
+
+
+def require_memory(num_rows: int, num_seeds: int, frame_shape: tuple[int, ...]) -> None:
+    """Logs the GiB a buffer will take; raises `ConfigError` if the machine does not have them."""
+    needed = required_gib(num_rows, num_seeds, frame_shape)
+    available = available_bytes()
+    what = f"{num_seeds} seeds x {num_rows:,} frames of {'x'.join(map(str, frame_shape))}"
+    if needed * GIB > available:
+        largest = available // (num_seeds * bytes_per_row(frame_shape))
+        raise ConfigError(
+            f"ReplayBuffer.max_capacity: {what} need {needed:.2f} GiB, "
+            f"{available / GIB:.2f} GiB are available; the largest that fits is {largest}"
+        )
+    _log.info("Replay: %s take up to %.2f GiB, filled as the run goes", what, needed)
+
+
+def available_bytes(proc: Path = Path("/proc"), mount: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory this process may still take: the machine's, or less where a cgroup limits it."""
+    free = [psutil.virtual_memory().available]
+    for controller, subfolder, limit, usage, cache in (_V2, _V1):
+        root = mount / subfolder
+        group = root / _own_group(proc, controller)
+        # A limit may sit on any ancestor (Slurm's job above its step, a container's root).
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root):
+                free += _left_in(folder, limit, usage, cache)
+    return max(min(free), 0)
+
+
+def _own_group(proc: Path, controller: str) -> str:
+    """Path of this process's cgroup below the controller's mount, "" if there is none."""
+    try:
+        lines = (proc / "self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return ""
+    fields = (line.split(":", 2) for line in lines)
+    return next(
+        (path.lstrip("/") for _, names, path in fields if controller in names.split(",")), ""
+    )
+
+
+def _left_in(folder: Path, limit: str, usage: str, cache: str) -> list[int]:
+    """[bytes left] under one cgroup's limit, [] where it has none."""
+    try:
+        allowed, used = (folder / limit).read_text(), int((folder / usage).read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return []
+    # The kernel drops unused page cache before it refuses memory, so that counts as free.
+    return [] if allowed.strip() == "max" else [int(allowed) - used + int(stat.get(cache, 0))]

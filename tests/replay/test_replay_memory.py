@@ -1,0 +1,123 @@
+"""The buffer says what it needs, and refuses what the machine does not have."""
+
+import logging
+import re
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from prune_rl.errors import ConfigError
+from prune_rl.replay import memory
+from prune_rl.replay.uniform import ReplayBuffer
+
+ATARI = (84, 84, 1)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets what the machine has available, in bytes."""
+
+    def has(available):
+        answer = SimpleNamespace(available=available)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: answer)
+
+    return has
+
+
+def make_buffer(max_capacity=1_000_000, **settings):
+    return ReplayBuffer(
+        seeds=range(5), frame_shape=ATARI, stack_size=4, max_capacity=max_capacity, **settings
+    )
+
+
+def test_refuses_and_names_the_largest_capacity_that_fits(machine):
+    machine(3 * memory.GIB)
+    with pytest.raises(ConfigError) as error:
+        make_buffer()
+    message = str(error.value)
+    # 5 x 1e6 x (7056 + 13) bytes = 32.9 GiB
+    for part in ("ReplayBuffer.max_capacity", "32.92 GiB", "3.00 GiB"):
+        assert part in message
+    largest = int(re.search(r"fits is (\d+)", message)[1])
+    memory.require_memory(largest, 5, ATARI)
+    with pytest.raises(ConfigError):
+        memory.require_memory(largest + 1, 5, ATARI)
+
+
+def test_a_short_run_is_charged_for_its_own_length_only(machine):
+    machine(memory.GIB)
+    make_buffer(longest_run=10_000)
+
+
+def test_logs_what_it_will_take(caplog):
+    with caplog.at_level(logging.INFO, "prune_rl"):
+        make_buffer(30_000)
+    assert "0.99 GiB" in caplog.text
+
+
+def test_memory_is_taken_only_as_rows_are_written():
+    before = psutil.Process().memory_info().rss
+    buffer = make_buffer(20_000)
+    grown = psutil.Process().memory_info().rss - before
+    assert buffer.add_count == 0
+    assert grown < 0.1 * memory.required_gib(20_000, 5, ATARI) * memory.GIB
+
+
+def write_group(folder, files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(f"{text}\n")
+
+
+@pytest.fixture
+def fake(tmp_path, machine):
+    """A machine with 1,000,000 bytes available; its /proc and /sys/fs/cgroup."""
+    machine(1_000_000)
+    return tmp_path / "proc", tmp_path / "cgroup"
+
+
+def v2(limit, usage, cache=0):
+    stat = f"anon 5\ninactive_file {cache}"
+    return {"memory.max": limit, "memory.current": usage, "memory.stat": stat}
+
+
+def v1(limit, usage, cache=0):
+    stat = f"total_inactive_file {cache}"
+    return {
+        "memory.limit_in_bytes": limit,
+        "memory.usage_in_bytes": usage,
+        "memory.stat": stat,
+    }
+
+
+def test_without_cgroups_the_machine_counts(fake):
+    assert memory.available_bytes(*fake) == 1_000_000
+
+
+def test_the_tightest_cgroup_above_the_process_counts(fake):
+    proc, mount = fake
+    write_group(proc / "self", {"cgroup": "0::/slurm/job/step"})
+    write_group(mount / "slurm/job/step", v2("max", 1000))
+    write_group(mount / "slurm/job", v2(5000, 2000, cache=300))
+    write_group(mount / "slurm", v2(90_000, 2000))
+    write_group(mount / "other", v2(10, 5))
+    assert memory.available_bytes(proc, mount) == 5000 - 2000 + 300
+
+
+def test_version_1_and_a_container_whose_path_is_not_visible(fake):
+    proc, mount = fake
+    write_group(proc / "self", {"cgroup": "5:cpu,cpuacct:/a\n4:memory:/docker/abc\n0::/"})
+    write_group(mount / "memory", v1(8000, 3000, cache=1))
+    assert memory.available_bytes(proc, mount) == 5001
+    write_group(mount / "memory/docker/abc", v1(7000, 3000))
+    assert memory.available_bytes(proc, mount) == 4000
+
+
+def test_a_limit_above_the_machine_or_already_passed(fake):
+    proc, mount = fake
+    write_group(proc / "self", {"cgroup": "0::/"})
+    write_group(mount, v2(9_000_000, 0))
+    assert memory.available_bytes(proc, mount) == 1_000_000
+    write_group(mount, v2(100, 200))
+    assert memory.available_bytes(proc, mount) == 0

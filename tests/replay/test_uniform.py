@@ -1,0 +1,215 @@
+"""The uniform buffer against a reference that keeps whole episodes in lists."""
+
+import gin
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from prune_rl.errors import ConfigError
+from prune_rl.replay.uniform import ReplayBuffer
+
+FRAME_SHAPE = (2, 3, 1)
+GAMMA = 0.9
+END_CHANCES = [(0.0, 0.0), (0.1, 0.0), (0.05, 0.05), (0.0, 0.3), (0.5, 0.4), (1.0, 0.0)]
+
+
+def numbers(stack):
+    """Frame numbers of an observation (stack, H, W, C)."""
+    return tuple(int.from_bytes(frame.tobytes(), "little") for frame in stack)
+
+
+def valid_transitions(episodes, capacity, stack_size, horizon):
+    """All that may be sampled, by the number of the newest frame of s_tm1."""
+    rows = [(e, t) for e, episode in enumerate(episodes) for t in range(len(episode.frames))]
+    kept = set(rows[-capacity:])
+    valid = {}
+    for e, t in rows:
+        episode = episodes[e]
+        length = len(episode.actions)
+        complete = t + horizon <= length or (episode.end is not None and t < length)
+        if complete and all((e, max(t - k, 0)) in kept for k in range(stack_size)):
+            valid[episode.frames[t]] = transition(episode, t, stack_size, horizon)
+    return valid
+
+
+def transition(episode, t, stack_size, horizon):
+    span = min(horizon, len(episode.actions) - t)
+    padded = [0] * (stack_size - 1) + episode.frames
+    reward = sum(GAMMA**k * episode.rewards[t + k] for k in range(span))
+    ends_here = t + span == len(episode.actions) and episode.end == "terminated"
+    return (
+        tuple(padded[t : t + stack_size]),
+        episode.actions[t],
+        pytest.approx(reward, abs=1e-5),
+        pytest.approx(0.0 if ends_here else GAMMA**span, abs=1e-5),
+        tuple(padded[t + span : t + span + stack_size]),
+    )
+
+
+def drawn(batch, s):
+    """Transitions of seed `s` in the reference's form."""
+    states, next_states = map(numbers, batch.s_tm1[s]), map(numbers, batch.s_t[s])
+    scalars = (field[s].tolist() for field in (batch.a_tm1, batch.r_t, batch.discount_t))
+    return list(zip(states, *scalars, next_states, strict=True))
+
+
+def make_buffer(num_seeds=1, **changes):
+    defaults = {"stack_size": 1, "gamma": GAMMA, "max_capacity": 50, "batch_size": 8}
+    return ReplayBuffer(seeds=range(num_seeds), frame_shape=FRAME_SHAPE, **{**defaults, **changes})
+
+
+def play(buffer, history, steps):
+    buffer.add_first(history.first())
+    for _ in range(steps):
+        buffer.add(**history.step())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num_seeds=st.sampled_from([1, 3]),
+    stack_size=st.sampled_from([1, 4]),
+    horizon=st.sampled_from([1, 3, 5]),
+    ends=st.sampled_from(END_CHANCES),
+    extra=st.integers(0, 30),
+    steps=st.integers(0, 120),
+    seed=st.integers(0, 1000),
+)
+def test_samples_exactly_the_valid_transitions(
+    make_history, num_seeds, stack_size, horizon, ends, extra, steps, seed
+):
+    capacity = stack_size + horizon + 1 + extra
+    buffer = make_buffer(
+        num_seeds,
+        stack_size=stack_size,
+        update_horizon=horizon,
+        max_capacity=capacity,
+        batch_size=1500,
+    )
+    history = make_history([seed + s for s in range(num_seeds)], ends)
+    play(buffer, history, steps)
+    valid = [valid_transitions(h.episodes, capacity, stack_size, horizon) for h in history.per_seed]
+    if not all(valid):
+        with pytest.raises(ConfigError, match="min_replay_history"):
+            buffer.sample()
+        return
+    batch = buffer.sample()
+    for s in range(num_seeds):
+        seen = {}
+        for sample in drawn(batch, s):
+            assert sample == valid[s][sample[0][-1]]
+            seen[sample[0][-1]] = True
+        assert seen.keys() == valid[s].keys()
+
+
+@pytest.mark.parametrize(("stack_size", "horizon"), [(1, 1), (4, 1), (4, 3)])
+@pytest.mark.parametrize("ends", [(0.1, 0.1), (0.5, 0.4)])
+@pytest.mark.parametrize("steps", [20, 100])
+def test_every_valid_transition_is_equally_likely(make_history, stack_size, horizon, ends, steps):
+    buffer = make_buffer(2, stack_size=stack_size, update_horizon=horizon, batch_size=20_000)
+    history = make_history([5, 6], ends)
+    play(buffer, history, steps)
+    batch = buffer.sample()
+    for s, seed_history in enumerate(history.per_seed):
+        valid = valid_transitions(seed_history.episodes, 50, stack_size, horizon)
+        newest = [numbers(stack)[-1] for stack in batch.s_tm1[s]]
+        counts = [newest.count(number) for number in valid]
+        assert sum(counts) == 20_000
+        assert chisquare(counts).pvalue > 1e-3
+
+
+def test_a_run_never_overflows_what_its_length_allocates(make_history):
+    buffer = make_buffer(longest_run=30, max_capacity=10**6, batch_size=1000)
+    history = make_history([0], (1.0, 0.0))  # every step ends an episode: the most rows there are
+    play(buffer, history, 30)
+    assert len(set(drawn(buffer.sample(), 0))) == 30
+    assert buffer.get_state()["num_rows"] == 62
+
+
+def test_max_capacity_caps_a_long_run():
+    assert make_buffer(longest_run=10**9).get_state()["num_rows"] == 50
+
+
+def test_shapes_dtypes_and_fresh_memory(make_history):
+    buffer = make_buffer(3, stack_size=4, update_horizon=3, batch_size=5)
+    history = make_history([0, 1, 2])
+    play(buffer, history, 40)
+    batch = buffer.sample()
+    observations, scalars = (3, 5, 4, *FRAME_SHAPE), (3, 5)
+    shapes = [observations, scalars, scalars, scalars, observations]
+    dtypes = [np.uint8, np.int32, np.float32, np.float32, np.uint8]
+    assert [(x.shape, x.dtype) for x in batch] == list(zip(shapes, dtypes, strict=True))
+    before = [x.copy() for x in batch]
+    for _ in range(60):  # overwrites every row
+        buffer.add(**history.step())
+        buffer.sample()
+    for x, copy in zip(batch, before, strict=True):
+        np.testing.assert_array_equal(x, copy)
+
+
+@pytest.mark.parametrize("others", [[], [3], [3, 90]])
+def test_what_a_seed_draws_depends_on_it_alone(make_history, others):
+    def samples(seeds):
+        buffer = ReplayBuffer(
+            seeds=seeds, frame_shape=FRAME_SHAPE, stack_size=4, update_horizon=3, max_capacity=40
+        )
+        play(buffer, make_history(seeds, (0.3, 0.2)), 70)
+        return [buffer.sample() for _ in range(4)]
+
+    for alone, among in zip(samples([7]), samples([*others, 7]), strict=True):
+        for x, y in zip(alone, among, strict=True):
+            np.testing.assert_array_equal(x[0], y[-1])
+
+
+def test_seeds_draw_differently(make_history):
+    buffer = ReplayBuffer(seeds=[1, 2], frame_shape=FRAME_SHAPE, stack_size=1)
+    play(buffer, make_history([9, 9], (0.0, 0.0)), 100)  # the same history twice
+    batch = buffer.sample()
+    assert (batch.s_tm1[0] != batch.s_tm1[1]).any()
+
+
+def test_first_frames_come_once_and_first(make_history):
+    buffer, history = make_buffer(), make_history([0])
+    with pytest.raises(RuntimeError, match="add_first"):
+        buffer.add(**history.step())
+    with pytest.raises(ValueError, match="uint8"):
+        buffer.add_first(history.first().astype(np.float32))
+    buffer.add_first(history.first())
+    with pytest.raises(RuntimeError, match="already"):
+        buffer.add_first(history.first())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("batch_size", 32.0),
+        ("max_capacity", 1e6),
+        ("max_capacity", 5),
+        ("max_capacity", True),
+        ("update_horizon", 0),
+        ("gamma", 1.5),
+    ],
+)
+def test_bad_settings_are_named(name, value):
+    with pytest.raises(ConfigError, match=rf"ReplayBuffer\.{name}={value}"):
+        make_buffer(**{"stack_size": 4, name: value})
+
+
+@pytest.mark.parametrize("seeds", [[], [3, -1]])
+def test_bad_seeds_are_refused(seeds):
+    with pytest.raises(ConfigError, match="seeds="):
+        ReplayBuffer(seeds=seeds, frame_shape=FRAME_SHAPE, stack_size=1)
+
+
+def test_gin_sets_capacity_and_batch_size(make_history):
+    with gin.unlock_config():
+        gin.parse_config(["ReplayBuffer.max_capacity = 20", "ReplayBuffer.batch_size = 6"])
+    try:
+        buffer = ReplayBuffer(seeds=[0], frame_shape=FRAME_SHAPE, stack_size=1)
+    finally:
+        gin.clear_config()
+    play(buffer, make_history([0]), 50)
+    assert buffer.sample().a_tm1.shape == (1, 6)
+    assert buffer.get_state()["frames"].shape[1] == 20
