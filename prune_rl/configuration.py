@@ -4,10 +4,12 @@ gin files are found by path or by their name below `gin_configs/` (`agents/dqn.g
 shipped inside the wheel. Nothing here writes to disk.
 """
 
+import contextlib
 import importlib
 import inspect
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import gin
@@ -82,11 +84,22 @@ def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
 
 def _parse(source: str, parse: Callable[[], object]) -> None:
     try:
-        parse()
+        with _silent_logging():
+            parse()
     except (ValueError, SyntaxError, TypeError, OSError, RuntimeError, AttributeError) as error:
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
     except ImportError as error:
         raise ConfigError(f"{source}: cannot import: {str(error).splitlines()[0]}") from error
+
+
+@contextlib.contextmanager
+def _silent_logging() -> Iterator[None]:
+    """Hides what gin logs as an error for each place where it does not find an included file."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _explain(message: str) -> str:

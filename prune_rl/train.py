@@ -51,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     result.add_argument(
-        "--base_dir", metavar="RUN", help="run directory, made if missing, resumed if it holds a run"
+        "--base_dir",
+        metavar="RUN",
+        help="run directory, made if missing, resumed if it holds a run",
     )
     result.add_argument(
         "--gin_files",

@@ -31,7 +31,8 @@ def _run(command: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env=os.environ | {"PATH": python, "VENV": sys.prefix, "RUNS": str(folder / "runs/quickstart")},
+        env=os.environ
+        | {"PATH": python, "VENV": sys.prefix, "RUNS": str(folder / "runs/quickstart")},
         capture_output=True,
         text=True,
     )

@@ -81,9 +81,7 @@ def test_help_teaches_and_imports_nothing_heavy():
         ),
     ],
 )
-def test_bad_input_is_one_line_and_code_2_and_writes_nothing(
-    tmp_path, capsys, arguments, expected
-):
+def test_bad_input_is_one_line_and_code_2_and_writes_nothing(tmp_path, capsys, arguments, expected):
     base_dir = tmp_path / "run"
     assert train.main([f"--base_dir={base_dir}", *arguments]) == 2
     error = capsys.readouterr().err

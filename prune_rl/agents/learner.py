@@ -1,0 +1,45 @@
+"""What an agent hands to the run loop: its state and the compiled functions that move it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from flax import struct
+
+from prune_rl.replay.batch import Batch
+
+
+class AgentState(struct.PyTreeNode):
+    """Everything an agent learns or draws from, with a leading seed axis S on every array.
+
+    Attributes:
+        params: of the online network, pruned weights exactly zero once an update has been made.
+        target_params: of the target network, the online ones as they were at the last sync.
+        opt_state: the pruner's `SparseState`; its `count` is one scalar shared by all seeds.
+        keys: (S, 2) uint32, the exploration stream of each seed.
+    """
+
+    params: Any
+    target_params: Any
+    opt_state: Any
+    keys: jax.Array
+
+
+class Learner(NamedTuple):
+    """Compiled functions over S seeds at once; a seed's randomness does not depend on S.
+
+    Attributes:
+        init: seeds, S integers in [0, 2**32) -> AgentState.
+        act: (params, keys, observations (S, stack, H, W, C) uint8, epsilon float) ->
+            (actions (S,) int32, keys). Reads `params`, donates nothing.
+        update: (AgentState, Batch) -> (AgentState, metrics); one gradient step of every seed. The
+            state given is donated: use the one returned. Metrics are (S,) float32 arrays named
+            loss, grad_norm (before pruning) and q_mean (of the actions taken).
+        sync_target: AgentState -> AgentState with the target network a copy of the online one;
+            donates like `update`.
+    """
+
+    init: Callable[[Sequence[int]], AgentState]
+    act: Callable[[Any, jax.Array, Any, float], tuple[jax.Array, jax.Array]]
+    update: Callable[[AgentState, Batch], tuple[AgentState, dict[str, jax.Array]]]
+    sync_target: Callable[[AgentState], AgentState]

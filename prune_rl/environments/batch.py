@@ -1,0 +1,104 @@
+"""S environments that step together, one per seed."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from prune_rl.environments.base import Environment, Frame
+
+
+class Step(NamedTuple):
+    """One agent step of S seeds.
+
+    Attributes:
+      next_frames: (S, H, W, C) uint8, what followed the action, also at an episode's end.
+      frames: (S, H, W, C) uint8, what to act on now: the first frame of the new episode where
+        one ended, else `next_frames`.
+      rewards: (S,) float32, unclipped.
+      terminated: (S,) bool, the game is over.
+      truncated: (S,) bool, the episode was cut at its longest length; never with `terminated`.
+    """
+
+    next_frames: Frame
+    frames: Frame
+    rewards: npt.NDArray[np.float32]
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
+
+
+class EnvironmentBatch:
+    """Steps S environments in lock-step and starts a new episode where one has ended.
+
+    A seed's stream depends on its own environment alone, neither on S nor on threads.
+
+    Args:
+      environments: one per seed, all of one game.
+      max_steps_per_episode: agent steps after which an episode is truncated.
+    """
+
+    def __init__(self, environments: Sequence[Environment], max_steps_per_episode: int) -> None:
+        self._environments = list(environments)
+        self._max_steps = max_steps_per_episode
+        self._lengths = np.zeros(len(environments), np.int64)
+        first = environments[0]
+        self.num_actions = first.num_actions
+        self.frame_shape = first.frame_shape
+        self.stack_size = first.stack_size
+        self.frame_skip = first.frame_skip
+        self.protocol: dict[str, Any] = {
+            **first.protocol,
+            "max_steps_per_episode": max_steps_per_episode,
+        }
+        threaded = first.steps_off_gil and len(environments) > 1
+        self._pool = ThreadPoolExecutor(len(environments)) if threaded else None
+        self._map = self._pool.map if self._pool else map
+
+    def reset(self) -> Frame:
+        """Starts an episode of every seed; returns the first frames (S, H, W, C)."""
+        self._lengths[:] = 0
+        return np.stack([environment.reset() for environment in self._environments])
+
+    def step(self, actions: npt.NDArray[np.integer]) -> Step:
+        """Plays `actions` (S,), one agent step of every seed."""
+        played = self._map(_step, self._environments, actions.tolist())
+        next_frames, rewards, over = zip(*played, strict=True)
+        terminated = np.array(over)
+        self._lengths += 1
+        truncated = (self._lengths >= self._max_steps) & ~terminated
+        stacked = np.stack(next_frames)
+        frames = stacked
+        ended = terminated | truncated
+        if ended.any():
+            frames = stacked.copy()
+            for i in np.flatnonzero(ended):
+                frames[i] = self._environments[i].reset()
+            self._lengths[ended] = 0
+        return Step(stacked, frames, np.array(rewards, np.float32), terminated, truncated)
+
+    def get_state(self) -> dict[str, npt.NDArray]:
+        """Arrays that `set_state` takes back: episode lengths, and each emulator as bytes."""
+        emulators = {
+            f"environment_{i}": np.frombuffer(environment.get_state(), np.uint8)
+            for i, environment in enumerate(self._environments)
+        }
+        return {"lengths": self._lengths.copy(), **emulators}
+
+    def set_state(self, state: dict[str, npt.NDArray]) -> None:
+        """Goes on, to the bit, from what `get_state` returned."""
+        self._lengths[:] = state["lengths"]
+        for i, environment in enumerate(self._environments):
+            environment.set_state(state[f"environment_{i}"].tobytes())
+
+    def close(self) -> None:
+        """Releases threads and emulators."""
+        if self._pool:
+            self._pool.shutdown()
+        for environment in self._environments:
+            environment.close()
+
+
+def _step(environment: Environment, action: int) -> tuple[Frame, float, bool]:
+    return environment.step(action)

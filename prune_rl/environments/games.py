@@ -1,0 +1,44 @@
+"""Names of games: the paper's sets, and every Atari game that ale-py carries.
+
+Sets: Obando-Ceron et al. 2024, appendix B. Atari names are Dopamine's (`MsPacman`).
+"""
+
+ATARI_15 = (
+    *("MsPacman", "Pong", "Qbert", "Assault", "Asterix", "BeamRider", "Boxing", "Breakout"),
+    *("CrazyClimber", "DemonAttack", "Enduro", "FishingDerby", "SpaceInvaders", "Tutankham"),
+    *("VideoPinball",),
+)
+ATARI_26 = (
+    *("Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout"),
+    *("ChopperCommand", "CrazyClimber", "DemonAttack", "Freeway", "Frostbite", "Gopher", "Hero"),
+    *("Jamesbond", "Kangaroo", "Krull", "KungFuMaster", "MsPacman", "Pong", "PrivateEye"),
+    *("Qbert", "RoadRunner", "Seaquest", "UpNDown"),
+)
+ATARI_60 = (
+    *ATARI_26,
+    *("AirRaid", "Asteroids", "Atlantis", "BeamRider", "Berzerk", "Bowling", "Carnival"),
+    *("Centipede", "DoubleDunk", "ElevatorAction", "Enduro", "FishingDerby", "Gravitar"),
+    *("IceHockey", "JourneyEscape", "MontezumaRevenge", "NameThisGame", "Phoenix", "Pitfall"),
+    *("Pooyan", "Riverraid", "Robotank", "Skiing", "Solaris", "SpaceInvaders", "StarGunner"),
+    *("Tennis", "TimePilot", "Tutankham", "Venture", "VideoPinball", "WizardOfWor"),
+    *("YarsRevenge", "Zaxxon"),
+)
+MINATAR = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+
+SUITES = {
+    "atari_15": ATARI_15,
+    "atari_26": ATARI_26,
+    "atari_60": ATARI_60,
+    "minatar": MINATAR,
+}
+
+
+def atari_roms() -> dict[str, str]:
+    """Every Atari game name to its ROM: `MsPacman` to `ms_pacman`."""
+    from ale_py import roms
+
+    return {_camel_case(rom): rom for rom in roms.get_all_rom_ids()}
+
+
+def _camel_case(rom: str) -> str:
+    return "".join(word.capitalize() for word in rom.split("_"))

@@ -1,0 +1,45 @@
+"""The set of games that a configuration is about."""
+
+from dataclasses import dataclass
+
+import gin
+
+from prune_rl.environments.games import SUITES
+from prune_rl.errors import ConfigError, nearest, require_choice
+
+
+@gin.configurable
+@dataclass(frozen=True)
+class Suite:
+    """A named set of games; without a name, every game is allowed.
+
+    Raises:
+      ConfigError: no suite has that name.
+    """
+
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            require_choice("Suite.name", self.name, SUITES)
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """The suite's games in the paper's order; empty without a suite."""
+        return SUITES[self.name] if self.name else ()
+
+    def check(self, binding: str, game: object, games: list[str]) -> str:
+        """Returns `game` if it is one of `games` and of this suite.
+
+        Raises:
+          ConfigError: it is not, or it is None; names `binding` and the nearest valid game.
+        """
+        example = (self.games or games)[0]
+        if game is None:
+            raise ConfigError(f"{binding}: not set; name a game, such as {binding}={example!r}")
+        if game not in games:
+            raise ConfigError(f"{binding}={game!r}: no such game; {nearest(str(game), games)}")
+        if self.games and game not in self.games:
+            hint = nearest(str(game), self.games)
+            raise ConfigError(f"{binding}={game!r}: not in suite {self.name}; {hint}")
+        return str(game)

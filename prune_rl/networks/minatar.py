@@ -1,0 +1,27 @@
+"""The small network that comes with MinAtar."""
+
+import gin
+import jax
+from flax import linen as nn
+
+from prune_rl.networks.torso import Torso, merge_stack
+
+
+@gin.configurable
+class MinAtarTorso(Torso):
+    """One 3x3 convolution of 16·width channels without padding, then 128 dense features.
+
+    Architecture of Young & Tian 2019 (MinAtar, section 4); Xavier-uniform weights as in the other
+    torsos, where theirs are PyTorch's defaults. On (1, 10, 10, channels) observations with a
+    6-action head the parameters number (131,088 + 144·channels)·width + 902: for Breakout's
+    4 channels 132,566 / 264,230 / 395,894 / 527,558 / 659,222 for width 1 to 5.
+
+    Input (stack, H, W, C) uint8, output (128,) float32.
+    """
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        init = nn.initializers.xavier_uniform()
+        x = merge_stack(observation)  # (H, W, stack*C)
+        x = nn.relu(nn.Conv(16 * self.width, (3, 3), padding="VALID", kernel_init=init)(x))
+        return nn.relu(nn.Dense(128, kernel_init=init)(x.reshape(-1)))

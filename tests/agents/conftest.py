@@ -1,0 +1,51 @@
+"""A torso small enough to differentiate by hand, and batches for it."""
+
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.networks.torso import merge_stack
+from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.replay.batch import Batch
+
+SHAPE, NUM_ACTIONS = (2, 3, 3, 1), 4
+
+
+class LinearTorso(nn.Module):
+    """Five linear features of the flattened image."""
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        return nn.Dense(5)(merge_stack(observation).reshape(-1))
+
+
+@pytest.fixture
+def make_learner():
+    """Builds a learner of 4 actions, by default with the linear torso and without pruning."""
+
+    def make(strategy="vmap", *, torso=None, shape=SHAPE, pruner=None, **hyper_parameters):
+        agent = DQNAgent(torso=torso or LinearTorso(), seed_strategy=strategy, **hyper_parameters)
+        pruner = pruner or create_updater_from_config(num_gradient_steps=100)
+        return agent.learner(NUM_ACTIONS, shape, pruner)
+
+    return make
+
+
+@pytest.fixture
+def make_batch():
+    """Random transitions; large and small errors, a quarter of them terminal."""
+
+    def make(num_seeds, seed=0, shape=SHAPE, batch_size=8):
+        rng, size = np.random.default_rng(seed), (num_seeds, batch_size)
+        discounts = np.where(rng.random(size) < 0.25, 0.0, 0.99)
+        return Batch(
+            rng.integers(0, 256, (*size, *shape), dtype=np.uint8),
+            rng.integers(0, NUM_ACTIONS, size, dtype=np.int32),
+            rng.normal(0, 2, size).astype(np.float32),
+            discounts.astype(np.float32),
+            rng.integers(0, 256, (*size, *shape), dtype=np.uint8),
+        )
+
+    return make

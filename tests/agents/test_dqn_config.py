@@ -1,0 +1,92 @@
+"""Hyper-parameters: schedule, exploration rate, validation, the shipped gin files."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import gin
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.optimizers import create_optimizer
+from prune_rl.errors import ConfigError
+from prune_rl.networks.impala import ImpalaTorso
+from prune_rl.networks.minatar import MinAtarTorso
+from prune_rl.networks.nature import NatureTorso
+
+GIN_CONFIGS = Path(__file__).parents[2] / "gin_configs"
+
+
+def test_epsilon_by_hand():
+    agent = DQNAgent(min_replay_history=1_000, epsilon_decay_period=2_000, epsilon_train=0.1)
+    by_hand = {0: 1.0, 1_000: 1.0, 1_500: 0.775, 2_000: 0.55, 3_000: 0.1, 10**9: 0.1}
+    assert {t: agent.epsilon(t) for t in by_hand} == pytest.approx(by_hand, abs=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(0, 200))
+def test_number_of_gradient_steps_counts_the_update_steps(history, period, num_agent_steps):
+    agent = DQNAgent(min_replay_history=history, update_period=period)
+    due = [t for t in range(num_agent_steps) if agent.is_update_step(t)]
+    assert due == [t for t in range(num_agent_steps) if t > history and t % period == 0]
+    assert agent.num_gradient_steps(num_agent_steps) == len(due)
+
+
+def test_steps_by_hand():
+    agent = DQNAgent(min_replay_history=8, update_period=4, target_update_period=6)
+    assert [t for t in range(25) if agent.is_update_step(t)] == [12, 16, 20, 24]
+    assert [t for t in range(25) if agent.is_target_update_step(t)] == [12, 18, 24]
+
+
+def test_gradient_steps_of_the_published_run():
+    """10M agent steps less 20,000 of warm-up, one update in four."""
+    assert DQNAgent().num_gradient_steps(10_000_001) == 2_495_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("torso", NatureTorso),  # the class: gin's @NatureTorso without parentheses
+        ("gamma", 1.01),
+        ("gamma", "0.99"),
+        ("update_horizon", 0),
+        ("min_replay_history", -1),
+        ("min_replay_history", 1e4),
+        ("update_period", 0),
+        ("target_update_period", True),
+        ("epsilon_train", -0.1),
+        ("epsilon_eval", 2),
+        ("epsilon_decay_period", 0),
+        ("loss_type", "hubert"),
+        ("seed_strategy", "vmapped"),
+    ],
+)
+def test_a_wrong_value_names_its_binding(name, value):
+    with pytest.raises(ConfigError, match=rf"^DQNAgent\.{name}="):
+        DQNAgent(**{name: value})
+
+
+def test_a_misspelt_choice_is_told_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'huber'"):
+        DQNAgent(loss_type="hubert")
+
+
+def test_shipped_configuration_states_every_default():
+    default = DQNAgent()
+    gin.parse_config_file(str(GIN_CONFIGS / "agents" / "dqn.gin"), skip_unknown=True)
+    for field in dataclasses.fields(DQNAgent):
+        gin.query_parameter(f"DQNAgent.{field.name}")  # raises where it is not stated
+    for name, parameter in inspect.signature(create_optimizer).parameters.items():
+        assert gin.query_parameter(f"create_optimizer.{name}") == parameter.default
+    assert DQNAgent() == default
+
+
+@pytest.mark.parametrize(
+    ("name", "torso"),
+    [("nature", NatureTorso()), ("impala", ImpalaTorso()), ("minatar", MinAtarTorso())],
+)
+def test_a_network_file_selects_its_torso(name, torso):
+    gin.parse_config_file(str(GIN_CONFIGS / "networks" / f"{name}.gin"))
+    assert DQNAgent().torso == torso

@@ -1,0 +1,66 @@
+"""A pruned learner: exact zeros online and in the target, for every seed alike."""
+
+import jax
+import numpy as np
+import pytest
+
+from prune_rl.agents.seed_axis import STRATEGIES
+from prune_rl.pruning.updater import create_updater_from_config
+
+NUM_UPDATES, NUM_SEEDS = 12, 3
+
+
+@pytest.fixture
+def pruner():
+    """Keeps half of each kernel from gradient step 8 of 20 on."""
+    return create_updater_from_config(
+        num_gradient_steps=20,
+        pruner_type="magnitude",
+        dist_type="uniform",
+        update_start_step=2,
+        update_end_step=8,
+        update_freq=2,
+        sparsity=0.5,
+    )
+
+
+def kernels(tree):
+    """The kernels (S, ...) of the linear torso, 18 x 5, and of the head, 5 x 4."""
+    layers = jax.device_get(tree)["params"]
+    return layers["torso"]["Dense_0"]["kernel"], layers["head"]["kernel"]
+
+
+def train(learner, make_batch):
+    state = learner.init(range(NUM_SEEDS))
+    for step in range(NUM_UPDATES):
+        state, _ = learner.update(state, make_batch(NUM_SEEDS, step))
+    return state
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_pruned_weights_are_zero_and_reach_the_target(make_learner, make_batch, pruner, strategy):
+    learner = make_learner(strategy, pruner=pruner)
+    state = train(learner, make_batch)
+    for kernel, kept in zip(kernels(state.params), (45, 10), strict=True):
+        assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
+    assert all((k != 0).all() for k in kernels(state.target_params))  # as at the start
+    masks = [k != 0 for k in kernels(state.params)]
+    for kernel, mask in zip(kernels(learner.sync_target(state).target_params), masks, strict=True):
+        np.testing.assert_array_equal(kernel != 0, mask)
+
+
+def test_strategies_make_the_same_masks(make_learner, make_batch, pruner):
+    masks = []
+    for strategy in STRATEGIES:
+        state = train(make_learner(strategy, pruner=pruner), make_batch)
+        assert state.opt_state.count.shape == ()
+        assert state.opt_state.count == NUM_UPDATES
+        masks.append(jax.device_get(state.opt_state.masks))
+    jax.tree.map(np.testing.assert_array_equal, *masks)
+
+
+def test_masks_are_made_only_when_due_under_vmap(make_learner, make_batch, pruner):
+    """The shared count keeps the mask update a branch; batched, it would be a select."""
+    learner = make_learner("vmap", pruner=pruner)
+    program = str(jax.make_jaxpr(learner.update)(learner.init([0, 1]), make_batch(2)))
+    assert "cond[" in program

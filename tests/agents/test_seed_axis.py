@@ -1,0 +1,140 @@
+"""The seed axis: strategies agree, and no seed knows how many others there are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prune_rl.agents.seed_axis import STRATEGIES, default_strategy, map_seeds
+from prune_rl.networks.minatar import MinAtarTorso
+from prune_rl.replay.batch import Batch
+
+SHAPE = (1, 10, 10, 4)
+TINY_SHAPE = (2, 3, 3, 1)
+
+
+def assert_trees_equal(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def assert_trees_close(actual, expected):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), actual, expected
+    )
+
+
+def seeds_of(tree, index):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def train(learner, seeds, batches, observations):
+    """Three updates and an action; everything that has a seed axis, on the host."""
+    state = learner.init(seeds)
+    for batch in batches:
+        state, metrics = learner.update(state, batch)
+    actions, keys = learner.act(state.params, state.keys, observations, 0.5)
+    inner = state.opt_state.inner_state
+    return jax.device_get((state.params, inner, metrics, actions, keys))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_shared_and_own_arrays(strategy):
+    """NumPy by hand: axes None in and out, an empty subtree, a scalar shared by all seeds."""
+
+    def function(own, shared):
+        return {"sum": own["x"] + shared, "none": None}, shared + 1
+
+    over_seeds = map_seeds(function, strategy, ({"x": 0, "none": 0}, None), (0, None))
+    x = np.arange(6.0).reshape(3, 2)
+    result, count = jax.jit(over_seeds)({"x": x, "none": None}, 5)
+    np.testing.assert_array_equal(result["sum"], x + 5)
+    assert result["none"] is None
+    assert count == 6
+    assert count.shape == ()
+
+
+def test_unrolled_results_are_the_same_bits_for_any_number_of_seeds(make_learner, make_batch):
+    learner = make_learner("unroll", torso=MinAtarTorso(), shape=SHAPE)
+    batches = [make_batch(2, seed, SHAPE) for seed in range(3)]
+    observations = batches[0].s_tm1[:, 0]
+    together = train(learner, [5, 6], batches, observations)
+    for i in range(2):
+        own = [Batch(*(field[i : i + 1] for field in batch)) for batch in batches]
+        alone = train(learner, [5 + i], own, observations[i : i + 1])
+        assert_trees_equal(seeds_of(together, slice(i, i + 1)), alone)
+
+
+def test_vmapped_results_hardly_depend_on_the_number_of_seeds(make_learner, make_batch):
+    learner = make_learner("vmap", torso=MinAtarTorso(), shape=SHAPE)
+    batches = [make_batch(2, seed, SHAPE) for seed in range(3)]
+    observations = batches[0].s_tm1[:, 0]
+    *together, actions, keys = train(learner, [5, 6], batches, observations)
+    own = [Batch(*(field[1:2] for field in batch)) for batch in batches]
+    *alone, action, key = train(learner, [6], own, observations[1:2])
+    np.testing.assert_array_equal([actions[1:2], keys[1:2, 0]], [action, key[:, 0]])
+    assert_trees_close([seeds_of(tree, slice(1, 2)) for tree in together], alone)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_weights_and_keys_at_the_start_do_not_depend_on_the_number_of_seeds(make_learner, strategy):
+    learner = make_learner(strategy)
+    together, alone = learner.init([1, 2, 3]), learner.init([2])
+    for name in ("params", "target_params", "keys"):
+        second = seeds_of(getattr(together, name), slice(1, 2))
+        assert_trees_equal(second, getattr(alone, name))
+
+
+def test_strategies_agree(make_learner, make_batch):
+    batches = [make_batch(2, seed, SHAPE) for seed in range(3)]
+    results = [
+        train(
+            make_learner(s, torso=MinAtarTorso(), shape=SHAPE),
+            [0, 1],
+            batches,
+            batches[0].s_t[:, 0],
+        )
+        for s in STRATEGIES
+    ]
+    assert_trees_close(*results)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_seed_sees_nothing_of_another(make_learner, make_batch, strategy):
+    learner = make_learner(strategy)
+    batch, other = make_batch(3, seed=0), make_batch(3, seed=1)
+    mixed = Batch(*(np.stack([a[0], b[1], a[2]]) for a, b in zip(batch, other, strict=True)))
+    results = [
+        jax.device_get(learner.update(learner.init([0, 1, 2]), b)[0].params) for b in (batch, mixed)
+    ]
+    assert_trees_equal(seeds_of(results[0], [0, 2]), seeds_of(results[1], [0, 2]))
+    changed = jax.tree.map(lambda a, b: (a[1] != b[1]).any(), *results)
+    assert all(jax.tree.leaves(changed))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nothing_compiles_twice(make_learner, make_batch, strategy):
+    learner, compiled = make_learner(strategy), []
+    state, observations = learner.init([0, 1]), np.zeros((2, *TINY_SHAPE), np.uint8)
+    for step in range(3):
+        state, _ = learner.update(learner.sync_target(state), make_batch(2, step))
+        _, keys = learner.act(state.params, state.keys, observations, 0.1 * step)
+        state = state.replace(keys=keys)
+        functions = (learner.act, learner.update, learner.sync_target)
+        compiled.append([function._cache_size() for function in functions])
+    assert compiled[0] == compiled[2]
+
+
+@pytest.mark.parametrize("torso", ["NatureTorso", "ImpalaTorso", "MinAtarTorso", "TheirTorso"])
+@pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
+def test_default_is_a_strategy(backend, torso):
+    assert default_strategy(backend, torso) in STRATEGIES
+
+
+def test_a_shared_count_stays_unbatched_under_vmap():
+    """So a condition on it stays a branch, of which only one side is computed."""
+
+    def function(x, count):
+        return jax.lax.cond(count > 3, jnp.sin, jnp.cos, x), count + 1
+
+    over_seeds = map_seeds(function, "vmap", (0, None), (0, None))
+    assert "cond" in str(jax.make_jaxpr(over_seeds)(jnp.ones(2), 0))

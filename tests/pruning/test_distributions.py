@@ -1,0 +1,105 @@
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prune_rl.pruning.distributions import erk, uniform
+
+
+def _impala(width):
+    """Shapes of the Impala ResNet with a hidden layer of 512 and 18 actions on 84x84x4."""
+    shapes, channels_in = {}, 4
+    for stack, channels in enumerate((16 * width, 32 * width, 32 * width)):
+        shapes[f"stack_{stack}_in"] = (3, 3, channels_in, channels)
+        shapes |= {f"stack_{stack}_{conv}": (3, 3, channels, channels) for conv in range(4)}
+        channels_in = channels
+    shapes |= {"hidden": (11 * 11 * channels_in, 512), "head": (512, 18)}
+    return _tree(shapes)
+
+
+def _tree(shapes):
+    return {
+        name: {
+            "kernel": jax.ShapeDtypeStruct(shape, jnp.float32),
+            "bias": jax.ShapeDtypeStruct(shape[-1:], jnp.float32),
+        }
+        for name, shape in shapes.items()
+    }
+
+
+def _num_kept(params, sparsities):
+    pairs = zip(params.values(), sparsities.values(), strict=True)
+    return [round(layer["kernel"].size * (1 - own["kernel"])) for layer, own in pairs]
+
+
+@pytest.mark.parametrize(
+    ("width", "total_kept"), [(1, 104_459), (2, 218_130), (3, 341_473), (4, 474_487), (5, 617_174)]
+)
+def test_erk_keeps_of_impala_what_jaxpruner_keeps(width, total_kept):
+    params = _impala(width)
+    sparsities = erk(params, 0.95)
+    assert sum(_num_kept(params, sparsities)) == total_kept
+    dense = [name for name, own in sparsities.items() if own["kernel"] == 0.0]
+    assert dense == ["head"]
+
+
+def test_erk_layer_by_layer_of_impala_at_width_3():
+    params = _impala(3)
+    sparsities = erk(params, 0.95)
+    kept = dict(zip(params, _num_kept(params, sparsities), strict=True))
+    expected = {
+        "stack_0_in": (0.2322655, 1327),
+        "stack_0_0": (0.8874872, 2333),
+        "stack_1_in": (0.9172700, 3431),
+        "stack_2_3": (0.9453982, 4529),
+        "hidden": (0.9533567, 277_406),
+    }
+    for name, (sparsity, num_kept) in expected.items():
+        assert sparsities[name]["kernel"] == pytest.approx(sparsity, abs=5e-8)
+        assert kept[name] == num_kept
+
+
+@pytest.mark.parametrize("distribution", [uniform, erk])
+def test_only_tensors_of_rank_above_one_get_a_sparsity(distribution):
+    sparsities = distribution(_tree({"a": (8, 4), "b": (3, 3, 2, 5)}), 0.5)
+    assert sparsities["a"]["bias"] is None
+    assert sparsities["b"]["bias"] is None
+    assert type(sparsities["a"]["kernel"]) is float
+    assert distribution({"bias": jnp.ones(3)}, 0.5) == {"bias": None}
+
+
+def test_uniform_is_the_same_everywhere():
+    sparsities = uniform(_tree({"a": (8, 4), "b": (3, 3, 2, 5)}), 0.7)
+    assert sparsities["a"]["kernel"] == sparsities["b"]["kernel"] == 0.7
+
+
+def test_erk_at_zero_is_dense_to_the_last_bit():
+    sparsities = erk(_impala(1), 0.0)
+    assert {own["kernel"] for own in sparsities.values()} == {0.0}
+
+
+_SHAPES = st.lists(st.lists(st.integers(1, 40), min_size=2, max_size=4).map(tuple), min_size=1)
+
+
+@given(_SHAPES, st.floats(0.01, 0.99))
+@settings(max_examples=50, deadline=None)
+def test_erk_keeps_the_budget_and_density_follows_the_shape(shapes, sparsity):
+    tree = _tree({str(i): shape for i, shape in enumerate(shapes)})
+    sparsities = [own["kernel"] for own in erk(tree, sparsity).values()]
+    sizes = np.array([math.prod(shape) for shape in shapes])
+    densities = 1 - np.array(sparsities)
+    assert (densities <= 1).all()
+    assert (densities >= 0).all()
+    budget = (sizes - np.floor(sparsity * sizes)).sum()
+    assert (densities * sizes).sum() == pytest.approx(budget, rel=1e-9)
+    raw = np.array([sum(shape) for shape in shapes]) / sizes
+    for i, j in itertools.combinations(range(len(shapes)), 2):
+        if sparsities[i] > 0 and sparsities[j] > 0:
+            assert densities[i] / densities[j] == pytest.approx(raw[i] / raw[j], rel=1e-6)
+        if raw[i] > raw[j]:
+            assert densities[i] >= densities[j] - 1e-9
