@@ -10,6 +10,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import gin
@@ -17,7 +18,14 @@ import gin
 from prune_rl.errors import ConfigError, nearest
 
 # Importing these registers every name that a gin file may bind.
-_CONFIGURABLE_MODULES = ("prune_rl.runner",)
+_CONFIGURABLE_MODULES = (
+    "prune_rl.runner",
+    "prune_rl.environments.atari",
+    "prune_rl.environments.minatar",
+    "prune_rl.networks.impala",
+    "prune_rl.networks.minatar",
+    "prune_rl.networks.nature",
+)
 
 _PACKAGE = Path(__file__).resolve().parent
 # Installed wheel first, then a checkout.
@@ -59,9 +67,9 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
         gin.add_config_file_search_path(str(root))
     paths = [find_gin_file(name) for name in gin_files]
     for name, path in zip(gin_files, paths, strict=True):
-        _parse(f"--gin_files={name}", lambda path=path: gin.parse_config_file(str(path)))
+        _parse(f"--gin_files={name}", partial(gin.parse_config_file, str(path)))
     for binding in gin_bindings:
-        _parse(f"--gin_bindings={binding!r}", lambda binding=binding: gin.parse_config(binding))
+        _parse(f"--gin_bindings={binding!r}", partial(gin.parse_config, binding))
     _parse("configuration", gin.finalize)
 
 

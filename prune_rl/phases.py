@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl.agents.dqn import AgentState, DQNAgent, Learner
-from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.learner import AgentState, Learner
+from prune_rl.environments.batch import EnvironmentBatch, Step
 from prune_rl.environments.stack import FrameStack
 from prune_rl.episodes import Episode, EpisodeTracker
 from prune_rl.replay.uniform import ReplayBuffer
@@ -43,7 +44,7 @@ class Trainer:
         self._environments, self._replay = environments, replay
         self._stack = FrameStack(len(seeds), environments.frame_shape, environments.stack_size)
         self._tracker = EpisodeTracker(len(seeds))
-        self.agent_state: AgentState = learner.init(seeds)
+        self.agent_state: AgentState = learner.init(seeds.tolist())
         self.agent_steps = 0
         self.gradient_steps = 0
         self._metrics: list[dict[str, jax.Array]] = []
@@ -151,7 +152,7 @@ def evaluate(
             active &= ~(step.terminated | step.truncated)
 
 
-def _push(stack: FrameStack, step: Any) -> None:
+def _push(stack: FrameStack, step: Step) -> None:
     stack.push(step.frames)
     ended = step.terminated | step.truncated
     if ended.any():

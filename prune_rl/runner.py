@@ -1,25 +1,23 @@
 """The run: iterations of training and evaluation, written to a directory that can resume."""
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import gin
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from prune_rl import provenance, run_directory
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.checkpointing import Checkpoint, Checkpointer
-from prune_rl.environments import atari, minatar, suite  # noqa: F401  (registers their gin names)
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.episodes import Episode
 from prune_rl.errors import ConfigError, require
 from prune_rl.logging import RunLog
-from prune_rl.networks import impala, minatar as minatar_torso, nature  # noqa: F401
 from prune_rl.phases import Trainer, evaluate
 from prune_rl.progress import RunProgress
 from prune_rl.pruning.sparsity import weight_sparsity
@@ -28,6 +26,8 @@ from prune_rl.replay.uniform import ReplayBuffer
 from prune_rl.reporting import curves
 
 _TRAINING, _EVALUATION = 0, 1  # streams of randomness of one seed
+_SHOWN_EPISODES = 100  # the newest ones, over all seeds
+
 _sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
 
 
@@ -85,7 +85,6 @@ class Runner:
         self._seeds = np.arange(seed, seed + num_seeds)
         self._environments = self._create_environments(_TRAINING)
         self._trainer = self._create_trainer()
-        self._recent_returns: deque[float] = deque(maxlen=100)
 
     def _create_environments(self, *stream: int) -> EnvironmentBatch:
         def create(seed: int) -> Environment:
@@ -159,23 +158,19 @@ class Runner:
                 episodes.append(episode)
                 self._log_episode(log, iteration, "train", episode)
             if progress.due():
-                self._show(progress, iteration, "train")
+                self._show(progress, iteration, "train", episodes)
         metrics = trainer.take_metrics()
-        seconds = time.monotonic() - started
-        extra = [
-            {name: float(values[i]) for name, values in metrics.items()}
-            | {
-                "epsilon": self._agent.epsilon(trainer.agent_steps),
-                "agent_steps_per_second": self._training_steps / seconds,
-            }
-            for i in range(len(self._seeds))
-        ]
-        self._log_phase(log, iteration, "train", episodes, extra)
+        steps_per_second = self._training_steps / (time.monotonic() - started)
+        extra = {
+            "epsilon": self._agent.epsilon(trainer.agent_steps),
+            "agent_steps_per_second": steps_per_second,
+        }
+        self._log_phase(log, iteration, "train", episodes, metrics, extra)
+        self._show(progress, iteration, "train", episodes)
 
     def _evaluation_phase(self, iteration: int, log: RunLog, progress: RunProgress) -> None:
         if self._evaluation_steps == 0:
             return
-        self._show(progress, iteration, "eval")
         # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
         environments = self._create_environments(_EVALUATION, iteration)
         episodes: list[Episode] = []
@@ -190,12 +185,10 @@ class Runner:
             episodes.append(episode)
             self._log_episode(log, iteration, "eval", episode)
         environments.close()
-        self._log_phase(log, iteration, "eval", episodes, [{} for _ in self._seeds])
-        self._show(progress, iteration, "eval")
+        self._log_phase(log, iteration, "eval", episodes, {}, {})
+        self._show(progress, iteration, "eval", episodes)
 
     def _log_episode(self, log: RunLog, iteration: int, phase: str, episode: Episode) -> None:
-        if phase == "train":
-            self._recent_returns.append(episode.episode_return)
         log.episode(
             int(self._seeds[episode.seed_index]),
             iteration,
@@ -212,50 +205,54 @@ class Runner:
         iteration: int,
         phase: str,
         episodes: list[Episode],
-        extra: list[dict[str, float]],
+        metrics: dict[str, npt.NDArray[np.float64]],
+        extra: dict[str, float],
     ) -> None:
-        sparsity = jax.device_get(_sparsity_of_seeds(self._trainer.agent_state.params))
+        """Logs one row per seed; `metrics` values are (S,), `extra` is the same for all."""
+        trainer = self._trainer
+        sparsity = jax.device_get(_sparsity_of_seeds(trainer.agent_state.params))
+        total = sparsity.pop("total")
         for i, seed in enumerate(self._seeds.tolist()):
-            own = [e for e in episodes if e.seed_index == i]
-            log.metrics(
-                {
-                    "seed": seed,
-                    "iteration": iteration,
-                    "phase": phase,
-                    "agent_steps": self._trainer.agent_steps,
-                    "gradient_steps": self._trainer.gradient_steps,
-                    "frames": self._trainer.agent_steps * self._environments.frame_skip,
-                    "episode_return_mean": _mean([e.episode_return for e in own]),
-                    "episode_length_mean": _mean([e.length for e in own]),
-                    "num_episodes": len(own),
-                    "sparsity": float(sparsity["total"][i]),
-                    "sparsity_by_layer": {
-                        name: float(value[i]) for name, value in sparsity.items() if name != "total"
-                    },
-                    **extra[i],
-                }
-            )
+            own = [episode for episode in episodes if episode.seed_index == i]
+            row = {
+                "seed": seed,
+                "iteration": iteration,
+                "phase": phase,
+                "agent_steps": trainer.agent_steps,
+                "gradient_steps": trainer.gradient_steps,
+                "frames": trainer.agent_steps * self._environments.frame_skip,
+                "episode_return_mean": _mean([episode.episode_return for episode in own]),
+                "episode_length_mean": _mean([episode.length for episode in own]),
+                "num_episodes": len(own),
+                "sparsity": float(total[i]),
+                "sparsity_by_layer": {name: float(zeros[i]) for name, zeros in sparsity.items()},
+            }
+            own_metrics = {name: float(values[i]) for name, values in metrics.items()}
+            log.metrics(row | own_metrics | extra)
 
-    def _show(self, progress: RunProgress, iteration: int, phase: str) -> None:
+    def _show(
+        self, progress: RunProgress, iteration: int, phase: str, episodes: list[Episode]
+    ) -> None:
         sparsity = jax.device_get(_sparsity_of_seeds(self._trainer.agent_state.params)["total"])
+        recent = [episode.episode_return for episode in episodes[-_SHOWN_EPISODES:]]
         progress.show(
             self._trainer.agent_steps,
             iteration=iteration,
             phase=phase,
-            mean_return=_mean(list(self._recent_returns)),
+            mean_return=_mean(recent),
             sparsity=float(sparsity.mean()),
         )
 
 
-def _evaluation_keys(seeds: Any, iteration: int) -> jax.Array:
-    def key(seed: jax.Array) -> jax.Array:
+def _evaluation_keys(seeds: npt.NDArray[np.int64], iteration: int) -> jax.Array:
+    def key(seed: int) -> jax.Array:
         stream = jax.random.fold_in(jax.random.PRNGKey(seed), _EVALUATION)
         return jax.random.fold_in(stream, iteration)
 
-    return jax.vmap(key)(np.asarray(seeds, np.uint32))
+    return jnp.stack([key(seed) for seed in seeds.tolist()])
 
 
-def _mean(values: list[Any]) -> float | None:
+def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 

@@ -183,16 +183,23 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, train_minatar):
 @pytest.mark.parametrize("strategy", ["unroll", "vmap"])
 def test_a_seed_does_not_depend_on_its_neighbours(tmp_path, train_minatar, read_metrics, strategy):
     bind = (f'DQNAgent.seed_strategy="{strategy}"', "Runner.num_iterations=2")
-    train_minatar(tmp_path / "three", *bind, "Runner.num_seeds=3", files=_MAGNITUDE)
-    train_minatar(tmp_path / "one", *bind, "Runner.num_seeds=1", "Runner.seed=1", files=_MAGNITUDE)
-    of_three = [row for row in read_metrics(tmp_path / "three") if row["seed"] == 1]
-    alone = read_metrics(tmp_path / "one")
-    exact = ("seed", "iteration", "phase", "agent_steps", "gradient_steps", "sparsity_by_layer")
+    three, one = tmp_path / "three", tmp_path / "one"
+    train_minatar(three, *bind, "Runner.num_seeds=3", files=_MAGNITUDE)
+    train_minatar(one, *bind, "Runner.num_seeds=1", "Runner.seed=1", files=_MAGNITUDE)
+    of_three = [row for row in read_metrics(three) if row["seed"] == 1]
+    alone = read_metrics(one)
+    # Sums over a batch may be rounded differently beside other seeds.
+    rounded = {"loss", "grad_norm", "q_mean"}
     for a, b in zip(of_three, alone, strict=True):
-        assert {k: a[k] for k in exact} == {k: b[k] for k in exact}
+        for name in rounded & a.keys():
+            assert a.pop(name) == pytest.approx(b.pop(name), rel=1e-3)
+        assert a["sparsity_by_layer"] == b["sparsity_by_layer"]
+        assert a["gradient_steps"] == b["gradient_steps"]
         if strategy == "unroll":
             assert a == b
-    assert of_three[0]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-3)
+    if strategy == "unroll":
+        for a, b in zip(_latest_agent_leaves(three), _latest_agent_leaves(one), strict=True):
+            np.testing.assert_array_equal(a[1:2] if a.ndim else a, b)
 
 
 def test_seeds_differ(tmp_path, train_minatar, read_metrics):

@@ -37,8 +37,8 @@ def map_seeds(
 
     Args:
         function: takes and returns pytrees of arrays of one seed.
-        strategy: under 'unroll' a seed's results are the same bits for any S; under 'vmap' they
-            may differ in the last ones.
+        strategy: under 'unroll' a seed's weights and actions are the same bits for any S; under
+            'vmap' they may differ in the last ones.
         in_axes: tree prefix of the arguments as in `jax.vmap`, 0 where an array has the seed axis
             and None where all seeds share it.
         out_axes: the same for the results; a shared result must be equal for all seeds.

@@ -43,7 +43,9 @@ class AtariEnvironment:
         self._ale = ALEInterface()
         self._ale.setInt("random_seed", seed)
         self._ale.setFloat("repeat_action_probability", sticky_probability)
-        self._ale.loadROM(roms.get_rom_path(atari_roms()[game_name]))
+        rom = roms.get_rom_path(atari_roms()[game_name])
+        assert rom is not None  # every name of atari_roms() has one
+        self._ale.loadROM(rom)
         self._actions = self._ale.getMinimalActionSet()
         height, width = self._ale.getScreenDims()
         self._screens = np.zeros((2, height, width), np.uint8)

@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One quantity of one run and phase: steps (T,) in agent steps, values (S, T), NaN if missing."""
+    """One quantity of one run and phase: agent steps (T,), values (S, T), NaN where missing."""
 
     steps: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]

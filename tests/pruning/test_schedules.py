@@ -48,7 +48,7 @@ def test_no_mask_update_outside_the_range_or_off_the_grid(step):
     assert not bool(_PAPER.is_mask_update(step))
 
 
-@given(schedules(), st.floats(0.0, 0.99, width=32))
+@given(schedules(), st.floats(0.0, 0.99))
 @settings(max_examples=30, deadline=None)
 def test_sparsity_rises_along_a_polynomial_of_progress(schedule, target):
     start, end = schedule.update_start_step, schedule.update_end_step
@@ -59,7 +59,7 @@ def test_sparsity_rises_along_a_polynomial_of_progress(schedule, target):
     assert (np.diff(sparsities) >= 0).all()
 
 
-@given(schedules(), st.floats(0.0, 0.99, width=32))
+@given(schedules(), st.floats(0.0, 0.99))
 @settings(max_examples=30, deadline=None)
 def test_the_last_mask_update_reaches_the_target_exactly(schedule, target):
     updates, sparsities = _over_run(schedule, target, 500)

@@ -1,4 +1,5 @@
 import doctest
+import itertools
 from functools import partial
 
 import jax
@@ -88,11 +89,11 @@ def test_training_is_that_of_a_rewrite_in_numpy(schedule):
     freq=st.integers(1, 5),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_masks_only_lose_weights_which_stay_zero_and_the_target_is_met(sparsity, end, freq, seed):
     pruner = _pruner(sparsity, PolynomialSchedule(end // 3, end, freq))
     trace = _train(pruner.wrap(optax.adam(0.05)), _random_tree(seed), _gradients(seed=seed))
-    for (_, before), (params, after) in zip(trace, trace[1:], strict=False):
+    for (_, before), (params, after) in itertools.pairwise(trace):
         for layer in _SHAPES:
             mask, weights = after.masks[layer]["kernel"], params[layer]["kernel"]
             assert not (mask & ~before.masks[layer]["kernel"]).any()
@@ -118,7 +119,8 @@ def test_the_optimizer_sees_dense_gradients():
     plain = optax.adam(0.05)
     _, pruned_state = _train(_pruner().wrap(plain), params, gradients)[-1]
     _, plain_state = _train(plain, params, gradients)[-1]
-    jax.tree.map(np.testing.assert_array_equal, pruned_state.inner_state, plain_state)
+    assert_close = partial(np.testing.assert_allclose, rtol=1e-6)
+    jax.tree.map(assert_close, pruned_state.inner_state, plain_state)
 
 
 @pytest.mark.parametrize("dist_type", ["erk", "uniform"])
@@ -180,7 +182,7 @@ def _batched(pruner, optimizer):
 def test_seeds_under_vmap_train_as_they_do_alone():
     pruner, seeds = _pruner(), range(3)
     alone = [
-        _train(pruner.wrap(optax.adam(0.05)), _random_tree(seed), _gradients(seed=seed))[-1]
+        _train(pruner.wrap(optax.sgd(0.125)), _random_tree(seed), _gradients(seed=seed))[-1]
         for seed in seeds
     ]
     stack = lambda *leaves: np.stack(leaves)  # noqa: E731
@@ -189,7 +191,7 @@ def test_seeds_under_vmap_train_as_they_do_alone():
         jax.tree.map(stack, *trees)
         for trees in zip(*(_gradients(seed=seed) for seed in seeds), strict=True)
     ]
-    together, state = _train(_batched(pruner, optax.adam(0.05)), params, gradients)[-1]
+    together, state = _train(_batched(pruner, optax.sgd(0.125)), params, gradients)[-1]
     assert state.count == _NUM_STEPS
     for seed, (own, own_state) in enumerate(alone):
         take = lambda leaf, seed=seed: leaf[seed]  # noqa: E731
