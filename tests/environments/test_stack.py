@@ -1,0 +1,33 @@
+"""Frame stacks by hand."""
+
+import numpy as np
+
+from prune_rl.environments.stack import FrameStack
+
+
+def _frames(*values):
+    return np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+
+
+def _values(stack):
+    return stack.array[..., 0, 0, 0].tolist()
+
+
+def test_an_episode_starts_on_zeros_and_the_oldest_frame_drops_out():
+    stack = FrameStack(2, (1, 1, 1), 3)
+    stack.reset(_frames(1, 9))
+    assert _values(stack) == [[0, 0, 1], [0, 0, 9]]
+    for value in (2, 3, 4):
+        stack.push(_frames(value, value + 10))
+    assert _values(stack) == [[2, 3, 4], [12, 13, 14]]
+    stack.reset(_frames(7, 8), np.array([False, True]))
+    assert _values(stack) == [[2, 3, 4], [0, 0, 8]]
+
+
+def test_state_is_a_copy():
+    stack = FrameStack(1, (1, 1, 1), 2)
+    stack.reset(_frames(5))
+    state = stack.get_state()
+    stack.push(_frames(6))
+    stack.set_state(state)
+    assert _values(stack) == [[0, 5]]
