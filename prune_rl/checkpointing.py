@@ -12,6 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from prune_rl.errors import ConfigError
+from prune_rl.quiet import quiet_libraries
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,9 +51,16 @@ class Checkpointer:
             host=ocp.args.StandardSave(checkpoint.host),
             log=ocp.args.JsonSave(checkpoint.log),
         )
-        # The replay is written to while training goes on, so saving may not run behind it.
-        self._manager.save(iterations, args=args)
-        self._manager.wait_until_finished()
+        if iterations in self._manager.all_steps():
+            self._manager.delete(iterations)  # one that could not be read, now made again
+        try:
+            with quiet_libraries():
+                self._manager.save(iterations, args=args)
+                # The replay is written to while training goes on: saving may not run behind it.
+                self._manager.wait_until_finished()
+        except ValueError as error:  # tensorstore's word for a write that failed
+            reason = str(error).splitlines()[0]
+            raise OSError(f"checkpoint {self._directory}/{iterations}: {reason[:200]}") from error
 
     def restore_latest(self, agent_like: Any) -> tuple[int, Checkpoint] | None:
         """The newest readable checkpoint and its number of iterations; None if there is none.

@@ -4,18 +4,17 @@ gin files are found by path or by their name below `gin_configs/` (`agents/dqn.g
 shipped inside the wheel. Nothing here writes to disk.
 """
 
-import contextlib
 import importlib
 import inspect
-import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import gin
 
 from prune_rl.errors import ConfigError, nearest
+from prune_rl.quiet import quiet_libraries
 
 # Importing these registers every name that a gin file may bind.
 _CONFIGURABLE_MODULES = (
@@ -92,22 +91,12 @@ def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
 
 def _parse(source: str, parse: Callable[[], object]) -> None:
     try:
-        with _silent_logging():
+        with quiet_libraries():  # gin logs every place where an included file is not
             parse()
     except (ValueError, SyntaxError, TypeError, OSError, RuntimeError, AttributeError) as error:
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
     except ImportError as error:
         raise ConfigError(f"{source}: cannot import: {str(error).splitlines()[0]}") from error
-
-
-@contextlib.contextmanager
-def _silent_logging() -> Iterator[None]:
-    """Hides what gin logs as an error for each place where it does not find an included file."""
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _explain(message: str) -> str:

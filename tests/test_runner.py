@@ -220,8 +220,24 @@ def test_an_unreadable_checkpoint_costs_no_more_than_itself(tmp_path, train_mina
     assert train_minatar(tmp_path / "run") == 0
     whole = read_metrics(tmp_path / "run")
     newest = tmp_path / "run" / "checkpoints" / "3"
+    leaves = _latest_agent_leaves(tmp_path / "run")
     for file in newest.rglob("*"):
         if file.is_file() and file.stat().st_size > 200:
             file.write_bytes(file.read_bytes()[:100])
     assert train_minatar(tmp_path / "run") == 0
     assert read_metrics(tmp_path / "run") == whole
+    for a, b in zip(_latest_agent_leaves(tmp_path / "run"), leaves, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_disk_that_refuses_the_checkpoint_is_one_line(tmp_path):
+    """A limit on file size stands in for a full disk: the write itself fails."""
+    flags = "--gin_files=experiments/minatar_breakout.gin --gin_bindings=Runner.training_steps=500"
+    command = f"ulimit -f 400; {sys.executable} -m prune_rl.train --base_dir={tmp_path} {flags}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = [text for text in done.stderr.splitlines() if text.startswith("prune_rl.train: ")]
+    assert "checkpoints/1" in line
+    assert "the last checkpoint is intact" in line
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "checkpoints" / "1").exists()
