@@ -13,6 +13,7 @@ train() { # name, gin file of the pruning
     --gin_files=experiments/minatar_breakout.gin --gin_files="pruning/$2.gin" \
     --gin_bindings='Runner.num_seeds=3' "${@:3}" 2> >(sed "s/^/$1: /" >&2)
 }
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT # one that fails takes the other with it
 train dense none "$@" &
 train pruned magnitude "$@" &
 wait %1

@@ -72,12 +72,17 @@ class Runner:
             raise ConfigError(
                 "Runner.create_environment_fn: not set; add --gin_files=suites/minatar.gin"
             )
+        require(isinstance(agent, DQNAgent), "Runner.agent", agent, "an agent, as @DQNAgent()")
+        makes = callable(create_environment_fn)
+        expected = "a function, as @create_atari_environment"
+        require(makes, "Runner.create_environment_fn", create_environment_fn, expected)
         _require_int("num_iterations", num_iterations, 1)
         _require_int("training_steps", training_steps, 1)
         _require_int("evaluation_steps", evaluation_steps, 0)
         _require_int("max_steps_per_episode", max_steps_per_episode, 1)
         _require_int("num_seeds", num_seeds, 1)
         _require_int("seed", seed, 0)
+        require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
         self._base_dir = Path(base_dir)
         self._agent, self._create_environment_fn = agent, create_environment_fn
         self._num_iterations, self._training_steps = num_iterations, training_steps

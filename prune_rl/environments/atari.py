@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import gin
 import numpy as np
-from ale_py import ALEInterface, ALEState, LoggerMode, roms
+from ale_py import Action, ALEInterface, LoggerMode, roms
 
 from prune_rl.environments.base import Frame
 from prune_rl.environments.games import atari_roms
@@ -29,7 +29,10 @@ cv2.setNumThreads(1)
 class AtariEnvironment:
     """One game; see `prune_rl.environments.base.Environment` for the interface.
 
-    Frames are (84, 84, 1) uint8. Sticky actions repeat at every emulator tick.
+    Frames are (84, 84, 1) uint8. At every emulator tick an action may stick: the one played a
+    tick before goes on instead. ALE could decide that, but leaves the action being played out
+    of its saved state; here the decision is its own, drawn from the same generator (mt19937),
+    so that a seed gives the same game.
     """
 
     frame_shape = (_SIDE, _SIDE, 1)
@@ -39,10 +42,12 @@ class AtariEnvironment:
 
     def __init__(self, seed: int, game_name: str, *, sticky_actions: bool) -> None:
         ALEInterface.setLoggerMode(LoggerMode.Error)
-        sticky_probability = _STICKY_PROBABILITY if sticky_actions else 0.0
+        self._sticky_probability = _STICKY_PROBABILITY if sticky_actions else 0.0
+        self._random = np.random.RandomState(seed)
+        self._playing = Action.NOOP
         self._ale = ALEInterface()
         self._ale.setInt("random_seed", seed)
-        self._ale.setFloat("repeat_action_probability", sticky_probability)
+        self._ale.setFloat("repeat_action_probability", 0.0)
         rom = roms.get_rom_path(atari_roms()[game_name])
         assert rom is not None  # every name of atari_roms() has one
         self._ale.loadROM(rom)
@@ -53,7 +58,7 @@ class AtariEnvironment:
         self.protocol: dict[str, Any] = {
             "suite": "atari",
             "game": game_name,
-            "sticky_action_probability": sticky_probability,
+            "sticky_action_probability": self._sticky_probability,
             "frame_skip": _FRAME_SKIP,
             "observation": "84x84 grayscale, maximum of the last two frames, stack of 4",
             "action_set": "minimal",
@@ -64,6 +69,7 @@ class AtariEnvironment:
     def reset(self) -> Frame:
         """Starts a game; the first observation is a single frame, as in Dopamine."""
         self._ale.reset_game()
+        self._playing = Action.NOOP
         self._ale.getScreenGrayscale(self._screens[0])
         self._screens[1] = 0
         return self._observe()
@@ -72,7 +78,9 @@ class AtariEnvironment:
         """Repeats `action` for four emulator ticks, fewer if the game ends before."""
         reward = 0.0
         for tick in range(_FRAME_SKIP):
-            reward += self._ale.act(self._actions[action])
+            if self._random.random_sample() >= self._sticky_probability:
+                self._playing = self._actions[action]
+            reward += self._ale.act(self._playing)
             if self._ale.game_over(with_truncation=False):
                 return self._observe(), reward, True
             if tick >= _FRAME_SKIP - 2:
@@ -85,16 +93,19 @@ class AtariEnvironment:
         return np.asarray(resized, np.uint8)[..., None]
 
     def get_state(self) -> bytes:
-        """The console, ALE's random stream and the two pooled screens."""
-        return pickle.dumps((self._ale.cloneSystemState().__getstate__(), self._screens))
+        """The console, the action being played, the random stream and the two pooled screens."""
+        console = self._ale.cloneState()
+        return pickle.dumps((console, self._playing, self._random, self._screens))
 
     def set_state(self, state: bytes) -> None:
         """Restores what `get_state` returned."""
-        console, screens = pickle.loads(state)
-        restored = ALEState.__new__(ALEState)
-        restored.__setstate__(console)
-        self._ale.restoreSystemState(restored)
-        self._screens[:] = screens
+        console, self._playing, self._random, self._screens = pickle.loads(state)
+        self._ale.reset_game()
+        if console.getEpisodeFrameNumber() > 0:
+            # ale-py 0.12.1 does not restore whether a frame is half drawn; in the games where
+            # that outlasts a tick (Qbert), it is so from an episode's first tick on.
+            self._ale.act(Action.NOOP)
+        self._ale.restoreState(console)
 
     def close(self) -> None:
         """Nothing to release: the emulator goes with the object."""

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from prune_rl.environments.atari import create_atari_environment
+from prune_rl.environments.batch import EnvironmentBatch
+
 GAMES = ("Breakout", "breakout")
 
 
@@ -75,10 +78,7 @@ def test_terminal_at_the_last_allowed_step_is_terminal(make_batch):
     assert not steps[-1].truncated[0]
 
 
-def test_rewards_are_raw(make_batch, random_actions):
-    from prune_rl.environments.atari import create_atari_environment
-    from prune_rl.environments.batch import EnvironmentBatch
-
+def test_rewards_are_raw(random_actions):
     batch = EnvironmentBatch([create_atari_environment(0, "Qbert")], 27_000)
     batch.reset()
     rewards = _play(batch, random_actions(batch, [0], 300))[2]
