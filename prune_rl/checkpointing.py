@@ -37,7 +37,9 @@ class Checkpointer:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, create=True, cleanup_tmp_directories=True
+        )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, iterations: int, checkpoint: Checkpoint) -> None:
