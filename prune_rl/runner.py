@@ -35,7 +35,7 @@ _sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
 class Runner:
     """Trains and evaluates `num_seeds` seeds in lock-step, as `python -m prune_rl.train` does.
 
-    Gin names and defaults are Dopamine's; a seed's results do not depend on `num_seeds`.
+    Gin names and defaults are Dopamine's; a seed's randomness does not depend on `num_seeds`.
 
     Args:
       base_dir: the run directory; a run that it holds is resumed.
