@@ -11,7 +11,7 @@ runs=${RUNS:-runs/quickstart}
 train() { # name, gin file of the pruning
   "$venv/bin/python" -m prune_rl.train --base_dir="$runs/$1" \
     --gin_files=experiments/minatar_breakout.gin --gin_files="pruning/$2.gin" \
-    --gin_bindings='Runner.num_seeds=3' "${@:3}" 2> >(sed "s/^/$1: /" >&2)
+    --gin_bindings='Runner.num_seeds=3' "${@:3}" 2> >(awk -v name="$1" '{ print name ": " $0; fflush() }' >&2)
 }
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT # one that fails takes the other with it
 train dense none "$@" &
