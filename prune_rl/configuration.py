@@ -24,6 +24,8 @@ _CONFIGURABLE_MODULES = (
     "prune_rl.networks.impala",
     "prune_rl.networks.minatar",
     "prune_rl.networks.nature",
+    "prune_rl.plasticity.redo",
+    "prune_rl.plasticity.reset",
 )
 
 _PACKAGE = Path(__file__).resolve().parent

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+import numpy as np
+import numpy.typing as npt
 from tensorboardX import SummaryWriter
 
 _EPISODE_FIELDS = (
@@ -33,6 +35,17 @@ _TENSORBOARD_TAGS = {
     "loss": "Loss",
     "grad_norm": "GradientNorm",
     "q_mean": "MeanQ",
+    "q_variance": "QVariance",
+    "q_target_variance": "QTargetVariance",
+    "q_norm": "QNorm",
+    "parameter_norm": "ParametersNorm",
+    "srank": "Srank",
+    "dormant": "DormantFraction",
+    "dead_units": "DeadUnitsFraction",
+    "gradient_correlation": "GradientCorrelation",
+    "mask_churn": "MaskChurn",
+    "probe_loss": "ProbeLoss",
+    "probe_grad_norm": "ProbeGradientNorm",
 }
 
 
@@ -57,10 +70,11 @@ class RunLog:
     def metrics(self, row: Mapping[str, Any]) -> None:
         """Appends one line to metrics.jsonl and the row's scalars to TensorBoard.
 
-        A value that is not finite is written as null and named in the row's "non_finite" list.
+        A value that is not finite is written as null and named in the row's "non_finite" list,
+        one by layer as "dormant_by_layer/torso/Conv_0".
         """
-        non_finite = [k for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
-        clean = {k: None if k in non_finite else v for k, v in row.items()}
+        non_finite: list[str] = []
+        clean = {name: _finite(name, value, non_finite) for name, value in row.items()}
         if non_finite:
             clean["non_finite"] = non_finite
         self._metrics.write(json.dumps(clean, allow_nan=False) + "\n")
@@ -73,6 +87,22 @@ class RunLog:
     def episode(self, *values: object) -> None:
         """Appends one line to episodes.csv: values in the order of its header."""
         self._csv.writerow(values)
+
+    def matrices(
+        self,
+        name: str,
+        iteration: int,
+        agent_steps: int,
+        seeds: npt.NDArray[np.int64],
+        matrix: npt.NDArray[np.float32],
+    ) -> None:
+        """Writes one matrix per seed, (S, k, k), to diagnostics/<name>_<iteration>.npz, whole."""
+        folder = self._directory / "diagnostics"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}_{iteration:04d}.npz"
+        part = path.with_suffix(".part.npz")
+        np.savez_compressed(part, matrix=matrix, seeds=seeds, agent_steps=agent_steps)
+        part.replace(path)
 
     def positions(self) -> dict[str, int]:
         """Puts everything on disk and returns the files' sizes in bytes."""
@@ -108,6 +138,16 @@ class RunLog:
         self._episodes.close()
         for writer in self._writers.values():
             writer.close()
+
+
+def _finite(name: str, value: Any, non_finite: list[str]) -> Any:
+    """`value` with null for what is not finite, whose names are appended to the list."""
+    if isinstance(value, Mapping):
+        return {key: _finite(f"{name}/{key}", inner, non_finite) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        non_finite.append(name)
+        return None
+    return value
 
 
 def _open_at(path: Path, position: int) -> TextIO:

@@ -1,10 +1,11 @@
 """The two phases of an iteration: S seeds that learn in lock-step, and their evaluation.
 
-Order of one agent step, as in Dopamine 4.1.2 (jax/agents/dqn/dqn_agent.py): update if it is
-due, copy the target network if that is due, act, step the environment, store the transition.
+Order of one agent step, as in Dopamine 4.1.2 (jax/agents/dqn/dqn_agent.py): update if it is due
+(and intervene after it), copy the target network if that is due, act, step the environment, store
+the transition.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +17,8 @@ from prune_rl.agents.learner import AgentState, Learner
 from prune_rl.environments.batch import EnvironmentBatch, Step
 from prune_rl.environments.stack import FrameStack
 from prune_rl.episodes import Episode, EpisodeTracker
+from prune_rl.plasticity.intervention import BoundIntervention
+from prune_rl.replay.batch import Batch
 from prune_rl.replay.uniform import ReplayBuffer
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
@@ -39,8 +42,10 @@ class Trainer:
         replay: ReplayBuffer,
         *,
         seeds: npt.NDArray[np.int64],
+        interventions: Sequence[BoundIntervention] = (),
     ) -> None:
         self._agent, self._learner = agent, learner
+        self._interventions = interventions
         self._environments, self._replay = environments, replay
         self._stack = FrameStack(len(seeds), environments.frame_shape, environments.stack_size)
         self._tracker = EpisodeTracker(len(seeds))
@@ -48,6 +53,7 @@ class Trainer:
         self.agent_steps = 0
         self.gradient_steps = 0
         self._metrics: list[dict[str, jax.Array]] = []
+        self._probe: Batch | None = None
 
     def start(self) -> None:
         """Resets the environments; call it once, unless `set_state` restores a run."""
@@ -88,8 +94,23 @@ class Trainer:
             if self.gradient_steps % _METRICS_PERIOD == 0:
                 self._metrics.append(metrics)
             self.gradient_steps += 1
+            self._intervene()
         if self._agent.is_target_update_step(self.agent_steps):
             self.agent_state = self._learner.sync_target(self.agent_state)
+
+    def _intervene(self) -> None:
+        for intervention in self._interventions:
+            if self.gradient_steps not in intervention.occasions:
+                continue
+            size = intervention.num_observations
+            observations = self._replay.sample(size).s_tm1 if size else None
+            self.agent_state = intervention.apply(self.agent_state, observations)
+
+    def probe(self, size: int) -> Batch:
+        """`size` transitions of each seed, drawn at the first call and the same ever after."""
+        if self._probe is None:
+            self._probe = self._replay.probe(size)
+        return self._probe
 
     def take_metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """Means (S,) over the updates sampled since the last call; empty if there were none."""
@@ -108,7 +129,7 @@ class Trainer:
             "replay": self._replay.get_state(),
             "stack": self._stack.get_state(),
             "episodes": self._tracker.get_state(),
-        }
+        } | ({} if self._probe is None else {"probe": self._probe._asdict()})
 
     def set_state(self, agent_state: AgentState, host: dict[str, Any]) -> None:
         """Goes on, to the bit, from a run's `agent_state` and `get_state()`."""
@@ -119,6 +140,7 @@ class Trainer:
         self._replay.set_state(host["replay"])
         self._stack.set_state(host["stack"])
         self._tracker.set_state(host["episodes"])
+        self._probe = Batch(**host["probe"]) if "probe" in host else None
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gin
 import jax
@@ -13,12 +14,14 @@ import numpy.typing as npt
 from prune_rl import provenance, run_directory
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.checkpointing import Checkpoint, Checkpointer
+from prune_rl.diagnostics.suite import MATRIX, Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.episodes import Episode
 from prune_rl.errors import ConfigError, require
 from prune_rl.logging import RunLog
 from prune_rl.phases import Trainer, evaluate
+from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.progress import RunProgress
 from prune_rl.pruning.sparsity import weight_sparsity
 from prune_rl.pruning.updater import create_updater_from_config
@@ -48,6 +51,8 @@ class Runner:
       max_steps_per_episode: agent steps after which an episode is truncated.
       num_seeds: length of the seed axis.
       seed: the first seed; the others follow it.
+      interventions: plasticity baselines that change the weights now and then, in this order.
+      diagnostics: what to measure beside returns and losses.
 
     Raises:
       ConfigError: a setting is wrong; nothing has been written.
@@ -65,6 +70,8 @@ class Runner:
         max_steps_per_episode: int = 27_000,
         num_seeds: int = 1,
         seed: int = 0,
+        interventions: Sequence[Intervention] = (),
+        diagnostics: Diagnostics | None = None,
     ) -> None:
         if agent is None:
             raise ConfigError("Runner.agent: not set; add --gin_files=agents/dqn.gin")
@@ -83,13 +90,20 @@ class Runner:
         _require_int("num_seeds", num_seeds, 1)
         _require_int("seed", seed, 0)
         require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
+        expected = "a list, as [@ReDo()]"
+        valid = isinstance(interventions, list | tuple) and all(map(_intervenes, interventions))
+        require(valid, "Runner.interventions", interventions, expected)
+        measures = diagnostics is None or isinstance(diagnostics, Diagnostics)
+        require(measures, "Runner.diagnostics", diagnostics, "@Diagnostics() or None")
         self._base_dir = Path(base_dir)
         self._agent, self._create_environment_fn = agent, create_environment_fn
         self._num_iterations, self._training_steps = num_iterations, training_steps
         self._evaluation_steps, self._max_episode = evaluation_steps, max_steps_per_episode
         self._seeds = np.arange(seed, seed + num_seeds)
         self._environments = self._create_environments(_TRAINING)
+        self._interventions, self._diagnostics = interventions, diagnostics
         self._trainer = self._create_trainer()
+        self._measure = diagnostics.bind(self._learner) if diagnostics else None
 
     def _create_environments(self, *stream: int) -> EnvironmentBatch:
         def create(seed: int) -> Environment:
@@ -101,7 +115,8 @@ class Runner:
     def _create_trainer(self) -> Trainer:
         environments, agent = self._environments, self._agent
         total_steps = self._num_iterations * self._training_steps
-        pruner = create_updater_from_config(agent.num_gradient_steps(total_steps))
+        gradient_steps = agent.num_gradient_steps(total_steps)
+        pruner = create_updater_from_config(gradient_steps)
         observation_shape = (environments.stack_size, *environments.frame_shape)
         self._learner = agent.learner(environments.num_actions, observation_shape, pruner)
         replay = ReplayBuffer(
@@ -112,7 +127,15 @@ class Runner:
             gamma=agent.gamma,
             longest_run=total_steps,
         )
-        return Trainer(agent, self._learner, environments, replay, seeds=self._seeds)
+        interventions = bind(self._interventions, self._learner, gradient_steps)
+        return Trainer(
+            agent,
+            self._learner,
+            environments,
+            replay,
+            seeds=self._seeds,
+            interventions=interventions,
+        )
 
     def run(self) -> None:
         """Runs or resumes every iteration and draws curve.png.
@@ -136,6 +159,7 @@ class Runner:
         with RunLog(self._base_dir, positions=positions, agent_steps=steps) as log, progress:
             for iteration in range(first, self._num_iterations):
                 self._train_phase(iteration, log, progress)
+                self._diagnostics_phase(iteration, log)
                 self._evaluation_phase(iteration, log, progress)
                 self._save(checkpointer, iteration + 1, log)
         checkpointer.close()
@@ -172,6 +196,19 @@ class Runner:
         }
         self._log_phase(log, iteration, "train", episodes, metrics, extra)
         self._show(progress, iteration, "train", episodes)
+
+    def _diagnostics_phase(self, iteration: int, log: RunLog) -> None:
+        settings, trainer = self._diagnostics, self._trainer
+        if settings is None or self._measure is None:
+            return
+        if (iteration + 1) % settings.period or not trainer.gradient_steps:
+            return
+        rows = self._measure(trainer.agent_state, trainer.probe(settings.probe_size))
+        matrices = [row.pop(MATRIX) for row in rows if MATRIX in row]
+        if matrices:
+            log.matrices(MATRIX, iteration, trainer.agent_steps, self._seeds, np.stack(matrices))
+        for row, measured in zip(self._rows(iteration, "diagnostics"), rows, strict=True):
+            log.metrics(row | measured)
 
     def _evaluation_phase(self, iteration: int, log: RunLog, progress: RunProgress) -> None:
         if self._evaluation_steps == 0:
@@ -214,26 +251,34 @@ class Runner:
         extra: dict[str, float],
     ) -> None:
         """Logs one row per seed; `metrics` values are (S,), `extra` is the same for all."""
+        for i, row in enumerate(self._rows(iteration, phase)):
+            own = [episode for episode in episodes if episode.seed_index == i]
+            returns = {
+                "episode_return_mean": _mean([episode.episode_return for episode in own]),
+                "episode_length_mean": _mean([episode.length for episode in own]),
+                "num_episodes": len(own),
+            }
+            own_metrics = {name: float(values[i]) for name, values in metrics.items()}
+            log.metrics(row | returns | own_metrics | extra)
+
+    def _rows(self, iteration: int, phase: str) -> list[dict[str, Any]]:
+        """What every row of metrics.jsonl says, one per seed."""
         trainer = self._trainer
         sparsity = jax.device_get(_sparsity_of_seeds(trainer.agent_state.params))
         total = sparsity.pop("total")
-        for i, seed in enumerate(self._seeds.tolist()):
-            own = [episode for episode in episodes if episode.seed_index == i]
-            row = {
+        return [
+            {
                 "seed": seed,
                 "iteration": iteration,
                 "phase": phase,
                 "agent_steps": trainer.agent_steps,
                 "gradient_steps": trainer.gradient_steps,
                 "frames": trainer.agent_steps * self._environments.frame_skip,
-                "episode_return_mean": _mean([episode.episode_return for episode in own]),
-                "episode_length_mean": _mean([episode.length for episode in own]),
-                "num_episodes": len(own),
                 "sparsity": float(total[i]),
                 "sparsity_by_layer": {name: float(zeros[i]) for name, zeros in sparsity.items()},
             }
-            own_metrics = {name: float(values[i]) for name, values in metrics.items()}
-            log.metrics(row | own_metrics | extra)
+            for i, seed in enumerate(self._seeds.tolist())
+        ]
 
     def _show(
         self, progress: RunProgress, iteration: int, phase: str, episodes: list[Episode]
@@ -255,6 +300,10 @@ def _evaluation_keys(seeds: npt.NDArray[np.int64], iteration: int) -> jax.Array:
         return jax.random.fold_in(stream, iteration)
 
     return jnp.stack([key(seed) for seed in seeds.tolist()])
+
+
+def _intervenes(candidate: object) -> bool:
+    return hasattr(candidate, "occasions") and hasattr(candidate, "apply")
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -19,8 +19,10 @@ from jax.typing import ArrayLike
 
 from prune_rl.agents.learner import AgentState, Learner
 from prune_rl.agents.optimizers import create_optimizer
+from prune_rl.agents.quantities import Quantities
 from prune_rl.agents.seed_axis import STRATEGIES, default_strategy, map_seeds
 from prune_rl.errors import require, require_choice
+from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.pruning.updater import Pruner
@@ -29,23 +31,32 @@ from prune_rl.replay.batch import Batch
 _LOSSES = {"mse": jnp.square, "huber": optax.losses.huber_loss}
 
 
-def td_loss(q_tm1: jax.Array, q_t: jax.Array, batch: Batch, loss_type: str) -> jax.Array:
-    """Mean temporal-difference loss of one seed's batch; no gradient flows into the target.
+def td_targets(q_t: jax.Array, batch: Batch) -> jax.Array:
+    """What the values of the actions taken should be, (batch,); no gradient flows through it.
+
+    Args:
+        q_t: (batch, num_actions), target-network values of the states n steps on.
+        batch: of one seed, `r_t` and `discount_t` (batch,); a zero discount ends an episode.
+    """
+    chex.assert_rank(q_t, 2)
+    chex.assert_shape([batch.r_t, batch.discount_t], q_t.shape[:1])
+    return jax.lax.stop_gradient(batch.r_t + batch.discount_t * q_t.max(axis=1))
+
+
+def td_losses(
+    q_tm1: jax.Array, actions: ArrayLike, targets: jax.Array, loss_type: str
+) -> jax.Array:
+    """Temporal-difference loss of each transition, (batch,).
 
     Args:
         q_tm1: (batch, num_actions), online values of the states acted in.
-        q_t: (batch, num_actions), target-network values of the states n steps on.
-        batch: `a_tm1`, `r_t` and `discount_t` of shape (batch,); a zero discount ends an episode.
+        actions: (batch,) integers, the actions taken.
+        targets: (batch,), see `td_targets`.
         loss_type: 'mse', the squared error, or 'huber' with delta 1.
-
-    Returns:
-        The mean over the batch, a float32 scalar.
     """
-    chex.assert_rank([q_tm1, q_t], 2)
-    chex.assert_equal_shape([q_tm1, q_t])
-    chex.assert_shape([batch.a_tm1, batch.r_t, batch.discount_t], q_tm1.shape[:1])
-    target = jax.lax.stop_gradient(batch.r_t + batch.discount_t * q_t.max(axis=1))  # (batch,)
-    return _LOSSES[loss_type](target - _chosen(q_tm1, batch.a_tm1)).mean()
+    chex.assert_rank(q_tm1, 2)
+    chex.assert_shape([actions, targets], q_tm1.shape[:1])
+    return _LOSSES[loss_type](targets - _chosen(q_tm1, actions))
 
 
 def _chosen(q: jax.Array, actions: ArrayLike) -> jax.Array:
@@ -88,18 +99,47 @@ def _update(
     state: AgentState,
     batch: Batch,
 ) -> tuple[AgentState, dict[str, jax.Array]]:
-    q_values: Any = jax.vmap(network.apply, in_axes=(None, 0))
-    q_t = q_values(state.target_params, batch.s_t)  # (batch, num_actions)
+    targets = _q_targets(network, state, batch)
 
     def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
-        q_tm1 = q_values(params, batch.s_tm1)  # (batch, num_actions)
-        return td_loss(q_tm1, q_t, batch, loss_type), _chosen(q_tm1, batch.a_tm1).mean()
+        q_tm1 = _q_values(network, params, batch.s_tm1)
+        losses = td_losses(q_tm1, batch.a_tm1, targets, loss_type)
+        return losses.mean(), _chosen(q_tm1, batch.a_tm1).mean()
 
     (loss, q_mean), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), "q_mean": q_mean}
     return state.replace(params=params, opt_state=opt_state), metrics
+
+
+def _q_values(network: QNetwork, params: Any, observations: ArrayLike) -> jax.Array:
+    values: Any = jax.vmap(network.apply, in_axes=(None, 0))(params, observations)
+    return values  # (batch, num_actions)
+
+
+def _q_targets(network: QNetwork, state: AgentState, batch: Batch) -> jax.Array:
+    return td_targets(_q_values(network, state.target_params, batch.s_t), batch)
+
+
+def _quantities(
+    network: QNetwork, loss_type: str, observation_shape: tuple[int, ...]
+) -> Quantities:
+    def losses(params: Any, state: AgentState, batch: Batch) -> jax.Array:
+        targets = _q_targets(network, state, batch)
+        q_tm1 = _q_values(network, params, batch.s_tm1)
+        return td_losses(q_tm1, batch.a_tm1, targets, loss_type)
+
+    features: Any = partial(network.apply, method="features")
+    return Quantities(
+        init_params=lambda key: network.init(key, jnp.zeros(observation_shape, jnp.uint8)),
+        wiring=network.wiring,
+        activations=partial(hidden_activations, network),
+        features=jax.vmap(features, in_axes=(None, 0)),
+        q_values=partial(_q_values, network),
+        q_targets=partial(_q_targets, network),
+        losses=losses,
+    )
 
 
 def _sync_target(state: AgentState) -> AgentState:
@@ -214,4 +254,7 @@ class DQNAgent:
             act=jax.jit(map_seeds(act, strategy, (0, 0, 0, None), 0)),
             update=jax.jit(map_seeds(update, strategy, (axes, 0), (axes, 0)), donate_argnums=0),
             sync_target=jax.jit(_sync_target, donate_argnums=0),
+            strategy=strategy,
+            state_axes=axes,
+            quantities=_quantities(network, self.loss_type, tuple(observation_shape)),
         )

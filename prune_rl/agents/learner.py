@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import struct
 
+from prune_rl.agents.quantities import Quantities
 from prune_rl.replay.batch import Batch
 
 
@@ -37,9 +38,15 @@ class Learner(NamedTuple):
             loss, grad_norm (before pruning) and q_mean (of the actions taken).
         sync_target: AgentState -> AgentState with the target network a copy of the online one;
             donates like `update`.
+        strategy: how `update` is mapped over seeds, see `agents.seed_axis`.
+        state_axes: seed axes of an AgentState, a prefix as `seed_axis.map_seeds` takes it.
+        quantities: what may be asked of one seed.
     """
 
     init: Callable[[Sequence[int]], AgentState]
     act: Callable[[Any, jax.Array, Any, float], tuple[jax.Array, jax.Array]]
     update: Callable[[AgentState, Batch], tuple[AgentState, dict[str, jax.Array]]]
     sync_target: Callable[[AgentState], AgentState]
+    strategy: str
+    state_axes: AgentState
+    quantities: Quantities

@@ -1,6 +1,10 @@
-"""The optimizer that a pruner wraps."""
+"""The optimizer that a pruner wraps, and the regularisers that live in it."""
+
+from typing import Any
 
 import gin
+import jax
+import jax.numpy as jnp
 import optax
 
 from prune_rl.errors import require, require_choice
@@ -14,22 +18,62 @@ def create_optimizer(
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1.5e-4,
+    weight_decay: float = 0.0,
+    unit_norm_penalty: float = 0.0,
 ) -> optax.GradientTransformation:
     """Creates an optimizer; defaults are those of Dopamine 4.1.2 (jax/agents/dqn/configs/dqn.gin).
 
     Args:
-        name: 'adam', the only choice so far.
+        name: 'adam' or 'adamw'; they differ in what weight decay is.
         learning_rate: > 0.
         beta1: decay of the first moment, in [0, 1).
         beta2: decay of the second moment, in [0, 1).
         eps: > 0, added to the root of the second moment.
+        weight_decay: >= 0, of all parameters, biases included. With 'adam' it is added to the
+            gradient as weight_decay·w, before the moments (Dopamine's labs/redo, the paper's
+            source); with 'adamw' the step is learning_rate·weight_decay·w larger (Loshchilov &
+            Hutter 2019).
+        unit_norm_penalty: >= 0, coefficient c of `penalize_norms`.
 
     Raises:
-        ConfigError: an argument is outside its range.
+        ConfigError: an argument is outside its range; names the gin binding.
     """
-    require_choice("create_optimizer.name", name, ["adam"])
+    require_choice("create_optimizer.name", name, ["adam", "adamw"])
     for argument, value in (("learning_rate", learning_rate), ("eps", eps)):
         require(value > 0, f"create_optimizer.{argument}", value, "a number > 0")
     for argument, value in (("beta1", beta1), ("beta2", beta2)):
         require(0 <= value < 1, f"create_optimizer.{argument}", value, "a number in [0, 1)")
-    return optax.adam(learning_rate, b1=beta1, b2=beta2, eps=eps)
+    for argument, value in (
+        ("weight_decay", weight_decay),
+        ("unit_norm_penalty", unit_norm_penalty),
+    ):
+        require(value >= 0, f"create_optimizer.{argument}", value, "a number >= 0")
+    if name == "adamw":
+        optimizer = optax.adamw(learning_rate, beta1, beta2, eps, weight_decay=weight_decay)
+    else:
+        optimizer = optax.adam(learning_rate, beta1, beta2, eps)
+    before = [penalize_norms(unit_norm_penalty)] if unit_norm_penalty else []
+    if name == "adam" and weight_decay:
+        before.append(optax.add_decayed_weights(weight_decay))
+    return optax.chain(*before, optimizer) if before else optimizer
+
+
+def penalize_norms(coefficient: float) -> optax.GradientTransformation:
+    """Adds the gradient of coefficient/2·(‖w‖₂ - 1)² for every tensor w of rank > 1.
+
+    The second reading of the paper's L2 baseline, "an l2 norm of 1 for the parameters" (section
+    5.1); the first, normalised features, is `QNetwork.normalize_representation`. A tensor of
+    zeros gets no gradient.
+    """
+
+    def add(grad: jax.Array, param: jax.Array) -> jax.Array:
+        if param.ndim < 2:
+            return grad
+        norm = jnp.linalg.norm(param)
+        direction = param / jnp.where(norm > 0, norm, 1.0)
+        return grad + coefficient * (norm - 1.0) * direction
+
+    def update(grads: Any, params: Any = None) -> Any:
+        return jax.tree.map(add, grads, params)
+
+    return optax.stateless(update)

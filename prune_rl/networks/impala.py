@@ -1,10 +1,15 @@
 """The residual network of Espeholt et al. 2018 (IMPALA), as Dopamine builds it for DQN."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torso import Torso, merge_stack
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+
+_BLOCKS = [f"ImpalaStack_{i}/ResidualBlock_{j}" for i in range(3) for j in range(2)]
 
 
 class ResidualBlock(nn.Module):
@@ -51,6 +56,11 @@ class ImpalaTorso(Torso):
     """
 
     scale_hidden: bool = False
+    # Only the inner convolution of a block is read by one layer and nothing else.
+    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **{f"{block}/Conv_0": (f"{block}/Conv_1",) for block in _BLOCKS},
+        "Dense_0": (FEATURES,),
+    }
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

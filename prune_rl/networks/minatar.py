@@ -1,10 +1,13 @@
 """The small network that comes with MinAtar."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torso import Torso, merge_stack
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 
 
 @gin.configurable
@@ -18,6 +21,11 @@ class MinAtarTorso(Torso):
 
     Input (stack, H, W, C) uint8, output (128,) float32.
     """
+
+    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "Conv_0": ("Dense_0",),
+        "Dense_0": (FEATURES,),
+    }
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

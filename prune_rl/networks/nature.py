@@ -1,10 +1,13 @@
 """The three-convolution network of Mnih et al. 2015, as Dopamine builds it."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torso import Torso, merge_stack
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 
 
 @gin.configurable
@@ -19,6 +22,13 @@ class NatureTorso(Torso):
 
     Input (stack, H, W, C) uint8, output (512,) float32.
     """
+
+    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "Conv_0": ("Conv_1",),
+        "Conv_1": ("Conv_2",),
+        "Conv_2": ("Dense_0",),
+        "Dense_0": (FEATURES,),
+    }
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

@@ -19,6 +19,7 @@ import optax
 from prune_rl.errors import require, require_choice
 from prune_rl.pruning import distributions
 from prune_rl.pruning.masks import topk_mask
+from prune_rl.pruning.packing import pack, unpack
 from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule, resolve_schedule
 from prune_rl.pruning.scores import PRUNER_TYPES, SCORES, Score, magnitude
 
@@ -29,15 +30,19 @@ class SparseState(NamedTuple):
     """State of a wrapped optimizer, a pytree of arrays.
 
     Attributes:
-        masks: tree like the parameters: bool, True where a weight is kept; None for tensors that
-            stay dense.
+        masks: tree like the parameters: packed (see `packing`), 1 where a weight is kept; None
+            for tensors that stay dense.
         inner_state: the wrapped optimizer's own.
         count: int32 scalar, gradient steps made.
+        weights: None.
+        churn: float32 scalar, fraction of the masks' bits that the last mask update changed.
     """
 
     masks: Any
     inner_state: Any
     count: Any
+    weights: Any
+    churn: Any
 
 
 @dataclass(frozen=True)
@@ -78,17 +83,19 @@ class Pruner:
 
         def init(params: Any) -> SparseState:
             masks = jax.tree.map(_initial_mask, params, self.distribution(params))
-            return SparseState(masks, optimizer.init(params), jnp.zeros((), jnp.int32))
+            zero = jnp.zeros((), jnp.float32)
+            return SparseState(masks, optimizer.init(params), jnp.zeros((), jnp.int32), None, zero)
 
         def update(
             grads: Any, state: SparseState, params: Any = None, **extra_args: Any
         ) -> tuple[Any, SparseState]:
             if params is None:
                 raise ValueError("a pruned optimizer needs params: update(grads, state, params)")
-            masks = self._masks(state, params, grads)
+            masks, churn = self._masks(state, params, grads)
             updates, inner = optimizer.update(grads, state.inner_state, params, **extra_args)
             updates = jax.tree.map(_prune, params, updates, masks)
-            return updates, SparseState(masks, inner, optax.safe_increment(state.count))
+            count = optax.safe_increment(state.count)
+            return updates, SparseState(masks, inner, count, None, churn)
 
         return optax.GradientTransformationExtraArgs(init, update)
 
@@ -98,21 +105,22 @@ class Pruner:
         All seeds share `count`, so that the choice to make new masks is one branch under `vmap`,
         not a selection between masks computed at every step.
         """
-        return SparseState(masks=0, inner_state=0, count=None)
+        return SparseState(masks=0, inner_state=0, count=None, weights=0, churn=0)
 
     def _masks(self, state: SparseState, params: Any, grads: Any) -> Any:
         if not jax.tree.leaves(state.masks):
-            return state.masks
+            return state.masks, state.churn
 
         def new_masks() -> Any:
             key = jax.random.fold_in(jax.random.PRNGKey(0), state.count)
             keys, targets = optax.tree.split_key_like(key, params), self.distribution(params)
-            return jax.tree.map(
+            masks = jax.tree.map(
                 partial(self._new_mask, state.count), params, grads, keys, state.masks, targets
             )
+            return masks, _churn(state.masks, masks, params)
 
         is_update = self.schedule.is_mask_update(state.count)
-        return jax.lax.cond(is_update, new_masks, lambda: state.masks)
+        return jax.lax.cond(is_update, new_masks, lambda: (state.masks, state.churn))
 
     def _new_mask(
         self,
@@ -125,15 +133,25 @@ class Pruner:
     ) -> jax.Array | None:
         if mask is None:
             return None
-        return topk_mask(self.score(param, grad, key), mask, self.schedule.sparsity(target, count))
+        active = unpack(mask, param.shape)
+        sparsity = self.schedule.sparsity(target, count)
+        return pack(topk_mask(self.score(param, grad, key), active, sparsity))
+
+
+def _churn(old: Any, new: Any, params: Any) -> jax.Array:
+    masked = jax.tree.leaves(jax.tree.map(lambda p, m: 0 if m is None else p.size, params, old))
+    changed = jax.tree.map(
+        lambda a, b: jnp.sum(jax.lax.population_count(a ^ b).astype(jnp.int32)), old, new
+    )
+    return sum(jax.tree.leaves(changed)).astype(jnp.float32) / sum(masked)
 
 
 def _initial_mask(param: jax.Array, target: float | None) -> jax.Array | None:
-    return jnp.ones_like(param, dtype=bool) if target else None
+    return pack(jnp.ones_like(param, dtype=bool)) if target else None
 
 
 def _prune(param: jax.Array, update: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return update if mask is None else jnp.where(mask, update, -param)
+    return update if mask is None else jnp.where(unpack(mask, param.shape), update, -param)
 
 
 @gin.configurable

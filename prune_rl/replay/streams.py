@@ -7,12 +7,13 @@ import numpy as np
 _MASK = (1 << 32) - 1
 
 
-def create_streams(seeds: Sequence[int]) -> list[np.random.Generator]:
+def create_streams(seeds: Sequence[int], name: str = "replay") -> list[np.random.Generator]:
     """A PCG64 generator per seed, the same whatever the other seeds are.
 
     The name mixed in keeps them apart from other streams made from the same seed.
     """
-    return [np.random.Generator(np.random.PCG64([seed, *b"replay"])) for seed in seeds]
+    words = name.encode()
+    return [np.random.Generator(np.random.PCG64([seed, *words])) for seed in seeds]
 
 
 def streams_to_words(streams: Sequence[np.random.Generator]) -> np.ndarray:

@@ -111,13 +111,24 @@ class ReplayBuffer:
         )
         self.add_count += 1
 
-    def sample(self) -> Batch:
-        """Draws `batch_size` transitions per seed into fresh arrays.
+    def sample(self, batch_size: int | None = None) -> Batch:
+        """Draws transitions into fresh arrays, `batch_size` of each seed if not told otherwise.
 
         Raises `ConfigError` where a seed has no complete transition yet.
         """
+        return self._gather(self._draw(self._streams, batch_size or self.batch_size))
+
+    def probe(self, size: int) -> Batch:
+        """Draws `size` transitions of each seed without moving the stream that `sample` draws from.
+
+        The same ones at every call while the contents are the same; raises like `sample`.
+        """
+        streams = create_streams(self._seeds.tolist(), "probe")
+        return self._gather(self._draw(streams, size))
+
+    def _gather(self, starts: np.ndarray) -> Batch:
+        """The transitions that begin at the positions `starts` (S, B)."""
         ring = self._ring
-        starts = self._draw()  # (S, B)
         window = ring.locate(starts + np.arange(self._horizon)[:, None, None])  # (n, S, B)
         returns, discounts, spans = n_step_return(
             ring.rewards.take(window), ring.ends.take(window), self._gamma
@@ -129,8 +140,8 @@ class ReplayBuffer:
         )
         return Batch(states[0], ring.actions.take(window[0]), returns, discounts, states[1])
 
-    def _draw(self) -> np.ndarray:
-        """Positions (S, B) of transitions, uniform over those a seed can learn from.
+    def _draw(self, streams: Sequence[np.random.Generator], size: int) -> np.ndarray:
+        """Positions (S, size) of transitions, uniform over those a seed can learn from.
 
         Rejection sampling: candidates are contiguous but for final rows (one an episode) and a
         few rows at the ring's old end, so nearly all pass at once.
@@ -142,12 +153,12 @@ class ReplayBuffer:
                 f"{self.add_count} agent steps; expected min_replay_history >= {self._horizon}"
             )
         ranges = list(zip(low.tolist(), high.tolist(), strict=True))
-        starts = np.empty((len(ranges), self.batch_size), np.int64)
-        for row, stream, bounds in zip(starts, self._streams, ranges, strict=True):
-            row[:] = stream.integers(*bounds, size=self.batch_size)
+        starts = np.empty((len(ranges), size), np.int64)
+        for row, stream, bounds in zip(starts, streams, ranges, strict=True):
+            row[:] = stream.integers(*bounds, size=size)
         while np.count_nonzero(bad := self._ring.unusable(starts, low, self._stack_size)):
             for s in np.flatnonzero(bad.any(axis=1)):
-                starts[s, bad[s]] = self._streams[s].integers(*ranges[s], size=bad[s].sum())
+                starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
         return starts
 
     def get_state(self) -> dict[str, np.ndarray]:

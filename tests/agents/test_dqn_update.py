@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.agents.dqn import td_loss
+from prune_rl.agents.dqn import td_losses, td_targets
 from prune_rl.replay.batch import Batch
 
 RATE, BETA1, BETA2, EPS = 0.02, 0.9, 0.999, 1.5e-4
@@ -97,19 +97,24 @@ def test_loss_by_hand(loss_type, by_hand):
     batch = Batch(None, jnp.array([0, 1]), jnp.array([1.5, 1.0]), jnp.array([0.0, 0.5]), None)
     q_tm1 = jnp.array([[1.0, 7.0], [7.0, 1.0]])
     q_t = jnp.array([[100.0, 0.0], [8.0, -9.0]])
-    assert td_loss(q_tm1, q_t, batch, loss_type) == pytest.approx(by_hand)
+    targets = td_targets(q_t, batch)
+    assert targets.tolist() == [1.5, 5.0]
+    losses = td_losses(q_tm1, batch.a_tm1, targets, loss_type)
+    assert losses.mean() == pytest.approx(by_hand)
 
 
 def test_no_gradient_flows_into_the_target():
     batch = Batch(None, jnp.array([0]), jnp.array([1.0]), jnp.array([0.9]), None)
-    loss = jax.grad(lambda q_t: td_loss(jnp.ones((1, 2)), q_t, batch, "mse"))
-    assert not loss(jnp.array([[3.0, 4.0]])).any()
+    gradient = jax.grad(lambda q_t: td_targets(q_t, batch).sum())
+    assert not gradient(jnp.array([[3.0, 4.0]])).any()
 
 
 def test_a_batch_of_the_wrong_shape_is_refused():
     batch = Batch(None, jnp.array([0]), jnp.array([[1.0]]), jnp.array([0.9]), None)
     with pytest.raises(AssertionError, match="shape"):
-        td_loss(jnp.ones((1, 2)), jnp.ones((1, 2)), batch, "mse")
+        td_targets(jnp.ones((1, 2)), batch)
+    with pytest.raises(AssertionError, match="shape"):
+        td_losses(jnp.ones((1, 2)), jnp.array([0]), jnp.ones((1, 1)), "mse")
 
 
 def test_target_network_moves_only_when_synced(make_learner, make_batch):

@@ -1,0 +1,64 @@
+"""When an intervention acts; gradient steps are counted from the start of the run."""
+
+from dataclasses import dataclass
+
+from prune_rl.errors import require
+
+
+@dataclass(frozen=True)
+class Occasions:
+    """Numbers of gradient steps made: multiples of `period`, from `start` up to before `end`.
+
+    >>> [steps for steps in range(1, 13) if steps in Occasions(period=3, start=4, end=12)]
+    [6, 9]
+    """
+
+    period: int
+    start: int
+    end: int
+
+    def __contains__(self, gradient_steps: int) -> bool:
+        in_range = self.start <= gradient_steps < self.end
+        return in_range and gradient_steps > 0 and gradient_steps % self.period == 0
+
+
+def resolve_occasions(
+    name: str,
+    num_gradient_steps: int,
+    reset_period: int | float,
+    reset_start_step: int | float,
+    reset_end_step: int | float | None,
+) -> Occasions:
+    """Turns settings into occasions: int for gradient steps, float for a fraction of the run.
+
+    Args:
+        name: of the configurable, for messages.
+        num_gradient_steps: length of the run.
+        reset_period: > 0.
+        reset_start_step: >= 0.
+        reset_end_step: > the start; None for the end of the run.
+
+    Raises:
+        ConfigError: a setting has the wrong type or lies outside its range.
+    """
+    period = _resolve(f"{name}.reset_period", reset_period, num_gradient_steps, least=1)
+    start = _resolve(f"{name}.reset_start_step", reset_start_step, num_gradient_steps, least=0)
+    if reset_end_step is None:
+        return Occasions(period, start, max(num_gradient_steps, start))
+    end = _resolve(f"{name}.reset_end_step", reset_end_step, num_gradient_steps, least=0)
+    expected = f"after reset_start_step={reset_start_step!r}, gradient step {start}"
+    require(end > start, f"{name}.reset_end_step", reset_end_step, expected)
+    return Occasions(period, start, end)
+
+
+def _resolve(binding: str, given: object, num_gradient_steps: int, least: int) -> int:
+    if isinstance(given, float):
+        low = "(0" if least else "[0"
+        expected = f"a fraction of the run in {low}, 1], or an integer number of gradient steps"
+        require(0.0 <= given <= 1.0 and (given > 0.0 or not least), binding, given, expected)
+        return max(round(given * num_gradient_steps), least)
+    expected = f"an integer number of gradient steps >= {least}, or a float fraction of the run"
+    valid = isinstance(given, int) and not isinstance(given, bool) and given >= least
+    require(valid, binding, given, expected)
+    assert isinstance(given, int)
+    return given

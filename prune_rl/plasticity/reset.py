@@ -1,0 +1,77 @@
+"""Reset: layers start afresh now and then while the replay stays (Nikishin et al. 2022)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gin
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from prune_rl.agents.learner import AgentState
+from prune_rl.agents.quantities import Quantities
+from prune_rl.networks.layers import kernel_ranks, match_layers
+from prune_rl.plasticity.intervention import renew
+from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+
+
+@gin.configurable
+@dataclass(frozen=True, kw_only=True)
+class Reset:
+    """Re-initialises layers, and the optimizer's moments of them, every `reset_period`.
+
+    Kernels and biases become those of a new network, drawn for every seed and reset. The
+    optimizer's step count stays, and so does the target network until its next update. After
+    Dopamine's labs/redo (LayerReset), which on a ResNet can reach dense layers only: hence the
+    default.
+
+    Attributes:
+        reset_layers: 'dense' for all dense layers, 'all' for the whole network, or glob patterns
+            of layer paths, as ('torso/Dense_*', 'head').
+        reset_period: gradient steps (int) or a fraction of the run (float) between resets.
+        reset_start_step: no reset before so many gradient steps (int; float for a fraction).
+        reset_end_step: none from there on (likewise); None for the end of the run.
+
+    Raises:
+        ConfigError: a setting is wrong or a pattern fits no layer; names the gin binding.
+    """
+
+    reset_layers: str | Sequence[str] = "dense"
+    reset_period: int | float = 200_000
+    reset_start_step: int | float = 0
+    reset_end_step: int | float | None = None
+    statistics_batch_size = 0
+
+    def occasions(self, num_gradient_steps: int) -> Occasions:
+        """See `Intervention`."""
+        start, end = self.reset_start_step, self.reset_end_step
+        return resolve_occasions("Reset", num_gradient_steps, self.reset_period, start, end)
+
+    def check(self, quantities: Quantities, params: Any) -> None:
+        """See `Intervention`."""
+        del quantities
+        self._layers(params)
+
+    def apply(
+        self, quantities: Quantities, state: AgentState, observations: Any, key: jax.Array
+    ) -> AgentState:
+        """See `Intervention`; `observations` are not looked at."""
+        del observations
+        layers = self._layers(state.params)
+        renewed = {
+            name: jnp.full(leaf.shape, name.rpartition("/")[0] in layers)
+            for name, leaf in flatten_dict(state.params["params"], sep="/").items()
+        }
+        tree = {"params": unflatten_dict(renewed, sep="/")}
+        return renew(state, tree, quantities.init_params(key))
+
+    def _layers(self, params: Any) -> list[str]:
+        ranks = kernel_ranks(params)
+        if self.reset_layers == "all":
+            return list(ranks)
+        if self.reset_layers == "dense":
+            return [layer for layer, rank in ranks.items() if rank == 2]
+        patterns = self.reset_layers
+        patterns = [patterns] if isinstance(patterns, str) else patterns
+        return match_layers("Reset.reset_layers", patterns, list(ranks))

@@ -1,0 +1,75 @@
+"""A network of two hidden layers whose dormant unit is known, as an agent's state."""
+
+from functools import partial
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from prune_rl.agents.learner import AgentState
+from prune_rl.agents.quantities import Quantities
+from prune_rl.networks.activations import hidden_activations
+from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.pruning.updater import create_updater_from_config
+
+SHAPE = (1, 3, 3, 1)
+
+
+class SmallTorso(Torso):
+    """A convolution of three units to 2 x 2 positions, and a dense layer of four."""
+
+    wiring: ClassVar = {"Conv_0": ("Dense_0",), "Dense_0": (FEATURES,)}
+
+    @nn.compact
+    def __call__(self, observation):
+        x = nn.relu(nn.Conv(3, (2, 2), padding="VALID")(merge_stack(observation)))
+        return nn.relu(nn.Dense(4)(x.reshape(-1)))
+
+
+NETWORK = QNetwork(SmallTorso(), num_actions=2)
+QUANTITIES = Quantities(
+    init_params=lambda key: NETWORK.init(key, jnp.zeros(SHAPE, jnp.uint8)),
+    wiring=NETWORK.wiring,
+    activations=partial(hidden_activations, NETWORK),
+    q_values=jax.vmap(NETWORK.apply, in_axes=(None, 0)),
+)
+
+
+@pytest.fixture
+def observations():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (20, *SHAPE), dtype=np.uint8)
+
+
+@pytest.fixture
+def make_state():
+    """Parameters all distinct, moments all ones; `dead` convolution units never fire."""
+
+    def make(seed=0, dead=(), dead_dense=(), sparsity=0.0):
+        params = QUANTITIES.init_params(jax.random.PRNGKey(seed))
+        torso = params["params"]["torso"]
+        for layer, units in (("Conv_0", dead), ("Dense_0", dead_dense)):
+            kernel, bias = torso[layer]["kernel"], torso[layer]["bias"] + 0.5
+            torso[layer]["kernel"] = jnp.abs(kernel)  # so that the others always fire
+            for unit in units:
+                torso[layer]["kernel"] = torso[layer]["kernel"].at[..., unit].multiply(-1)
+                bias = bias.at[unit].set(-1.0)
+            torso[layer]["bias"] = bias
+        pruner_type = "magnitude" if sparsity else "no_prune"
+        pruner = create_updater_from_config(
+            10, pruner_type, update_start_step=0, update_end_step=0, sparsity=sparsity
+        )
+        optimizer = pruner.wrap(optax.adam(0.0))
+        ones = jax.tree.map(jnp.ones_like, params)
+        updates, opt_state = optimizer.update(ones, optimizer.init(params), params)
+        params = optax.apply_updates(params, updates)
+        adam = opt_state.inner_state[0]._replace(mu=ones, nu=ones)
+        opt_state = opt_state._replace(inner_state=(adam, *opt_state.inner_state[1:]))
+        return AgentState(params, ones, opt_state, jax.random.PRNGKey(seed + 100))
+
+    return make

@@ -1,0 +1,51 @@
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prune_rl.errors import ConfigError
+from prune_rl.plasticity import occasions
+from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+
+
+def test_docstring_example():
+    failed, attempted = doctest.testmod(occasions)
+    assert attempted > 0
+    assert failed == 0
+
+
+@given(st.integers(1, 20), st.integers(0, 50), st.integers(0, 100))
+def test_they_are_the_multiples_of_the_period_in_the_range(period, start, length):
+    every = Occasions(period, start, start + length)
+    expected = {k * period for k in range(1, 200) if start <= k * period < start + length}
+    assert {steps for steps in range(200) if steps in every} == expected
+
+
+def test_fractions_are_of_the_run_and_integers_are_gradient_steps():
+    assert resolve_occasions("Reset", 1000, 0.1, 0.25, 0.75) == Occasions(100, 250, 750)
+    assert resolve_occasions("Reset", 1000, 7, 20, 30) == Occasions(7, 20, 30)
+    assert resolve_occasions("Reset", 1000, 7, 0, None) == Occasions(7, 0, 1000)
+
+
+def test_a_period_longer_than_the_run_never_comes():
+    never = resolve_occasions("Reset", 100, 200_000, 0, None)
+    assert not any(steps in never for steps in range(101))
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ((0, 0, None), "reset_period"),
+        ((0.0, 0, None), "reset_period"),
+        ((1.5, 0, None), "reset_period"),
+        (("often", 0, None), "reset_period"),
+        ((True, 0, None), "reset_period"),
+        ((10, -1, None), "reset_start_step"),
+        ((10, 0.5, 0.5), "reset_end_step"),
+        ((10, 0, "late"), "reset_end_step"),
+    ],
+)
+def test_a_wrong_setting_names_its_binding(settings, name):
+    with pytest.raises(ConfigError, match=rf"ReDo\.{name}="):
+        resolve_occasions("ReDo", 1000, *settings)

@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prune_rl.errors import ConfigError
+from prune_rl.plasticity.reset import Reset
+
+from .conftest import QUANTITIES
+
+KEY = jax.random.PRNGKey(7)
+CHOICES = {
+    "dense": {"Dense_0", "head"},
+    "all": {"Conv_0", "Dense_0", "head"},
+    ("head",): {"head"},
+    "torso/*": {"Conv_0", "Dense_0"},
+}
+
+
+def _layers(tree):
+    return {**tree["params"]["torso"], "head": tree["params"]["head"]}
+
+
+@pytest.mark.parametrize(("chosen", "reset"), CHOICES.items())
+def test_chosen_layers_are_a_new_networks_with_zero_moments(make_state, chosen, reset):
+    state = make_state()
+    after = Reset(reset_layers=chosen).apply(QUANTITIES, state, None, KEY)
+    fresh, adam = QUANTITIES.init_params(KEY), after.opt_state.inner_state[0]
+    for layer, params in _layers(after.params).items():
+        expected = fresh if layer in reset else state.params
+        jax.tree.map(np.testing.assert_array_equal, params, _layers(expected)[layer])
+        for moment in (adam.mu, adam.nu):
+            for leaf in jax.tree.leaves(_layers(moment)[layer]):
+                assert (leaf == (layer not in reset)).all()
+    assert adam.count == state.opt_state.inner_state[0].count
+    jax.tree.map(np.testing.assert_array_equal, after.target_params, state.target_params)
+    np.testing.assert_array_equal(after.keys, state.keys)
+
+
+def test_pruned_weights_stay_zero_and_the_others_are_new(make_state):
+    state = make_state(sparsity=0.7)
+    after = Reset(reset_layers="all").apply(QUANTITIES, state, None, KEY)
+    fresh = QUANTITIES.init_params(KEY)
+    for layer, params in _layers(after.params).items():
+        kept = _layers(state.params)[layer]["kernel"] != 0
+        expected = jnp.where(kept, _layers(fresh)[layer]["kernel"], 0)
+        np.testing.assert_array_equal(params["kernel"], expected)
+
+
+def test_seeds_under_vmap_as_alone_and_each_its_own(make_state):
+    states, reset = [make_state(0), make_state(1)], Reset()
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together = jax.vmap(lambda s: reset.apply(QUANTITIES, s, None, s.keys))(stacked)
+    for i, state in enumerate(states):
+        alone = reset.apply(QUANTITIES, state, None, state.keys)
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], together)
+        jax.tree.map(np.testing.assert_array_equal, own.params, alone.params)
+    head = together.params["params"]["head"]["kernel"]
+    assert (head[0] != head[1]).any()
+
+
+def test_a_pattern_that_fits_no_layer_names_the_nearest():
+    params = jax.eval_shape(QUANTITIES.init_params, KEY)
+    with pytest.raises(ConfigError, match=r"Reset\.reset_layers='torso/Dense_1'.*torso/Dense_0"):
+        Reset(reset_layers=["torso/Dense_1"]).check(QUANTITIES, params)
