@@ -3,6 +3,8 @@
 import json
 import struct
 
+import numpy as np
+import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from prune_rl.logging import RunLog
@@ -58,3 +60,36 @@ def test_a_value_that_is_not_finite_is_named(tmp_path):
     assert row["loss"] is None
     assert row["non_finite"] == ["loss", "q_mean"]
     assert row["sparsity"] == 0.0
+
+
+def test_numbers_that_are_not_finite_are_named_layer_by_layer(tmp_path):
+    nan = float("nan")
+    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+        log.metrics(
+            _row(1, srank=nan, dormant_by_layer={"torso/Conv_0": nan, "torso/Dense_0": 0.5})
+        )
+    (row,) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert row["srank"] is None
+    assert row["dormant_by_layer"] == {"torso/Conv_0": None, "torso/Dense_0": 0.5}
+    assert row["non_finite"] == ["srank", "dormant_by_layer/torso/Conv_0"]
+
+
+def test_matrices_are_stored_whole_or_not_at_all(tmp_path, monkeypatch):
+    matrix = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+        log.matrices("gradient_covariance", 7, 80, np.array([3, 4]), matrix)
+        path = tmp_path / "diagnostics" / "gradient_covariance_0007.npz"
+        with np.load(path) as stored:
+            np.testing.assert_array_equal(stored["matrix"], matrix)
+            assert stored["seeds"].tolist() == [3, 4]
+            assert stored["agent_steps"] == 80
+
+        def full(file, **arrays):
+            file.write_bytes(b"half")
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(np, "savez_compressed", full)
+        with pytest.raises(OSError, match="no space"):
+            log.matrices("gradient_covariance", 7, 80, np.array([3, 4]), matrix + 1)
+    with np.load(path) as stored:
+        np.testing.assert_array_equal(stored["matrix"], matrix)

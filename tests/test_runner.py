@@ -128,6 +128,77 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("stop_at", [130, 390])
+def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
+    tmp_path, monkeypatch, train_minatar, read_metrics, stop_at
+):
+    files = (*_MAGNITUDE, "plasticity/redo.gin", "diagnostics/all.gin")
+    bind = (
+        "Runner.interventions=[@ReDo(), @Reset()]",
+        "ReDo.reset_period=10",
+        "ReDo.dead_neurons_threshold=0.2",
+        "ReDo.statistics_batch_size=16",
+        "Reset.reset_period=0.4",
+        "Diagnostics.probe_size=20",
+        "Diagnostics.num_gradients=4",
+    )
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train_minatar(whole, *bind, files=files) == 0
+    with monkeypatch.context() as patch:
+        _stop_after(patch, stop_at)
+        assert train_minatar(stopped, *bind, files=files) == 130
+    assert train_minatar(stopped, *bind, files=files) == 0
+    assert read_metrics(stopped) == read_metrics(whole)
+    for a, b in zip(_latest_agent_leaves(stopped), _latest_agent_leaves(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    matrices = sorted(path.name for path in (whole / "diagnostics").iterdir())
+    assert matrices == [f"gradient_covariance_000{i}.npz" for i in range(3)]
+    for name in matrices:
+        with (
+            np.load(whole / "diagnostics" / name) as a,
+            np.load(stopped / "diagnostics" / name) as b,
+        ):
+            np.testing.assert_array_equal(a["matrix"], b["matrix"])
+            assert a["matrix"].shape == (2, 4, 4)
+
+
+def test_diagnostics_change_nothing_but_the_log(tmp_path, train_minatar, read_metrics):
+    plain, measured = tmp_path / "plain", tmp_path / "measured"
+    train_minatar(plain)
+    train_minatar(measured, "Diagnostics.period=2", files=("diagnostics/all.gin",))
+    rows = read_metrics(measured)
+    assert [row for row in rows if row["phase"] != "diagnostics"] == read_metrics(plain)
+    own = [row for row in rows if row["phase"] == "diagnostics"]
+    assert [(row["iteration"], row["seed"]) for row in own] == [(1, 0), (1, 1)]
+    assert all(row["parameter_norm"] > 0 for row in own)
+
+
+@pytest.mark.parametrize(
+    ("files", "bind"),
+    [
+        (("plasticity/reset.gin",), "Reset.reset_period=50"),
+        (("plasticity/redo.gin",), "ReDo.reset_period=50"),
+        (("plasticity/weight_decay.gin",), "create_optimizer.weight_decay=0.01"),
+        (("plasticity/l2.gin",), "QNetwork.normalize_representation=True"),
+        (("plasticity/l2_unit_norm.gin",), "create_optimizer.unit_norm_penalty=0.01"),
+    ],
+)
+def test_every_baseline_changes_learning_from_one_gin_file(
+    tmp_path, train_minatar, read_metrics, files, bind
+):
+    one = ("Runner.num_iterations=2", "ReDo.dead_neurons_threshold=0.5")
+    threshold = one[1:] if "redo" in files[0] else ()
+    train_minatar(tmp_path / "plain", one[0])
+    assert train_minatar(tmp_path / "run", one[0], bind, *threshold, files=files) == 0
+    assert read_metrics(tmp_path / "run")[-1]["agent_steps"] == 400
+    plain, changed = (_latest_agent_leaves(tmp_path / name) for name in ("plain", "run"))
+    assert any((a != b).any() for a, b in zip(plain, changed, strict=False))
+    undone = tmp_path / "undone"
+    assert train_minatar(undone, one[0], files=(*files, "plasticity/none.gin")) == 0
+    for a, b in zip(_latest_agent_leaves(undone), plain, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_atari_resumes_to_the_bit(tmp_path, monkeypatch, read_metrics):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert train.main([f"--base_dir={whole}", *_ATARI]) == 0

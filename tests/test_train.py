@@ -9,6 +9,9 @@ from prune_rl import train
 
 _DQN = "--gin_files=agents/dqn.gin"
 _PONG = "--gin_bindings=create_atari_environment.game_name='Pong'"
+_REDO = "--gin_files=plasticity/redo.gin"
+_RESET = "--gin_files=plasticity/reset.gin"
+_MEASURE = "--gin_files=diagnostics/all.gin"
 _SMALL = "--gin_bindings=ReplayBuffer.max_capacity=1000"
 
 
@@ -43,6 +46,25 @@ def test_help_teaches_and_imports_nothing_heavy():
         ([_DQN, "--gin_bindings=DQNAgent.torso=@ImpalaTorso"], "DQNAgent.torso"),
         ([_DQN, "--gin_bindings=create_atari_environment.game_name='Pongg'"], "'Pong'"),
         ([_DQN], "create_atari_environment.game_name"),
+        ([_DQN, "--gin_bindings=Runner.interventions=@ReDo()"], "a list, as [@ReDo()]"),
+        ([_DQN, "--gin_bindings=Runner.diagnostics='all'"], "@Diagnostics() or None"),
+        (
+            [_DQN, _PONG, _SMALL, _REDO, "--gin_bindings=ReDo.layers=['torso/Conv_3']"],
+            "did you mean 'torso/Conv_2'?",
+        ),
+        (
+            [_DQN, _PONG, _SMALL, _REDO, "--gin_bindings=ReDo.reset_period=0"],
+            "ReDo.reset_period=0",
+        ),
+        (
+            [_DQN, _PONG, _SMALL, _RESET, "--gin_bindings=Reset.reset_layers='haed'"],
+            "did you mean 'head'?",
+        ),
+        (
+            [_DQN, _MEASURE, "--gin_bindings=Diagnostics.quantities=['srnk']"],
+            "did you mean 'srank'?",
+        ),
+        ([_DQN, _PONG, "--gin_bindings=create_optimizer.name='adamx'"], "did you mean 'adam"),
         ([_DQN, _PONG, "--gin_bindings=ImpalaTorso.width=3"], "nothing in this configuration"),
         (
             [_DQN, _PONG, "--gin_bindings=create_updater_from_config.sparsity=0.9"],

@@ -1,11 +1,15 @@
-"""Adam against its published equations, and validation."""
+"""Adam and its regularisers against their published equations, and validation."""
+
+from functools import partial
 
 import gin
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from prune_rl.agents.optimizers import create_optimizer
+from prune_rl.agents.optimizers import create_optimizer, penalize_norms
 from prune_rl.errors import ConfigError
 
 
@@ -25,9 +29,80 @@ def test_adam_follows_kingma_and_ba():
         np.testing.assert_allclose(params, expected, rtol=1e-5)
 
 
+def _steps(optimizer, params, gradients):
+    state = optimizer.init(params)
+    for grads in gradients:
+        updates, state = optimizer.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def _tree(seed):
+    rng = np.random.default_rng(seed)
+    return {
+        "kernel": rng.normal(size=(3, 4)).astype(np.float32),
+        "bias": rng.normal(size=4).astype(np.float32),
+    }
+
+
+def test_weight_decay_is_part_of_the_gradient_under_adam():
+    decay = 0.3
+    gradients, params, decayed = [_tree(i) for i in range(1, 4)], _tree(0), _tree(0)
+    plain = create_optimizer(learning_rate=0.1)
+    state = plain.init(decayed)
+    for grads in gradients:  # Adam on the gradient of loss + decay/2 ||w||^2, biases included
+        total = jax.tree.map(lambda g, w: g + np.float32(decay) * w, grads, decayed)
+        updates, state = plain.update(total, state, decayed)
+        decayed = optax.apply_updates(decayed, updates)
+    ours = _steps(create_optimizer(learning_rate=0.1, weight_decay=decay), params, gradients)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), ours, decayed)
+
+
+def test_adamw_decays_beside_adam():
+    rate, decay = 0.1, 0.3
+    params, grads = _tree(0), _tree(1)
+    plain = _steps(create_optimizer(learning_rate=rate), params, [grads])
+    ours = _steps(
+        create_optimizer("adamw", learning_rate=rate, weight_decay=decay), params, [grads]
+    )
+    expected = jax.tree.map(lambda p, w: p - rate * decay * w, plain, params)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), ours, expected)
+
+
+def test_the_norm_penalty_adds_the_gradient_of_its_formula():
+    params, grads, coefficient = _tree(0), _tree(1), 0.7
+
+    def penalty(kernel):
+        return coefficient / 2 * (jnp.sqrt(jnp.sum(kernel**2)) - 1) ** 2
+
+    penalised, _ = penalize_norms(coefficient).update(grads, optax.EmptyState(), params)
+    expected = grads["kernel"] + jax.grad(penalty)(params["kernel"])
+    np.testing.assert_allclose(penalised["kernel"], expected, rtol=1e-5)
+    np.testing.assert_array_equal(penalised["bias"], grads["bias"])
+    zeros = jax.tree.map(np.zeros_like, params)
+    penalised, _ = penalize_norms(coefficient).update(grads, optax.EmptyState(), zeros)
+    jax.tree.map(np.testing.assert_array_equal, penalised, grads)
+
+
+def test_the_norm_penalty_pulls_norms_to_one():
+    zeros = jax.tree.map(np.zeros_like, _tree(0))
+    optimizer = create_optimizer(learning_rate=1e-2, unit_norm_penalty=1.0)
+    params = _steps(optimizer, _tree(0), [zeros] * 300)
+    assert np.linalg.norm(params["kernel"]) == pytest.approx(1.0, abs=0.02)
+    np.testing.assert_array_equal(params["bias"], _tree(0)["bias"])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("learning_rate", 0), ("beta1", 1.0), ("beta2", -0.1), ("eps", 0.0), ("name", "adamw")],
+    [
+        ("learning_rate", 0),
+        ("beta1", 1.0),
+        ("beta2", -0.1),
+        ("eps", 0.0),
+        ("name", "adamax"),
+        ("weight_decay", -1e-5),
+        ("unit_norm_penalty", -1),
+    ],
 )
 def test_a_wrong_value_names_its_binding(name, value):
     gin.bind_parameter(f"create_optimizer.{name}", value)

@@ -213,3 +213,27 @@ def test_gin_sets_capacity_and_batch_size(make_history):
     play(buffer, make_history([0]), 50)
     assert buffer.sample().a_tm1.shape == (1, 6)
     assert buffer.get_state()["frames"].shape[1] == 20
+
+
+def _filled(make_history, num_seeds, steps):
+    history, buffer = make_history(list(range(num_seeds))), make_buffer(num_seeds)
+    play(buffer, history, steps)
+    return buffer, history
+
+
+def test_a_probe_is_the_same_until_more_is_stored_and_disturbs_no_sample(make_history):
+    (buffer, history), (other, _) = _filled(make_history, 2, 60), _filled(make_history, 2, 60)
+    first, second = buffer.probe(40), buffer.probe(40)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert first.a_tm1.shape == (2, 40)
+    for a, b in zip(buffer.sample(), other.sample(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    buffer.add(**history.step())
+    assert any((a != b).any() for a, b in zip(buffer.probe(40), first, strict=True))
+
+
+def test_a_batch_of_another_size(make_history):
+    buffer, _ = _filled(make_history, 1, 30)
+    assert buffer.sample(7).s_tm1.shape[:2] == (1, 7)
+    assert buffer.sample().s_tm1.shape[:2] == (1, buffer.batch_size)

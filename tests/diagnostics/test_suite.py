@@ -1,0 +1,170 @@
+"""The suite of diagnostics, on an agent whose loss and network are known."""
+
+import gin
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
+from prune_rl.errors import ConfigError
+from prune_rl.networks.minatar import MinAtarTorso
+from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.replay.batch import Batch
+
+SHAPE, NUM_ACTIONS = (1, 4, 4, 2), 3
+NUM_SEEDS, SIZE = 2, 12
+SCALARS = {
+    "q_variance",
+    "q_target_variance",
+    "q_norm",
+    "parameter_norm",
+    "srank",
+    "dormant",
+    "dead_units",
+    "gradient_correlation",
+    "mask_churn",
+    "probe_loss",
+    "probe_grad_norm",
+}
+
+
+@pytest.fixture
+def learner():
+    pruner = create_updater_from_config(10)
+    return DQNAgent(torso=MinAtarTorso(), gamma=0.9).learner(NUM_ACTIONS, SHAPE, pruner)
+
+
+@pytest.fixture
+def batch():
+    rng, size = np.random.default_rng(0), (NUM_SEEDS, SIZE)
+    return Batch(
+        rng.integers(0, 256, (*size, *SHAPE), dtype=np.uint8),
+        rng.integers(0, NUM_ACTIONS, size, dtype=np.int32),
+        rng.normal(size=size).astype(np.float32),
+        np.full(size, 0.9, np.float32),
+        rng.integers(0, 256, (*size, *SHAPE), dtype=np.uint8),
+    )
+
+
+def _measure(learner, batch, state=None, **settings):
+    settings = {"probe_size": SIZE, "num_gradients": 5} | settings
+    state = learner.init([0, 1]) if state is None else state
+    return Diagnostics(**settings).bind(learner)(state, batch)
+
+
+def test_every_measurement_has_a_row_entry(learner, batch):
+    rows = _measure(learner, batch)
+    assert len(rows) == NUM_SEEDS
+    for row in rows:
+        assert {name for name, value in row.items() if isinstance(value, float)} == SCALARS
+        assert row["gradient_covariance"].shape == (5, 5)
+        assert row["dormant_by_layer"].keys() == {"torso/Conv_0", "torso/Dense_0"}
+        assert row["dead_units_by_layer"].keys() == {"torso/Conv_0", "torso/Dense_0"}
+        assert "params/head/kernel" in row["parameter_norm_by_layer"]
+    assert rows[0] != rows[1]
+
+
+def test_values_are_those_of_the_agents_loss_and_network_in_float64(learner, batch):
+    state = learner.init([0, 1])
+    row = _measure(learner, batch, state)[1]
+    params = jax.tree.map(lambda leaf: np.float64(leaf[1]), state.params["params"])
+
+    def forward(observations):
+        image = observations[:, 0] / 255.0
+        rows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(1, 2))
+        conv = np.einsum("bijchw,hwcu->biju", rows, params["torso"]["Conv_0"]["kernel"])
+        dense = np.maximum(conv, 0).reshape(len(image), -1) @ params["torso"]["Dense_0"]["kernel"]
+        features = np.maximum(dense, 0)
+        return features, features @ params["head"]["kernel"]
+
+    features, q = forward(batch.s_tm1[1])
+    _, q_t = forward(batch.s_t[1])
+    targets = batch.r_t[1] + batch.discount_t[1] * q_t.max(axis=1)
+    losses = (targets - q[np.arange(SIZE), batch.a_tm1[1]]) ** 2
+    singular = np.linalg.svd(features, compute_uv=False)
+    share = np.cumsum(singular) / singular.sum()
+    expected = {
+        "q_variance": q.var(),
+        "q_target_variance": targets.var(),
+        "q_norm": np.linalg.norm(q, axis=1).mean(),
+        "probe_loss": losses.mean(),
+        "srank": 1 + np.count_nonzero(share < 0.99),
+        "parameter_norm": np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(params))),
+        "mask_churn": 0.0,
+        "dead_units": 0.0,
+    }
+    for name, value in expected.items():
+        assert row[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_gradients_are_those_of_single_transitions(learner, batch):
+    state = learner.init([0, 1])
+    matrix = _measure(learner, batch, state)[0]["gradient_covariance"]
+    own = jax.tree.map(lambda leaf: leaf[0], state.replace(opt_state=()))
+    flat = []
+    for i in range(5):
+        one = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[0, i : i + 1]), batch)
+        grads = jax.grad(lambda p, one=one: learner.quantities.losses(p, own, one)[0])(own.params)
+        flat.append(np.concatenate([np.float64(g).ravel() for g in jax.tree.leaves(grads)]))
+    gram = np.array(flat) @ np.array(flat).T
+    norms = np.sqrt(np.diag(gram))
+    np.testing.assert_allclose(matrix, gram / np.outer(norms, norms), atol=1e-5)
+
+
+def test_a_number_that_is_not_finite_is_not_averaged_away(learner, batch):
+    state = learner.init([0, 1])
+    kernel = state.params["params"]["torso"]["Conv_0"]["kernel"]
+    state.params["params"]["torso"]["Conv_0"]["kernel"] = kernel.at[0, 0, 0, 0, 0].set(jnp.nan)
+    bad, good = _measure(learner, batch, state)
+    finite = {"mask_churn", "dead_units", "q_target_variance"}
+    for name in SCALARS - finite:
+        assert np.isnan(bad[name]), name
+    assert np.isfinite(bad["q_target_variance"])  # made by the target network
+    assert np.isnan(bad["dormant_by_layer"]["torso/Conv_0"])
+    assert all(np.isfinite(good[name]) for name in SCALARS)
+
+
+def test_only_what_is_asked_for(learner, batch):
+    (row, _) = _measure(learner, batch, quantities=["srank", "mask_churn"])
+    assert row.keys() == {"srank", "mask_churn"}
+
+
+def test_a_seed_is_measured_as_alone(learner, batch):
+    rows = _measure(learner, batch)
+    alone = jax.tree.map(lambda leaf: leaf[1:], batch)
+    (row,) = _measure(learner, alone, learner.init([1]))
+    matrix = row.pop("gradient_covariance")
+    np.testing.assert_array_equal(matrix, rows[1].pop("gradient_covariance"))
+    assert row == rows[1]
+
+
+@pytest.mark.parametrize("needs", sorted({m.needs for m in MEASUREMENTS.values() if m.needs}))
+def test_an_agent_that_lacks_a_quantity_is_told_so_only_when_it_is_asked_for(learner, batch, needs):
+    empty = {} if needs == "wiring" else None
+    without = learner._replace(quantities=learner.quantities._replace(**{needs: empty}))
+    lost = {name for name, m in MEASUREMENTS.items() if m.needs == needs}
+    for name in lost:
+        with pytest.raises(ConfigError, match=rf"Diagnostics\.quantities='{name}'.*mask_churn"):
+            Diagnostics(quantities=[name]).bind(without)
+    (row, _) = _measure(without, batch)
+    assert not lost & row.keys()
+    assert "mask_churn" in row
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quantities", ["sranc"]),
+        ("period", 0),
+        ("probe_size", 0),
+        ("num_gradients", 1000),
+        ("dead_neurons_threshold", -0.1),
+        ("srank_delta", 0.0),
+    ],
+)
+def test_a_wrong_setting_names_its_binding(name, value):
+    gin.bind_parameter(f"Diagnostics.{name}", value)
+    with pytest.raises(ConfigError, match=rf"Diagnostics\.{name}="):
+        Diagnostics()
