@@ -1,13 +1,41 @@
-"""Norms, measured on the probe."""
+"""L2 norms of one seed's parameters (figure 11, "average parameters norm").
 
+Source: Obando-Ceron et al. 2024, section 5, "the average norm of the network parameters": read as
+one norm over all parameters, biases included, averaged over seeds. The norm of each tensor is here
+too, since layers of different size cannot be told apart in the total.
+"""
+
+from typing import Any
+
+import jax
 import jax.numpy as jnp
-import optax
-from flax.traverse_util import flatten_dict
 
 
-def parameter_norm(params):
-    return optax.tree.norm(params)
+def parameter_norm(params: Any) -> jax.Array:
+    """L2 norm over all parameters together, pruned ones counting as the zeros they are.
+
+    Args:
+        params: tree of float32 weights; masked, if the network is pruned.
+
+    Returns:
+        float32 scalar >= 0 (0 for an empty tree); NaN if any parameter is.
+    """
+    norms = parameter_norms_by_layer(params).values()
+    return _l2(jnp.stack(list(norms))) if norms else jnp.float32(0)
 
 
-def parameter_norms_by_layer(params):
-    return {k: jnp.linalg.norm(v.reshape(-1)) for k, v in flatten_dict(params, sep="/").items()}
+def parameter_norms_by_layer(params: Any) -> dict[str, jax.Array]:
+    """L2 norm of each tensor.
+
+    Args:
+        params: tree of float32 weights; masked, if the network is pruned.
+
+    Returns:
+        float32 scalars by path, as 'params/torso/Conv_0/kernel' (the names of `weight_sparsity`).
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): _l2(x) for path, x in leaves}
+
+
+def _l2(tensor: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum(jnp.square(tensor)))

@@ -8,18 +8,12 @@ from flax.traverse_util import flatten_dict
 
 from prune_rl.errors import ConfigError, nearest
 
-Patterns = str | Sequence[str]
 
-
-def kernel_ranks(params: Any) -> dict[str, int]:
-    """Layers that have a kernel, and its rank: 2 for a dense layer, 4 for a convolution."""
+def kernels(params: Any) -> dict[str, Any]:
+    """The kernel of every layer of flax variables {'params': ...}, by path, as arrays or shapes."""
     leaves = flatten_dict(params["params"], sep="/")
     suffix = "/kernel"
-    return {
-        name.removesuffix(suffix): leaf.ndim
-        for name, leaf in leaves.items()
-        if name.endswith(suffix)
-    }
+    return {name.removesuffix(suffix): x for name, x in leaves.items() if name.endswith(suffix)}
 
 
 def match_layers(binding: str, patterns: Sequence[str], layers: Sequence[str]) -> list[str]:

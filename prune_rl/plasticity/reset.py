@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prune_rl.agents.learner import AgentState
 from prune_rl.agents.quantities import Quantities
-from prune_rl.networks.layers import kernel_ranks, match_layers
+from prune_rl.networks.layers import kernels, match_layers
 from prune_rl.plasticity.intervention import renew
 from prune_rl.plasticity.occasions import Occasions, resolve_occasions
 
@@ -67,11 +67,11 @@ class Reset:
         return renew(state, tree, quantities.init_params(key))
 
     def _layers(self, params: Any) -> list[str]:
-        ranks = kernel_ranks(params)
+        of_layers = kernels(params)
         if self.reset_layers == "all":
-            return list(ranks)
+            return list(of_layers)
         if self.reset_layers == "dense":
-            return [layer for layer, rank in ranks.items() if rank == 2]
+            return [layer for layer, kernel in of_layers.items() if kernel.ndim == 2]
         patterns = self.reset_layers
         patterns = [patterns] if isinstance(patterns, str) else patterns
-        return match_layers("Reset.reset_layers", patterns, list(ranks))
+        return match_layers("Reset.reset_layers", patterns, list(of_layers))
