@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 _SHIFTS = np.arange(7, -1, -1, dtype=np.uint8)  # most significant bit first
 
@@ -44,6 +45,25 @@ def apply_masks(params: Any, masks: Any) -> Any:
         masks: tree like it of packed masks, None for tensors that are dense.
     """
     return jax.tree.map(_apply_leaf, params, masks)
+
+
+def activated(masks: Any, new_masks: Any, params: Any) -> Any:
+    """Bool trees, unpacked: which weights `new_masks` keep and `masks` did not; None stays None."""
+    before, after = unpack_like(masks, params), unpack_like(new_masks, params)
+    return jax.tree.map(lambda old, new: new & ~old, before, after)
+
+
+def changed_fraction(masks: Any, new_masks: Any, params: Any) -> jax.Array:
+    """Fraction of all mask bits that differ, float32; at least one tensor must have a mask."""
+    sizes = jax.tree.map(
+        lambda param, mask: None if mask is None else param.size, params, new_masks
+    )
+    differences = jax.tree.map(
+        lambda old, new: jnp.sum(lax.population_count(old ^ new), dtype=jnp.int32),
+        masks,
+        new_masks,
+    )
+    return sum(jax.tree.leaves(differences)) / jnp.float32(sum(jax.tree.leaves(sizes)))
 
 
 def _unpack_leaf(param: jax.Array, packed: jax.Array | None) -> jax.Array | None:

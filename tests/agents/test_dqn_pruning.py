@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from prune_rl.agents.seed_axis import STRATEGIES
-from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.pruning.config import create_updater_from_config
 
 NUM_UPDATES, NUM_SEEDS = 12, 3
 

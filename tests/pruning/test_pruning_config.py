@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from prune_rl.errors import ConfigError
+from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.schedules import PolynomialSchedule
-from prune_rl.pruning.updater import create_updater_from_config
 
 _GIN_FILES = Path(__file__).parents[2] / "gin_configs" / "pruning"
 _PARAMS = {"kernel": jax.ShapeDtypeStruct((100, 10), jnp.float32)}
