@@ -64,3 +64,42 @@ def test_masks_are_made_only_when_due_under_vmap(make_learner, make_batch, prune
     learner = make_learner("vmap", pruner=pruner)
     program = str(jax.make_jaxpr(learner.update)(learner.init([0, 1]), make_batch(2)))
     assert "cond[" in program
+
+
+def test_a_network_that_starts_sparse_is_so_before_any_update(make_learner):
+    pruner = create_updater_from_config(
+        20, pruner_type="static_sparse", dist_type="uniform", sparsity=0.5
+    )
+    state = make_learner(pruner=pruner).init(range(NUM_SEEDS))
+    for tree in (state.params, state.target_params):
+        for kernel, kept in zip(kernels(tree), (45, 10), strict=True):
+            assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
+    (one, other, _), _ = kernels(state.params)
+    assert ((one != 0) != (other != 0)).any()
+
+
+def test_snip_takes_its_gradients_at_the_dense_weights_and_trains_after(make_learner, make_batch):
+    pruner = create_updater_from_config(
+        20,
+        pruner_type="snip",
+        dist_type="uniform",
+        update_start_step=0,
+        update_end_step=2,
+        update_freq=2,
+        sparsity=0.5,
+    )
+    learner = make_learner(pruner=pruner)
+    states = [learner.init([3])]
+    for step in range(3):
+        before = jax.tree.map(np.array, states[-1])
+        states[-1] = before
+        states.append(learner.update(jax.tree.map(jax.numpy.array, before), make_batch(1, step))[0])
+    first, second, third, fourth = [kernels(state.params)[0] for state in states]
+    masks = [kernel != 0 for kernel in (second, fourth)]
+    assert masks[0].sum() == 45
+    np.testing.assert_array_equal(second, np.where(masks[0], first, 0))
+    assert (third[masks[0]] != second[masks[0]]).any()
+    # The refresh brings back what the first masks left out, with the values of the start.
+    back = masks[1] & ~masks[0]
+    assert back.any()
+    np.testing.assert_array_equal(fourth[back], first[back])
