@@ -1,6 +1,8 @@
 """Every way to train a sparse network, as data that one wrapper reads (`updater.Pruner`).
 
-Names are those of JaxPruner's registry, and 'snip', 'global_snip'. To add one, write a score and
+Names are those of JaxPruner's registry, and 'snip', 'global_snip'. JaxPruner remakes straight-through
+masks at each forward pass, from dense weights and without a schedule; ours change at the
+schedule's steps, so that with update_freq=1 they are those of one step before. To add a method, write a score and
 name it; `import my_module` in a gin file is enough for `pruner_type = 'mine'` to be known:
 
     register_score("mine", lambda param, grad, key: abs(param) * abs(grad) ** 2)
@@ -61,7 +63,6 @@ METHODS: dict[str, Method] = {
     "saliency": Method(score=saliency),
     "global_magnitude": Method(score=magnitude, whole_network=True),
     "global_saliency": Method(score=saliency, whole_network=True),
-    # JaxPruner remakes these masks at each forward pass, from weights one step younger.
     "magnitude_ste": Method(score=magnitude, pruned="trained"),
     "random_ste": Method(score=random, pruned="trained"),
     "snip": _SNIP,
