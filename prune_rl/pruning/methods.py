@@ -1,9 +1,11 @@
 """Every way to train a sparse network, as data that one wrapper reads (`updater.Pruner`).
 
-Names are those of JaxPruner's registry, and 'snip', 'global_snip'. JaxPruner remakes straight-through
-masks at each forward pass, from dense weights and without a schedule; ours change at the
-schedule's steps, so that with update_freq=1 they are those of one step before. To add a method, write a score and
-name it; `import my_module` in a gin file is enough for `pruner_type = 'mine'` to be known:
+Names are those of JaxPruner's registry, and 'snip', 'global_snip'. JaxPruner remakes the masks of
+straight-through methods at each forward pass; ours change at the schedule's steps, so that with
+update_freq=1 they are those of one step before.
+
+To add a method, write a score and name it; `import my_module` in a gin file is enough for
+`pruner_type = 'mine'` to be known:
 
     register_score("mine", lambda param, grad, key: abs(param) * abs(grad) ** 2)
 """
