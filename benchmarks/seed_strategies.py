@@ -18,7 +18,7 @@ from prune_rl.networks.impala import ImpalaTorso
 from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.torso import Torso
-from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 
 ATARI, MINATAR = (4, 84, 84, 1), (1, 10, 10, 4)

@@ -25,7 +25,8 @@ from prune_rl.errors import require, require_choice
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.updater import Pruner
+from prune_rl.pruning.packing import apply_masks
+from prune_rl.pruning.updater import Pruner, SparseOptimizer
 from prune_rl.replay.batch import Batch
 
 _LOSSES = {"mse": jnp.square, "huber": optax.losses.huber_loss}
@@ -73,15 +74,16 @@ def epsilon_greedy(q: jax.Array, key: jax.Array, epsilon: ArrayLike) -> jax.Arra
 
 def _init(
     network: QNetwork,
-    optimizer: optax.GradientTransformation,
+    optimizer: SparseOptimizer,
     observation_shape: tuple[int, ...],
-    key: jax.Array,
+    seed_key: jax.Array,
 ) -> AgentState:
-    # Stream 0 of a seed belongs to training; the run loop evaluates with stream 1.
-    init_key, key = jax.random.split(jax.random.fold_in(key, 0))
-    params = network.init(init_key, jnp.zeros(observation_shape, jnp.uint8))
-    target_params = _copy(params)
-    return AgentState(params, target_params, optimizer.init(params), key)
+    # Stream 0 of a seed belongs to training, 2 to masks; the run loop evaluates with stream 1.
+    init_key, key = jax.random.split(jax.random.fold_in(seed_key, 0))
+    dense_params = network.init(init_key, jnp.zeros(observation_shape, jnp.uint8))
+    opt_state = optimizer.init(dense_params, jax.random.fold_in(seed_key, 2))
+    params = apply_masks(dense_params, opt_state.masks)
+    return AgentState(params, _copy(params), opt_state, key)
 
 
 def _act(
@@ -94,7 +96,7 @@ def _act(
 
 def _update(
     network: QNetwork,
-    optimizer: optax.GradientTransformationExtraArgs,
+    optimizer: SparseOptimizer,
     loss_type: str,
     state: AgentState,
     batch: Batch,
@@ -106,7 +108,8 @@ def _update(
         losses = td_losses(q_tm1, batch.a_tm1, targets, loss_type)
         return losses.mean(), _chosen(q_tm1, batch.a_tm1).mean()
 
-    (loss, q_mean), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    forward_params = optimizer.forward_params(state.params, state.opt_state)
+    (loss, q_mean), grads = jax.value_and_grad(loss_of, has_aux=True)(forward_params)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), "q_mean": q_mean}

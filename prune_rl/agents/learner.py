@@ -14,7 +14,7 @@ class AgentState(struct.PyTreeNode):
     """Everything an agent learns or draws from, with a leading seed axis S on every array.
 
     Attributes:
-        params: of the online network, pruned weights exactly zero once an update has been made.
+        params: of the online network, pruned weights exactly zero.
         target_params: of the target network, the online ones as they were at the last sync.
         opt_state: the pruner's `SparseState`; its `count` is one scalar shared by all seeds.
         keys: (S, 2) uint32, the exploration stream of each seed.

@@ -14,6 +14,7 @@ from jax import lax
 _SIGN, _ABSOLUTE, _INFINITY = np.uint32(0x8000_0000), np.uint32(0x7FFF_FFFF), np.uint32(0x7F80_0000)
 _NEGATIVE_ZERO_KEY = ~_SIGN
 _PRUNED_KEY, _NAN_KEY = np.uint32(0), np.uint32(1)  # below the key of -inf
+_FIRST_KEY = np.uint32(0xFFFF_FFFF)  # above the key of inf
 
 
 def num_kept(size: int, sparsity: jax.Array) -> jax.Array:
@@ -45,13 +46,35 @@ def topk_mask(scores: jax.Array, active: jax.Array, sparsity: jax.Array) -> jax.
     """
     chex.assert_type([scores, active], [jnp.float32, bool])
     chex.assert_equal_shape([scores, active])
-    keys = jnp.where(active, _ordered_keys(scores), _PRUNED_KEY).reshape(-1)
-    kept = num_kept(keys.size, sparsity)
+    keys = jnp.where(active, _ordered_keys(scores), _PRUNED_KEY)
+    return _keep_highest(keys, num_kept(keys.size, sparsity))
+
+
+def grown_mask(scores: jax.Array, first: jax.Array, num_ones: jax.Array) -> jax.Array:
+    """Keeps exactly `num_ones` weights: those that are `first`, then those of highest score.
+
+    Ties and NaN are ranked as by `topk_mask`.
+
+    Args:
+        scores: float32, any shape.
+        first: bool, the same shape, with at most `num_ones` True.
+        num_ones: int32 scalar >= 1.
+
+    Returns:
+        A bool mask of the same shape.
+    """
+    chex.assert_type([scores, first], [jnp.float32, bool])
+    chex.assert_equal_shape([scores, first])
+    return _keep_highest(jnp.where(first, _FIRST_KEY, _ordered_keys(scores)), num_ones)
+
+
+def _keep_highest(keys_of_weights: jax.Array, kept: jax.Array) -> jax.Array:
+    keys = keys_of_weights.reshape(-1)
     threshold = _kth_largest(keys, kept)
     above, ties = keys > threshold, keys == threshold
     stop = _end_of_first(ties, kept - _count(above))
     mask = above | (ties & (lax.iota(jnp.int32, keys.size) < stop))
-    return mask.reshape(scores.shape)
+    return mask.reshape(keys_of_weights.shape)
 
 
 def _ordered_keys(scores: jax.Array) -> jax.Array:

@@ -1,9 +1,10 @@
-"""Joins score, schedule and distribution into a wrapper around any optax optimizer.
+"""Joins method, schedule and distribution into a wrapper around any optax optimizer.
 
 Order of one update, as in JaxPruner's `wrap_optax` (jaxpruner/base_updater.py): the step count
 before the update decides whether masks change; new masks come from the weights before the update;
-the optimizer sees dense gradients, so that its moments of pruned weights go on accumulating.
-Unlike there, the updates returned already hold pruned weights at zero.
+then the optimizer moves the weights. Unlike there, the updates returned already hold pruned
+weights at zero: the parameters are the sparse network, whatever the method, and dense weights that
+a method needs are in the state.
 """
 
 from collections.abc import Callable
@@ -11,50 +12,72 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import gin
 import jax
 import jax.numpy as jnp
 import optax
 
-from prune_rl.errors import require, require_choice
-from prune_rl.pruning import distributions
+from prune_rl.pruning.dynamic import drop_and_grow, zero_moments
 from prune_rl.pruning.masks import topk_mask
-from prune_rl.pruning.packing import pack, unpack
-from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule, resolve_schedule
-from prune_rl.pruning.scores import PRUNER_TYPES, SCORES, Score, magnitude
+from prune_rl.pruning.methods import Method
+from prune_rl.pruning.network_masks import network_masks
+from prune_rl.pruning.packing import activated, changed_fraction, pack, unpack_like
+from prune_rl.pruning.schedules import Schedule
+from prune_rl.pruning.scores import Score, random
 
-_DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
+MaskFunction = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+_no_drop = optax.constant_schedule(0.0)
 
 
 class SparseState(NamedTuple):
     """State of a wrapped optimizer, a pytree of arrays.
 
     Attributes:
-        masks: tree like the parameters: packed (see `packing`), 1 where a weight is kept; None
-            for tensors that stay dense.
+        masks: tree like the parameters, see `packing`: one bit per weight, set where it is kept;
+            None for tensors that stay dense.
         inner_state: the wrapped optimizer's own.
-        count: int32 scalar, gradient steps made.
-        weights: None.
-        churn: float32 scalar, fraction of the masks' bits that the last mask update changed.
+        count: int32 scalar, gradient steps made; all seeds share it.
+        weights: tree like `masks`, of dense weights, if the method keeps them; else None.
+        key: uint32 (2,), what all randomness of the masks comes from.
+        churn: float32 scalar, fraction of mask bits that the last mask update changed; 0 before.
     """
 
     masks: Any
     inner_state: Any
     count: Any
     weights: Any
+    key: Any
     churn: Any
+
+
+class SparseOptimizer(NamedTuple):
+    """An optax optimizer with one function more; `Pruner.wrap` says what they do.
+
+    Attributes:
+        init: (params, key=None) -> SparseState.
+        update: (grads, state, params, **extra_args) -> (updates, SparseState).
+        forward_params: (params, state) -> the parameters at which to take the gradients.
+    """
+
+    init: Callable[..., SparseState]
+    update: Callable[..., tuple[Any, SparseState]]
+    forward_params: Callable[[Any, SparseState], Any]
 
 
 @dataclass(frozen=True)
 class Pruner:
-    """Prunes parameters as an optimizer updates them, each tensor for itself.
+    """Keeps a network sparse as an optimizer updates it.
 
     Attributes:
-        score: ranks the weights of a tensor.
+        method: what masks are made from and what becomes of pruned weights.
         schedule: says when masks change and to which fraction of the target sparsity.
         distribution: maps parameters to their target sparsities, see `distributions`.
+        mask_function: (scores, active, sparsity) -> mask, of one tensor, as `masks.topk_mask`. It
+            may not be another where a method is dynamic or ranks the whole network at once.
+        drop_fraction: maps the step to the fraction that dynamic methods replace at it.
+        rng_seed: of the random masks and scores.
 
     >>> import jax.numpy as jnp, optax
+    >>> from prune_rl.pruning.config import create_updater_from_config
     >>> pruner = create_updater_from_config(10, "magnitude", sparsity=0.5)
     >>> optimizer = pruner.wrap(optax.sgd(0.125))
     >>> params = {"kernel": jnp.array([[1.0, -4.0], [3.0, 2.0]])}
@@ -66,38 +89,50 @@ class Pruner:
     [[0.0, -5.25], [1.75, 0.0]]
     """
 
-    score: Score
+    method: Method
     schedule: Schedule
     distribution: Callable[[Any], Any]
+    mask_function: MaskFunction = topk_mask
+    drop_fraction: optax.Schedule = _no_drop
+    rng_seed: int = 8
 
-    def wrap(
-        self, optimizer: optax.GradientTransformation
-    ) -> optax.GradientTransformationExtraArgs:
-        """The same optimizer, whose updates also set pruned weights to zero and keep them there.
+    def __post_init__(self) -> None:
+        """Raises ValueError for a `mask_function` that the method has no use for."""
+        unstructured = self.method.grow is not None or self.method.whole_network
+        if unstructured and self.mask_function is not topk_mask:
+            raise ValueError("dynamic and whole-network methods prune single weights only")
 
-        `update` needs `params`. Its state is a `SparseState`. For a pruned weight p it returns
-        -p, exactly undone by `optax.apply_updates` (unless p is not finite); the updates of the
-        others are the optimizer's own, and if the target sparsity is 0, of all.
+    def wrap(self, optimizer: optax.GradientTransformation) -> SparseOptimizer:
+        """The same optimizer, whose updates also set pruned weights to zero.
+
+        `init` takes one seed's PRNG key, so that seeds have masks of their own; `rng_seed` is
+        folded into it, and is the key itself without one. Methods that start sparse expect
+        `packing.apply_masks(params, state.masks)` as parameters from then on.
+
+        `update` needs `params`. For a pruned weight p it returns -p, exactly undone by
+        `optax.apply_updates` (unless p is not finite); the updates of the others are the
+        optimizer's own, and if the target sparsity is 0, of all.
+
+        `forward_params` is where to differentiate: at a mask update of SNIP the dense weights, for
+        which its score is meant, else `params` themselves.
         """
         optimizer = optax.with_extra_args_support(optimizer)
 
-        def init(params: Any) -> SparseState:
-            masks = jax.tree.map(_initial_mask, params, self.distribution(params))
-            zero = jnp.zeros((), jnp.float32)
-            return SparseState(masks, optimizer.init(params), jnp.zeros((), jnp.int32), None, zero)
+        def init(params: Any, key: jax.Array | None = None) -> SparseState:
+            return self._init(optimizer, params, key)
 
         def update(
             grads: Any, state: SparseState, params: Any = None, **extra_args: Any
         ) -> tuple[Any, SparseState]:
             if params is None:
                 raise ValueError("a pruned optimizer needs params: update(grads, state, params)")
-            masks, churn = self._masks(state, params, grads)
-            updates, inner = optimizer.update(grads, state.inner_state, params, **extra_args)
-            updates = jax.tree.map(_prune, params, updates, masks)
-            count = optax.safe_increment(state.count)
-            return updates, SparseState(masks, inner, count, None, churn)
+            if not jax.tree.leaves(state.masks):
+                updates, inner = optimizer.update(grads, state.inner_state, params, **extra_args)
+                count = optax.safe_increment(state.count)
+                return updates, state._replace(inner_state=inner, count=count)
+            return self._update(optimizer, grads, state, params, extra_args)
 
-        return optax.GradientTransformationExtraArgs(init, update)
+        return SparseOptimizer(init, update, self._forward_params)
 
     def seed_axes(self) -> SparseState:
         """Seed axes of the wrapped optimizer's state, a `vmap` prefix.
@@ -105,90 +140,160 @@ class Pruner:
         All seeds share `count`, so that the choice to make new masks is one branch under `vmap`,
         not a selection between masks computed at every step.
         """
-        return SparseState(masks=0, inner_state=0, count=None, weights=0, churn=0)
+        return SparseState(masks=0, inner_state=0, count=None, weights=0, key=0, churn=0)
 
-    def _masks(self, state: SparseState, params: Any, grads: Any) -> Any:
-        if not jax.tree.leaves(state.masks):
+    def _init(
+        self, optimizer: optax.GradientTransformation, params: Any, key: jax.Array | None
+    ) -> SparseState:
+        if key is None:
+            key = jax.random.PRNGKey(self.rng_seed)
+        else:
+            key = jax.random.fold_in(key, self.rng_seed)
+        masks = jax.tree.map(self._first_mask, params, _keys(key, params), self._targets(params))
+        weights = None
+        if self.method.keeps_dense_weights:
+            # A copy: two names for one buffer could not be donated.
+            weights = jax.tree.map(jnp.copy, _masked_tensors(params, masks))
+        count, churn = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
+        return SparseState(
+            jax.tree.map(pack, masks), optimizer.init(params), count, weights, key, churn
+        )
+
+    def _first_mask(
+        self, param: jax.Array, key: jax.Array, target: float | None
+    ) -> jax.Array | None:
+        if target is None:
+            return None
+        ones = jnp.ones_like(param, dtype=bool)
+        if not self.method.starts_sparse:
+            return ones
+        return self.mask_function(random(param, param, key), ones, jnp.float32(target))
+
+    def _forward_params(self, params: Any, state: SparseState) -> Any:
+        if not self.method.scores_dense or not jax.tree.leaves(state.masks):
+            return params
+        is_update = self.schedule.is_mask_update(state.count)
+        return jax.lax.cond(is_update, lambda: _dense(params, state), lambda: params)
+
+    def _update(
+        self,
+        optimizer: optax.GradientTransformationExtraArgs,
+        grads: Any,
+        state: SparseState,
+        params: Any,
+        extra_args: dict[str, Any],
+    ) -> tuple[Any, SparseState]:
+        method = self.method
+        is_update = self.schedule.is_mask_update(state.count)
+        weights = _dense(params, state) if method.keeps_dense_weights else params
+        masks, churn = self._next_masks(is_update, state, weights, grads)
+        kept = unpack_like(masks, params)
+        if method.sparse_gradients:
+            grads = jax.tree.map(_keep_only, grads, kept)
+
+        def train() -> tuple[Any, Any]:
+            return optimizer.update(grads, state.inner_state, weights, **extra_args)
+
+        def skip() -> tuple[Any, Any]:
+            inner = state.inner_state
+            if method.grow is not None:
+                inner = zero_moments(inner, params, activated(state.masks, masks, params))
+            return jax.tree.map(jnp.zeros_like, grads), inner
+
+        skips = method.skips_gradients and method.score is not None
+        updates, inner = jax.lax.cond(is_update, skip, train) if skips else train()
+        new_weights = self._new_weights(weights, updates, kept)
+        updates = jax.tree.map(_sparse_update, params, weights, updates, kept)
+        count = optax.safe_increment(state.count)
+        return updates, SparseState(masks, inner, count, new_weights, state.key, churn)
+
+    def _new_weights(self, weights: Any, updates: Any, kept: Any) -> Any:
+        if not self.method.keeps_dense_weights:
+            return None
+        if self.method.pruned == "frozen":
+            updates = jax.tree.map(_keep_only, updates, kept)
+        moved = optax.apply_updates(weights, updates)
+        return _masked_tensors(moved, kept)
+
+    def _next_masks(
+        self, is_update: jax.Array, state: SparseState, weights: Any, grads: Any
+    ) -> tuple[Any, jax.Array]:
+        """Masks for this step and their churn; new ones in a branch of its own."""
+        if self.method.score is None:
             return state.masks, state.churn
 
-        def new_masks() -> Any:
-            key = jax.random.fold_in(jax.random.PRNGKey(0), state.count)
-            keys, targets = optax.tree.split_key_like(key, params), self.distribution(params)
-            masks = jax.tree.map(
-                partial(self._new_mask, state.count), params, grads, keys, state.masks, targets
-            )
-            return masks, _churn(state.masks, masks, params)
+        def remake() -> tuple[Any, jax.Array]:
+            masks = jax.tree.map(pack, self._new_masks(state, weights, grads))
+            return masks, changed_fraction(state.masks, masks, weights)
 
-        is_update = self.schedule.is_mask_update(state.count)
-        return jax.lax.cond(is_update, new_masks, lambda: (state.masks, state.churn))
+        return jax.lax.cond(is_update, remake, lambda: (state.masks, state.churn))
 
-    def _new_mask(
-        self,
-        count: jax.Array,
-        param: jax.Array,
-        grad: jax.Array,
-        key: jax.Array,
-        mask: jax.Array | None,
-        target: float,
+    def _new_masks(self, state: SparseState, weights: Any, grads: Any) -> Any:
+        method, active = self.method, unpack_like(state.masks, weights)
+        keys = _keys(jax.random.fold_in(state.key, state.count), weights)
+        scores = _scores(method.score, weights, grads, keys, active)
+        if method.grow is not None:
+            growth = _scores(method.grow, weights, grads, keys, active)
+            fraction = jnp.float32(self.drop_fraction(state.count))
+            return jax.tree.map(partial(drop_and_grow, fraction), scores, growth, active)
+        if method.keeps_dense_weights:
+            active = jax.tree.map(jnp.ones_like, active)  # any weight may come back
+        targets = self._targets(weights)
+        if method.whole_network:
+            return self._network_masks(state.count, scores, active, targets)
+        sparsities = jax.tree.map(lambda own: self.schedule.sparsity(own, state.count), targets)
+        return jax.tree.map(self.mask_function, scores, active, sparsities)
+
+    def _network_masks(self, count: jax.Array, scores: Any, active: Any, targets: Any) -> Any:
+        different = set(jax.tree.leaves(targets))
+        if len(different) > 1:
+            raise ValueError("one threshold has one target sparsity: use distributions.uniform")
+        sparsity = self.schedule.sparsity(different.pop(), count)
+        return network_masks(scores, active, sparsity, normalized=self.method.normalized)
+
+    def _targets(self, params: Any) -> Any:
+        """Target sparsities, None for tensors that stay dense: the structure of the masks."""
+        return jax.tree.map(lambda target: target or None, self.distribution(params))
+
+
+def _keys(key: jax.Array, params: Any) -> Any:
+    # Dense tensors get a key too, as in JaxPruner: which are pruned does not change the others'.
+    return optax.tree.split_key_like(key, params)
+
+
+def _scores(score: Score | None, weights: Any, grads: Any, keys: Any, masks: Any) -> Any:
+    assert score is not None  # else masks are never remade
+
+    def of_tensor(
+        weight: jax.Array, grad: jax.Array, key: jax.Array, mask: jax.Array | None
     ) -> jax.Array | None:
-        if mask is None:
-            return None
-        active = unpack(mask, param.shape)
-        sparsity = self.schedule.sparsity(target, count)
-        return pack(topk_mask(self.score(param, grad, key), active, sparsity))
+        return None if mask is None else score(weight, grad, key)
+
+    return jax.tree.map(of_tensor, weights, grads, keys, masks)
 
 
-def _churn(old: Any, new: Any, params: Any) -> jax.Array:
-    masked = jax.tree.leaves(jax.tree.map(lambda p, m: 0 if m is None else p.size, params, old))
-    changed = jax.tree.map(
-        lambda a, b: jnp.sum(jax.lax.population_count(a ^ b).astype(jnp.int32)), old, new
-    )
-    return sum(jax.tree.leaves(changed)).astype(jnp.float32) / sum(masked)
+def _dense(params: Any, state: SparseState) -> Any:
+    """The parameters with the stored dense weights in the place of pruned ones."""
+
+    def merge(param: jax.Array, mask: jax.Array | None, weight: Any) -> jax.Array:
+        return param if mask is None else jnp.where(mask, param, weight)
+
+    return jax.tree.map(merge, params, unpack_like(state.masks, params), state.weights)
 
 
-def _initial_mask(param: jax.Array, target: float | None) -> jax.Array | None:
-    return pack(jnp.ones_like(param, dtype=bool)) if target else None
+def _masked_tensors(params: Any, masks: Any) -> Any:
+    return jax.tree.map(lambda param, mask: None if mask is None else param, params, masks)
 
 
-def _prune(param: jax.Array, update: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return update if mask is None else jnp.where(unpack(mask, param.shape), update, -param)
+def _keep_only(leaf: jax.Array, mask: jax.Array | None) -> jax.Array:
+    return leaf if mask is None else jnp.where(mask, leaf, jnp.zeros_like(leaf))
 
 
-@gin.configurable
-def create_updater_from_config(
-    num_gradient_steps: int,
-    pruner_type: str = "no_prune",
-    *,
-    dist_type: str = "erk",
-    update_start_step: int | float | None = None,
-    update_end_step: int | float | None = None,
-    update_freq: int | None = None,
-    sparsity: float = 0.0,
-) -> Pruner:
-    """Creates the pruner of a run; names are those of JaxPruner's Dopamine baseline.
-
-    Args:
-        num_gradient_steps: gradient steps that the run will make.
-        pruner_type: one of `scores.PRUNER_TYPES`.
-        dist_type: 'uniform' or 'erk', how sparsity is shared among tensors.
-        update_start_step: see `schedules.resolve_schedule`, as for the next two.
-        update_end_step: gradient step (int) or fraction of the run (float) of the last mask update.
-        update_freq: gradient steps between mask updates.
-        sparsity: final fraction of zeros in tensors of rank > 1, in [0, 1).
-
-    Raises:
-        ConfigError: a setting is wrong or asks to prune without a pruner; names the gin binding.
-    """
-    require_choice("create_updater_from_config.pruner_type", pruner_type, PRUNER_TYPES)
-    require_choice("create_updater_from_config.dist_type", dist_type, _DISTRIBUTIONS)
-    is_number = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
-    binding, valid = "create_updater_from_config.sparsity", is_number and 0.0 <= sparsity < 1.0
-    require(valid, binding, sparsity, "a fraction in [0, 1), as 0.95")
-    if pruner_type == "no_prune":
-        advice = "0.0 for pruner_type 'no_prune'; to prune add --gin_files=pruning/magnitude.gin"
-        require(sparsity == 0.0, binding, sparsity, advice)
-        dense = partial(distributions.uniform, sparsity=0.0)
-        return Pruner(magnitude, NoUpdateSchedule(), dense)
-    schedule = resolve_schedule(num_gradient_steps, update_start_step, update_end_step, update_freq)
-    distribution = partial(_DISTRIBUTIONS[dist_type], sparsity=float(sparsity))
-    return Pruner(SCORES[pruner_type], schedule, distribution)
+def _sparse_update(
+    param: jax.Array, weight: jax.Array, update: jax.Array, mask: jax.Array | None
+) -> jax.Array:
+    if mask is None:
+        return update
+    if weight is not param:
+        update = update + (weight - param)
+    return jnp.where(mask, update, -param)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from prune_rl.agents.seed_axis import STRATEGIES
-from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.pruning.config import create_updater_from_config
 
 NUM_UPDATES, NUM_SEEDS = 12, 3
 
@@ -64,3 +64,40 @@ def test_masks_are_made_only_when_due_under_vmap(make_learner, make_batch, prune
     learner = make_learner("vmap", pruner=pruner)
     program = str(jax.make_jaxpr(learner.update)(learner.init([0, 1]), make_batch(2)))
     assert "cond[" in program
+
+
+def test_a_network_that_starts_sparse_is_so_before_any_update(make_learner):
+    pruner = create_updater_from_config(
+        20, pruner_type="static_sparse", dist_type="uniform", sparsity=0.5
+    )
+    state = make_learner(pruner=pruner).init(range(NUM_SEEDS))
+    for tree in (state.params, state.target_params):
+        for kernel, kept in zip(kernels(tree), (45, 10), strict=True):
+            assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
+    (one, other, _), _ = kernels(state.params)
+    assert ((one != 0) != (other != 0)).any()
+
+
+def test_snip_takes_its_gradients_at_the_dense_weights(make_learner, make_batch):
+    pruner = create_updater_from_config(
+        20,
+        pruner_type="snip",
+        dist_type="uniform",
+        update_start_step=0,
+        update_end_step=1,
+        update_freq=1,
+        sparsity=0.5,
+    )
+    learner = make_learner(pruner=pruner)
+    state, seen = learner.init([3]), []
+    for _ in range(3):
+        seen.append(kernels(state.params)[0])
+        state, _ = learner.update(state, make_batch(1))
+    first, second, third, fourth = *seen, kernels(state.params)[0]
+    mask = second != 0
+    assert mask.sum() == 45
+    np.testing.assert_array_equal(second, np.where(mask, first, 0))
+    # The same batch at the same dense weights: at the sparse ones its scores would differ.
+    np.testing.assert_array_equal(third, second)
+    assert (fourth[mask] != third[mask]).any()
+    assert (fourth[~mask] == 0).all()

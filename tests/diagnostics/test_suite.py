@@ -10,7 +10,7 @@ from prune_rl.agents.dqn import DQNAgent
 from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
 from prune_rl.errors import ConfigError
 from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.pruning.updater import create_updater_from_config
+from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 
 SHAPE, NUM_ACTIONS = (1, 4, 4, 2), 3

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prune_rl.pruning.masks import num_kept, topk_mask
+from prune_rl.pruning.masks import grown_mask, num_kept, topk_mask
 
 _compiled = jax.jit(topk_mask)
 _SHAPES = [(1,), (1, 1), (7,), (4, 5), (3, 3, 2, 4), (97,)]
@@ -109,3 +109,11 @@ def test_seeds_under_vmap_are_masked_as_one_by_one():
 def test_other_dtypes_are_refused():
     with pytest.raises(AssertionError):
         topk_mask(jnp.ones(3, jnp.bfloat16), jnp.ones(3, bool), jnp.float32(0.5))
+
+
+def test_grown_masks_keep_the_first_then_the_highest():
+    scores = np.array([[np.inf, np.nan, 3.0], [5.0, 3.0, -np.inf]], np.float32)
+    first = np.array([[False, True, False], [False, False, True]])
+    for num_ones, expected in ((2, [1, 5]), (3, [0, 1, 5]), (5, [0, 1, 2, 3, 5])):
+        mask = jax.jit(grown_mask)(scores, first, np.int32(num_ones))
+        assert np.flatnonzero(mask).tolist() == expected

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prune_rl.pruning import distributions, updater
+from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.pruning.methods import METHODS, Method
+from prune_rl.pruning.packing import apply_masks, unpack_like
 from prune_rl.pruning.schedules import NoUpdateSchedule, PolynomialSchedule
-from prune_rl.pruning.scores import magnitude
-from prune_rl.pruning.updater import Pruner, SparseState, create_updater_from_config
+from prune_rl.pruning.updater import Pruner, SparseState
 
 _SHAPES = {
     "conv": {"kernel": (3, 3, 2, 4), "bias": (4,)},
@@ -51,9 +53,13 @@ def _gradients(num_steps=_NUM_STEPS, seed=1):
     return [_random_tree(100 * seed + step) for step in range(num_steps)]
 
 
-def _pruner(sparsity=0.9, schedule=None, score=magnitude):
+def _pruner(sparsity=0.9, schedule=None, method="magnitude"):
     schedule = schedule or PolynomialSchedule(2, 9, 3)  # masks change at 3, 6 and 9
-    return Pruner(score, schedule, partial(distributions.uniform, sparsity=sparsity))
+    return Pruner(METHODS[method], schedule, partial(distributions.uniform, sparsity=sparsity))
+
+
+def _kept(state, params):
+    return jax.device_get(unpack_like(state.masks, params))
 
 
 def _sgd_by_numpy(params, gradients, *, target, schedule):
@@ -96,14 +102,15 @@ def test_training_is_that_of_a_rewrite_in_numpy(schedule):
     freq=st.integers(1, 5),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_masks_only_lose_weights_which_stay_zero_and_the_target_is_met(sparsity, end, freq, seed):
     pruner = _pruner(sparsity, PolynomialSchedule(end // 3, end, freq))
     trace = _train(pruner.wrap(optax.adam(0.05)), _random_tree(seed), _gradients(seed=seed))
     for (_, before), (params, after) in itertools.pairwise(trace):
+        masks, old_masks = _kept(after, params), _kept(before, params)
         for layer in _SHAPES:
-            mask, weights = after.masks[layer]["kernel"], params[layer]["kernel"]
-            assert not (mask & ~before.masks[layer]["kernel"]).any()
+            mask, weights = masks[layer]["kernel"], params[layer]["kernel"]
+            assert not (mask & ~old_masks[layer]["kernel"]).any()
             assert (weights[~mask] == 0).all()
             assert (weights[mask] != 0).all()
     last, _ = trace[-1]
@@ -131,7 +138,7 @@ def test_the_optimizer_sees_dense_gradients():
 
 
 @pytest.mark.parametrize("dist_type", ["erk", "uniform"])
-@pytest.mark.parametrize("pruner_type", ["magnitude", "no_prune"])
+@pytest.mark.parametrize("pruner_type", ["no_prune", *METHODS])
 def test_sparsity_zero_is_the_optimizer_itself_to_the_bit(pruner_type, dist_type):
     pruner = create_updater_from_config(_NUM_STEPS, pruner_type, dist_type=dist_type, sparsity=0.0)
     optimizer, params, gradients = optax.adam(0.05), _random_tree(0), _gradients()
@@ -158,19 +165,19 @@ def test_what_is_not_pruned_follows_the_optimizer():
 def test_masks_are_untouched_without_a_schedule():
     pruner = _pruner(0.5, NoUpdateSchedule())
     params, state = _train(pruner.wrap(optax.sgd(0.125)), _random_tree(0), _gradients())[-1]
-    assert all(mask.all() for mask in jax.tree.leaves(state.masks))
+    assert all(mask.all() for mask in jax.tree.leaves(_kept(state, params)))
     assert np.count_nonzero(params["head"]["kernel"]) == 120
 
 
 def test_a_score_gets_gradients_and_a_key_of_its_own():
-    """Saliency and random pruning fit the signature."""
     schedule = PolynomialSchedule(0, 0, 1)
     params = {name: jnp.arange(1.0, 101.0).reshape(10, 10) for name in "ab"}
     grads = jax.tree.map(lambda param: 1 / param**2, params)
 
     def masks(score):
-        optimizer = _pruner(0.5, schedule, score).wrap(optax.sgd(0.125))
-        return optimizer.update(grads, optimizer.init(params), params)[1].masks
+        halves = partial(distributions.uniform, sparsity=0.5)
+        optimizer = Pruner(Method(score=score), schedule, halves).wrap(optax.sgd(0.125))
+        return _kept(optimizer.update(grads, optimizer.init(params), params)[1], params)
 
     saliency = masks(lambda param, grad, key: jnp.abs(param * grad))
     assert saliency["a"].reshape(-1).tolist() == [True] * 50 + [False] * 50
@@ -183,20 +190,36 @@ def _batched(pruner, optimizer):
     wrapped = pruner.wrap(optimizer)
     init = jax.vmap(wrapped.init, 0, axes)
     update = jax.vmap(wrapped.update, (0, axes, 0), (0, axes))
-    return optax.GradientTransformation(init, update)
+    return wrapped._replace(init=init, update=update)
 
 
-def test_seeds_under_vmap_train_as_they_do_alone():
+@pytest.mark.parametrize("method", ["magnitude", "global_saliency", "random_ste", "snip", "set"])
+def test_seeds_under_vmap_train_as_they_do_alone(method):
     # A rate that is a power of two leaves nothing for the compiler to round differently.
-    pruner, optimizer, seeds = _pruner(), optax.sgd(0.125), range(3)
+    pruner, optimizer, seeds = _pruner(0.8, None, method), optax.sgd(0.125), range(2)
+    wrapped = pruner.wrap(optimizer)
+    keys = jax.random.split(jax.random.PRNGKey(5), len(seeds))
     gradients = [_gradients(seed=seed) for seed in seeds]
     params, of_step = _stack(map(_random_tree, seeds)), map(_stack, zip(*gradients, strict=True))
-    together, state = _train(_batched(pruner, optimizer), params, of_step)[-1]
-    assert state.count == _NUM_STEPS
+
+    def start(params, key):
+        state = wrapped.init(params, key)
+        return apply_masks(params, state.masks), state
+
+    axes, batched = pruner.seed_axes(), _batched(pruner, optimizer)
+    start_all = jax.jit(jax.vmap(start, 0, (0, axes)))
+    all_params, all_state = start_all(params, keys)
+    together = _train(batched, all_params, of_step, all_state)[-1]
+    assert together[1].count == _NUM_STEPS
     for seed in seeds:
-        own, own_state = _train(pruner.wrap(optimizer), _random_tree(seed), gradients[seed])[-1]
-        ours = jax.tree.map(lambda leaf, seed=seed: leaf[seed], (together, state.masks))
-        jax.tree.map(np.testing.assert_array_equal, ours, (own, own_state.masks))
+        own_params, own_state = jax.jit(start)(_random_tree(seed), keys[seed])
+        own = _train(wrapped, own_params, gradients[seed], own_state)[-1]
+        ours = jax.tree.map(lambda leaf, seed=seed: leaf[seed], _without_count(*together))
+        jax.tree.map(np.testing.assert_array_equal, ours, _without_count(*own))
+
+
+def _without_count(params, state):
+    return params, state._replace(count=None)
 
 
 def _primitives(jaxpr, *, inside_cond=True):
@@ -214,8 +237,9 @@ def _primitives(jaxpr, *, inside_cond=True):
     return names
 
 
-def test_under_vmap_masks_are_computed_in_one_branch_only():
-    batched = _batched(_pruner(), optax.adam(0.05))
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].score])
+def test_under_vmap_masks_are_computed_in_one_branch_only(method):
+    batched = _batched(_pruner(method=method), optax.adam(0.05))
     params = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), _random_tree(0))
     jaxpr = jax.make_jaxpr(batched.update)(params, batched.init(params), params).jaxpr
     at_every_step = _primitives(jaxpr, inside_cond=False)
@@ -225,14 +249,16 @@ def test_under_vmap_masks_are_computed_in_one_branch_only():
     assert not loops & at_every_step
 
 
-def test_training_goes_on_from_a_state_stored_as_arrays():
-    optimizer, gradients = _pruner().wrap(optax.adam(0.05)), _gradients()
+@pytest.mark.parametrize("method", ["magnitude", "random_ste"])
+def test_training_goes_on_from_a_state_stored_as_arrays(method):
+    optimizer, gradients = _pruner(method=method).wrap(optax.adam(0.05)), _gradients()
     trace = _train(optimizer, _random_tree(0), gradients)
     params, state = trace[5]
     assert isinstance(state, SparseState)
     leaves, structure = jax.tree.flatten(state)
     assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves)
-    assert state.masks["head"]["kernel"].dtype == bool
+    assert state.masks["head"]["kernel"].dtype == np.uint8
+    assert state.masks["head"]["kernel"].shape == (15,)
     restored = structure.unflatten([np.array(leaf.tolist(), leaf.dtype) for leaf in leaves])
     resumed = _train(optimizer, params, gradients[5:], restored)
     jax.tree.map(np.testing.assert_array_equal, resumed[-1], trace[-1])

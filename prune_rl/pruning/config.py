@@ -1,0 +1,78 @@
+"""The pruner of a run, from gin bindings."""
+
+from functools import partial
+
+import gin
+import optax
+
+from prune_rl.errors import require, require_choice
+from prune_rl.pruning import distributions
+from prune_rl.pruning.methods import METHODS, Method
+from prune_rl.pruning.schedules import NoUpdateSchedule, resolve_schedule
+from prune_rl.pruning.updater import Pruner
+
+_DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
+
+
+@gin.configurable
+def create_updater_from_config(
+    num_gradient_steps: int,
+    pruner_type: str = "no_prune",
+    *,
+    dist_type: str = "erk",
+    update_start_step: int | float | None = None,
+    update_end_step: int | float | None = None,
+    update_freq: int | None = None,
+    sparsity: float = 0.0,
+    drop_fraction: float = 0.1,
+    rng_seed: int = 8,
+) -> Pruner:
+    """Creates the pruner of a run; names are those of JaxPruner's Dopamine baseline.
+
+    Args:
+        num_gradient_steps: gradient steps that the run will make.
+        pruner_type: 'no_prune' or one of `methods.METHODS`.
+        dist_type: 'uniform' or 'erk', how sparsity is shared among tensors; without meaning for
+            methods that rank the whole network at once.
+        update_start_step: see `schedules.resolve_schedule`, as for the next two; 'static_sparse'
+            reads none of them.
+        update_end_step: gradient step (int) or fraction of the run (float) of the last mask update.
+        update_freq: gradient steps between mask updates.
+        sparsity: final fraction of zeros in tensors of rank > 1, in [0, 1).
+        drop_fraction: part of the weights that 'set' and 'rigl' replace at step 0, in [0, 1]; it
+            falls as a cosine to 0 at `update_end_step`.
+        rng_seed: integer in [0, 2**32), folded into each seed's own stream of random masks.
+
+    Raises:
+        ConfigError: a setting is wrong or asks to prune without a pruner; names the gin binding.
+    """
+    require_choice(_binding("pruner_type"), pruner_type, ["no_prune", *METHODS])
+    require_choice(_binding("dist_type"), dist_type, _DISTRIBUTIONS)
+    valid = _is_number(sparsity) and 0.0 <= sparsity < 1.0
+    require(valid, _binding("sparsity"), sparsity, "a fraction in [0, 1), as 0.95")
+    valid = _is_number(drop_fraction) and 0.0 <= drop_fraction <= 1.0
+    require(valid, _binding("drop_fraction"), drop_fraction, "a fraction in [0, 1], as 0.1")
+    valid = type(rng_seed) is int and 0 <= rng_seed < 2**32
+    require(valid, _binding("rng_seed"), rng_seed, "an integer in [0, 2**32), as 8")
+    if pruner_type == "no_prune":
+        advice = "0.0 for pruner_type 'no_prune'; to prune add --gin_files=pruning/magnitude.gin"
+        require(sparsity == 0.0, _binding("sparsity"), sparsity, advice)
+        dense = partial(distributions.uniform, sparsity=0.0)
+        return Pruner(Method(score=None), NoUpdateSchedule(), dense)
+    method = METHODS[pruner_type]
+    dist_type = "uniform" if method.whole_network else dist_type
+    distribution = partial(_DISTRIBUTIONS[dist_type], sparsity=float(sparsity))
+    if method.score is None:
+        return Pruner(method, NoUpdateSchedule(), distribution, rng_seed=rng_seed)
+    schedule = resolve_schedule(num_gradient_steps, update_start_step, update_end_step, update_freq)
+    # A decay over no steps would divide by zero.
+    decay = optax.cosine_decay_schedule(drop_fraction, max(1, schedule.update_end_step))
+    return Pruner(method, schedule, distribution, drop_fraction=decay, rng_seed=rng_seed)
+
+
+def _binding(name: str) -> str:
+    return f"create_updater_from_config.{name}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,92 @@
+"""Every way to train a sparse network, as data that one wrapper reads (`updater.Pruner`).
+
+Names are those of JaxPruner's registry, and 'snip', 'global_snip'. JaxPruner remakes the masks of
+straight-through methods at each forward pass; ours change at the schedule's steps, so that with
+update_freq=1 they are those of one step before.
+
+To add a method, write a score and name it; `import my_module` in a gin file is enough for
+`pruner_type = 'mine'` to be known:
+
+    register_score("mine", lambda param, grad, key: abs(param) * abs(grad) ** 2)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from prune_rl.pruning.scores import Score, gradient, magnitude, random, saliency
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How masks are made, and what becomes of the weights that they leave out.
+
+    Attributes:
+        score: ranks weights at a mask update; None if masks never change after the first.
+        grow: ranks those to put in the place of the weights that `score` drops, so that the
+            number of weights never changes; None for methods that only choose what to keep.
+        whole_network: one threshold for all tensors, instead of one per tensor.
+        normalized: scores are divided by their L2 norm in each tensor before that threshold.
+        starts_sparse: first masks are random, with the target sparsity; else they keep all.
+        pruned: 'lost' if they are zero and stay pruned, unless grown from zero; 'trained' if their
+            dense value goes on learning from the sparse network's gradient (straight-through);
+            'frozen' if it waits as it was. Trained and frozen weights may come back.
+        scores_dense: gradients of a mask update are those at the dense weights.
+        sparse_gradients: the optimizer sees zero gradients of pruned weights.
+        skips_gradients: a step that makes masks trains nothing.
+    """
+
+    score: Score | None
+    grow: Score | None = None
+    whole_network: bool = False
+    normalized: bool = True
+    starts_sparse: bool = False
+    pruned: Literal["lost", "trained", "frozen"] = "lost"
+    scores_dense: bool = False
+    sparse_gradients: bool = False
+    skips_gradients: bool = False
+
+    @property
+    def keeps_dense_weights(self) -> bool:
+        """Whether pruned weights have a value, to be stored beside the sparse network."""
+        return self.pruned != "lost"
+
+
+# Lee et al. 2018; with refreshes Arnob et al. 2025 and Sparse-Reg, section 4: the masked network is
+# what trains, so that neither masked weights nor their moments learn anything.
+_SNIP = Method(
+    score=saliency, pruned="frozen", scores_dense=True, sparse_gradients=True, skips_gradients=True
+)
+_SET = Method(  # Mocanu et al. 2018
+    score=magnitude, grow=random, starts_sparse=True, sparse_gradients=True, skips_gradients=True
+)
+METHODS: dict[str, Method] = {
+    "magnitude": Method(score=magnitude),
+    "random": Method(score=random),
+    "saliency": Method(score=saliency),
+    "global_magnitude": Method(score=magnitude, whole_network=True),
+    "global_saliency": Method(score=saliency, whole_network=True),
+    "magnitude_ste": Method(score=magnitude, pruned="trained"),
+    "random_ste": Method(score=random, pruned="trained"),
+    "snip": _SNIP,
+    # Connection sensitivities are compared as they are: Sparse-Reg, equation 1.
+    "global_snip": replace(_SNIP, whole_network=True, normalized=False),
+    "static_sparse": Method(score=None, starts_sparse=True, sparse_gradients=True),
+    "set": _SET,
+    "rigl": replace(_SET, grow=gradient),  # Evci et al. 2020
+}
+
+
+def register_score(name: str, score: Score, *, whole_network: bool = False) -> None:
+    """Makes gradual pruning by `score` known as `pruner_type = name`.
+
+    Args:
+        name: what gin files will call it.
+        score: see `scores`.
+        whole_network: as in `Method`.
+
+    Raises:
+        ValueError: another method has the name.
+    """
+    method = Method(score=score, whole_network=whole_network)
+    if name == "no_prune" or METHODS.setdefault(name, method) != method:
+        raise ValueError(f"a pruning method named {name!r} exists already; choose another name")
