@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl import train
+from prune_rl import configuration, train
 from prune_rl.phases import Trainer
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
@@ -171,6 +171,32 @@ def test_diagnostics_change_nothing_but_the_log(tmp_path, train_minatar, read_me
     own = [row for row in rows if row["phase"] == "diagnostics"]
     assert [(row["iteration"], row["seed"]) for row in own] == [(1, 0), (1, 1)]
     assert all(row["parameter_norm"] > 0 for row in own)
+
+
+_METHODS = sorted(
+    name
+    for name in configuration.shipped_gin_files()
+    if name.startswith("pruning/") and not name.endswith(("/none.gin", "_of_100m.gin"))
+)
+
+
+@pytest.mark.parametrize("name", _METHODS)
+def test_every_pruning_method_trains_a_sparse_network_from_one_gin_file(
+    tmp_path, train_minatar, read_metrics, name
+):
+    early = ["create_updater_from_config.update_end_step=80"] * (name == "pruning/sparse_reg.gin")
+    assert train_minatar(tmp_path, *early, "Runner.num_iterations=2", files=(name,)) == 0
+    last = read_metrics(tmp_path)[-1]
+    layers = last["sparsity_by_layer"]
+    if name == "pruning/nm.gin":
+        assert layers["params/torso/Dense_0/kernel"] == 0.5
+        assert layers["params/head/kernel"] == 0
+    elif name == "pruning/block.gin":
+        assert layers["params/torso/Dense_0/kernel"] == pytest.approx(0.95, abs=1e-3)
+        assert layers["params/torso/Conv_0/kernel"] == 0
+    else:
+        # Weights that SET grew where nothing fires are still exactly zero.
+        assert 0.948 < last["sparsity"] < (0.99 if name == "pruning/set.gin" else 0.952)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from prune_rl import train
 
 _DQN = "--gin_files=agents/dqn.gin"
 _PONG = "--gin_bindings=create_atari_environment.game_name='Pong'"
+_PATTERN = "--gin_bindings=create_updater_from_config.sparsity_type="
+_DENSE = "--gin_bindings=create_updater_from_config.dense_layers="
 _REDO = "--gin_files=plasticity/redo.gin"
 _RESET = "--gin_files=plasticity/reset.gin"
 _MEASURE = "--gin_files=diagnostics/all.gin"
@@ -46,6 +48,18 @@ def test_help_teaches_and_imports_nothing_heavy():
         ([_DQN, "--gin_bindings=DQNAgent.torso=@ImpalaTorso"], "DQNAgent.torso"),
         ([_DQN, "--gin_bindings=create_atari_environment.game_name='Pongg'"], "'Pong'"),
         ([_DQN], "create_atari_environment.game_name"),
+        (
+            [_DQN, _PONG, _SMALL, "--gin_files=pruning/magnitude.gin", _PATTERN + "'nm_2,5'"],
+            "does not divide params/",
+        ),
+        (
+            [_DQN, _PONG, _SMALL, "--gin_files=pruning/rigl.gin", _PATTERN + "'nm_2,4'"],
+            "which ranks single weights",
+        ),
+        (
+            [_DQN, _PONG, _SMALL, "--gin_files=pruning/block.gin", _DENSE + "['torso/Conv_7']"],
+            "did you mean 'torso/Conv_",
+        ),
         ([_DQN, "--gin_bindings=Runner.interventions=@ReDo()"], "a list, as [@ReDo()]"),
         ([_DQN, "--gin_bindings=Runner.diagnostics='all'"], "@Diagnostics() or None"),
         (

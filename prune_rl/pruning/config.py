@@ -1,5 +1,6 @@
 """The pruner of a run, from gin bindings."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import gin
@@ -8,7 +9,9 @@ import optax
 from prune_rl.errors import require, require_choice
 from prune_rl.pruning import distributions
 from prune_rl.pruning.methods import METHODS, Method
-from prune_rl.pruning.schedules import NoUpdateSchedule, resolve_schedule
+from prune_rl.pruning.patterns import parse_sparsity_type
+from prune_rl.pruning.schedule_settings import resolve_schedule
+from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule
 from prune_rl.pruning.updater import Pruner
 
 _DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
@@ -20,6 +23,10 @@ def create_updater_from_config(
     pruner_type: str = "no_prune",
     *,
     dist_type: str = "erk",
+    dense_layers: Sequence[str] = (),
+    sparsity_type: str = "unstructured",
+    schedule_type: str = "polynomial",
+    power: float = 3,
     update_start_step: int | float | None = None,
     update_end_step: int | float | None = None,
     update_freq: int | None = None,
@@ -34,13 +41,18 @@ def create_updater_from_config(
         pruner_type: 'no_prune' or one of `methods.METHODS`.
         dist_type: 'uniform' or 'erk', how sparsity is shared among tensors; without meaning for
             methods that rank the whole network at once.
-        update_start_step: see `schedules.resolve_schedule`, as for the next two; 'static_sparse'
-            reads none of them.
+        dense_layers: glob patterns of the layers never to prune, see `distributions`.
+        sparsity_type: 'unstructured', or a pattern as `patterns.parse_sparsity_type` reads it.
+        schedule_type: see `schedule_settings.resolve_schedule`, as for the next four;
+            'static_sparse' reads none of them.
+        power: of the polynomial.
+        update_start_step: gradient step (int) or fraction of the run (float) of the first mask
+            update.
         update_end_step: gradient step (int) or fraction of the run (float) of the last mask update.
         update_freq: gradient steps between mask updates.
         sparsity: final fraction of zeros in tensors of rank > 1, in [0, 1).
         drop_fraction: part of the weights that 'set' and 'rigl' replace at step 0, in [0, 1]; it
-            falls as a cosine to 0 at `update_end_step`.
+            falls as a cosine to 0 at the last mask update.
         rng_seed: integer in [0, 2**32), folded into each seed's own stream of random masks.
 
     Raises:
@@ -59,15 +71,32 @@ def create_updater_from_config(
         require(sparsity == 0.0, _binding("sparsity"), sparsity, advice)
         dense = partial(distributions.uniform, sparsity=0.0)
         return Pruner(Method(score=None), NoUpdateSchedule(), dense)
-    method = METHODS[pruner_type]
+    method, pattern = METHODS[pruner_type], parse_sparsity_type(sparsity_type)
+    single = sparsity_type == "unstructured" or not method.ranks_single_weights
+    expected = f"'unstructured' with pruner_type={pruner_type!r}, which ranks single weights"
+    require(single, _binding("sparsity_type"), sparsity_type, expected)
     dist_type = "uniform" if method.whole_network else dist_type
-    distribution = partial(_DISTRIBUTIONS[dist_type], sparsity=float(sparsity))
+    layers = [dense_layers] if isinstance(dense_layers, str) else tuple(dense_layers)
+    share = partial(_DISTRIBUTIONS[dist_type], sparsity=float(sparsity), dense_layers=layers)
+    create = partial(Pruner, method, pattern=pattern, rng_seed=rng_seed)
     if method.score is None:
-        return Pruner(method, NoUpdateSchedule(), distribution, rng_seed=rng_seed)
-    schedule = resolve_schedule(num_gradient_steps, update_start_step, update_end_step, update_freq)
+        return create(NoUpdateSchedule(), share)
+    schedule = resolve_schedule(
+        num_gradient_steps,
+        update_start_step,
+        update_end_step,
+        update_freq,
+        schedule_type=schedule_type,
+        power=power,
+    )
+    decay = _decay(drop_fraction, schedule)
+    return create(schedule, share, drop_fraction=decay)
+
+
+def _decay(drop_fraction: float, schedule: Schedule) -> optax.Schedule:
+    end = getattr(schedule, "update_end_step", 0)  # those without an end update once or never
     # A decay over no steps would divide by zero.
-    decay = optax.cosine_decay_schedule(drop_fraction, max(1, schedule.update_end_step))
-    return Pruner(method, schedule, distribution, drop_fraction=decay, rng_seed=rng_seed)
+    return optax.cosine_decay_schedule(drop_fraction, max(1, end))
 
 
 def _binding(name: str) -> str:

@@ -2,33 +2,66 @@
 
 A distribution maps parameters (only their shapes are read) and a sparsity in [0, 1) to a tree of
 the same structure: a float where a tensor has rank > 1, None (never pruned) elsewhere. First and
-last layers get no special treatment. Source: JaxPruner, jaxpruner/sparsity_distributions.py.
+last layers get no special treatment, unless `dense_layers` names them: glob patterns of layer
+paths, as 'head' or 'torso/Conv_*', whose tensors are never pruned and pay for nothing; the others
+reach the sparsity among themselves. Source: JaxPruner, jaxpruner/sparsity_distributions.py, where
+`filter_fn` does this.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
+from prune_rl.errors import ConfigError
+from prune_rl.networks.layers import match_layers
+from prune_rl.pruning.sparsity import tensor_name
 
-def uniform(params: Any, sparsity: float) -> Any:
-    """The same sparsity for every tensor of rank > 1."""
-    return jax.tree.map(lambda param: sparsity if param.ndim > 1 else None, params)
+
+def uniform(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
+    """The same sparsity for every tensor of rank > 1 outside `dense_layers`.
+
+    Raises:
+        ConfigError: a pattern fits no layer, or nothing is left to prune.
+    """
+    return _share(params, dict.fromkeys(_shapes(params, dense_layers), sparsity))
 
 
-def erk(params: Any, sparsity: float) -> Any:
+def erk(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
     """Erdős-Rényi-Kernel: large tensors are pruned more, the total kept is the uniform one.
 
     The density of a tensor is proportional to sum(shape) / prod(shape), kernel dimensions
     included; tensors whose density would exceed 1 stay dense and the others pay for it.
-    Source: Evci et al. 2020, section 3.
+    Raises like `uniform`. Source: Evci et al. 2020, section 3.
     """
     if sparsity == 0.0:
-        return uniform(params, 0.0)
+        return uniform(params, 0.0, dense_layers)
+    shapes = _shapes(params, dense_layers)
+    sparsities = _erk_sparsities(list(shapes.values()), sparsity)
+    return _share(params, dict(zip(shapes, sparsities, strict=True)))
+
+
+def _share(params: Any, sparsities: dict[str, float]) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: sparsities.get(tensor_name(path)), params
+    )
+
+
+def _shapes(params: Any, dense_layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors to prune, by name."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    shapes = {path: leaf.shape for path, leaf in leaves if leaf.ndim > 1}
-    sparsities = dict(zip(shapes, _erk_sparsities(list(shapes.values()), sparsity), strict=True))
-    return jax.tree_util.tree_map_with_path(lambda path, _: sparsities.get(path), params)
+    shapes = {tensor_name(path): leaf.shape for path, leaf in leaves if leaf.ndim > 1}
+    binding = "create_updater_from_config.dense_layers"
+    dense = match_layers(binding, dense_layers, sorted({_layer(name) for name in shapes}))
+    left = {name: shape for name, shape in shapes.items() if _layer(name) not in dense}
+    if dense and not left:
+        raise ConfigError(f"{binding}={list(dense_layers)!r}: expected to leave a layer to prune")
+    return left
+
+
+def _layer(tensor: str) -> str:
+    return tensor.removeprefix("params/").rpartition("/")[0]
 
 
 def _erk_sparsities(shapes: list[tuple[int, ...]], sparsity: float) -> list[float]:

@@ -50,6 +50,11 @@ class Method:
         """Whether pruned weights have a value, to be stored beside the sparse network."""
         return self.pruned != "lost"
 
+    @property
+    def ranks_single_weights(self) -> bool:
+        """Whether it has no use for patterns: it swaps weights, or ranks all tensors at once."""
+        return self.grow is not None or self.whole_network
+
 
 # Lee et al. 2018; with refreshes Arnob et al. 2025 and Sparse-Reg, section 4: the masked network is
 # what trains, so that neither masked weights nor their moments learn anything.

@@ -17,12 +17,13 @@ def weight_sparsity(params: Any) -> dict[str, jax.Array]:
         is no such tensor).
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    tensors = {_name(path): leaf for path, leaf in leaves if leaf.ndim > 1}
+    tensors = {tensor_name(path): leaf for path, leaf in leaves if leaf.ndim > 1}
     zeros = {name: jnp.sum(tensor == 0, dtype=jnp.int32) for name, tensor in tensors.items()}
     size = sum(tensor.size for tensor in tensors.values())
     total = sum(zeros.values(), start=jnp.int32(0)) / max(size, 1)
     return {name: zeros[name] / tensor.size for name, tensor in tensors.items()} | {"total": total}
 
 
-def _name(path: Any) -> str:
+def tensor_name(path: Any) -> str:
+    """The name of a tensor from its path in a tree, as 'params/torso/Conv_0/kernel'."""
     return jax.tree_util.keystr(path, simple=True, separator="/")

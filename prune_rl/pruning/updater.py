@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import optax
 
 from prune_rl.pruning.dynamic import drop_and_grow, zero_moments
-from prune_rl.pruning.masks import topk_mask
 from prune_rl.pruning.methods import Method
 from prune_rl.pruning.network_masks import network_masks
 from prune_rl.pruning.packing import activated, changed_fraction, pack, unpack_like
+from prune_rl.pruning.patterns import Pattern, Unstructured
 from prune_rl.pruning.schedules import Schedule
 from prune_rl.pruning.scores import Score, random
+from prune_rl.pruning.sparsity import tensor_name
 
-MaskFunction = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-_no_drop = optax.constant_schedule(0.0)
+_UNSTRUCTURED, _no_drop = Unstructured(), optax.constant_schedule(0.0)
 
 
 class SparseState(NamedTuple):
@@ -71,8 +71,8 @@ class Pruner:
         method: what masks are made from and what becomes of pruned weights.
         schedule: says when masks change and to which fraction of the target sparsity.
         distribution: maps parameters to their target sparsities, see `distributions`.
-        mask_function: (scores, active, sparsity) -> mask, of one tensor, as `masks.topk_mask`. It
-            may not be another where a method is dynamic or ranks the whole network at once.
+        pattern: makes the mask of one tensor; `Unstructured` where the method ranks single
+            weights (`Method.ranks_single_weights`).
         drop_fraction: maps the step to the fraction that dynamic methods replace at it.
         rng_seed: of the random masks and scores.
 
@@ -92,15 +92,9 @@ class Pruner:
     method: Method
     schedule: Schedule
     distribution: Callable[[Any], Any]
-    mask_function: MaskFunction = topk_mask
+    pattern: Pattern = _UNSTRUCTURED
     drop_fraction: optax.Schedule = _no_drop
     rng_seed: int = 8
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for a `mask_function` that the method has no use for."""
-        unstructured = self.method.grow is not None or self.method.whole_network
-        if unstructured and self.mask_function is not topk_mask:
-            raise ValueError("dynamic and whole-network methods prune single weights only")
 
     def wrap(self, optimizer: optax.GradientTransformation) -> SparseOptimizer:
         """The same optimizer, whose updates also set pruned weights to zero.
@@ -149,7 +143,9 @@ class Pruner:
             key = jax.random.PRNGKey(self.rng_seed)
         else:
             key = jax.random.fold_in(key, self.rng_seed)
-        masks = jax.tree.map(self._first_mask, params, _keys(key, params), self._targets(params))
+        targets = self._targets(params)
+        jax.tree_util.tree_map_with_path(self._check_pattern, params, targets)
+        masks = jax.tree.map(self._first_mask, params, _keys(key, params), targets)
         weights = None
         if self.method.keeps_dense_weights:
             # A copy: two names for one buffer could not be donated.
@@ -159,6 +155,10 @@ class Pruner:
             jax.tree.map(pack, masks), optimizer.init(params), count, weights, key, churn
         )
 
+    def _check_pattern(self, path: Any, param: jax.Array, target: float | None) -> None:
+        if target is not None:
+            self.pattern.check(tensor_name(path), param.shape)
+
     def _first_mask(
         self, param: jax.Array, key: jax.Array, target: float | None
     ) -> jax.Array | None:
@@ -167,7 +167,7 @@ class Pruner:
         ones = jnp.ones_like(param, dtype=bool)
         if not self.method.starts_sparse:
             return ones
-        return self.mask_function(random(param, param, key), ones, jnp.float32(target))
+        return self.pattern(random(param, param, key), ones, jnp.float32(target))
 
     def _forward_params(self, params: Any, state: SparseState) -> Any:
         if not self.method.scores_dense or not jax.tree.leaves(state.masks):
@@ -242,7 +242,7 @@ class Pruner:
         if method.whole_network:
             return self._network_masks(state.count, scores, active, targets)
         sparsities = jax.tree.map(lambda own: self.schedule.sparsity(own, state.count), targets)
-        return jax.tree.map(self.mask_function, scores, active, sparsities)
+        return jax.tree.map(self.pattern, scores, active, sparsities)
 
     def _network_masks(self, count: jax.Array, scores: Any, active: Any, targets: Any) -> Any:
         different = set(jax.tree.leaves(targets))

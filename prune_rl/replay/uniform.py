@@ -140,7 +140,7 @@ class ReplayBuffer:
         )
         return Batch(states[0], ring.actions.take(window[0]), returns, discounts, states[1])
 
-    def _draw(self, streams: Sequence[np.random.Generator], size: int) -> np.ndarray:
+    def _draw(self, streams: list[np.random.Generator], size: int) -> np.ndarray:
         """Positions (S, size) of transitions, uniform over those a seed can learn from.
 
         Rejection sampling: candidates are contiguous but for final rows (one an episode) and a

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prune_rl.errors import ConfigError
 from prune_rl.pruning.distributions import erk, uniform
 
 
@@ -106,3 +107,24 @@ def test_erk_keeps_the_budget_and_density_follows_the_shape(shapes, sparsity):
             assert densities[i] / densities[j] == pytest.approx(raw[i] / raw[j], rel=1e-6)
         if raw[i] > raw[j]:
             assert densities[i] >= densities[j] - 1e-9
+
+
+@pytest.mark.parametrize("distribution", [uniform, erk])
+def test_dense_layers_are_left_out_and_pay_for_nothing(distribution):
+    tree = {"params": {"torso": _impala(1), "head": _tree({"x": (512, 18)})["x"]}}
+    sparsities = distribution(tree, 0.9, ["head", "torso/stack_0*"])["params"]
+    assert sparsities["head"]["kernel"] is None
+    dense = [name for name in tree["params"]["torso"] if name.startswith("stack_0")]
+    assert len(dense) == 5
+    assert all(sparsities["torso"][name]["kernel"] is None for name in dense)
+    others = {name: own for name, own in tree["params"]["torso"].items() if name not in dense}
+    alone = distribution(others, 0.9)
+    assert {name: sparsities["torso"][name] for name in others} == alone
+
+
+def test_a_pattern_that_fits_no_layer_names_the_nearest():
+    tree = {"params": _impala(1)}
+    with pytest.raises(ConfigError, match=r"dense_layers='haed': fits no layer.*'head'"):
+        erk(tree, 0.9, ["haed"])
+    with pytest.raises(ConfigError, match="expected to leave a layer to prune"):
+        uniform(tree, 0.9, ["*"])

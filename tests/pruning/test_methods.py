@@ -8,9 +8,11 @@ import numpy as np
 import optax
 import pytest
 
+from prune_rl.errors import ConfigError
 from prune_rl.pruning import distributions, methods
 from prune_rl.pruning.methods import METHODS, Method, register_score
 from prune_rl.pruning.packing import apply_masks, unpack_like
+from prune_rl.pruning.patterns import Block, Channel
 from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.pruning.updater import Pruner
 
@@ -238,25 +240,22 @@ def test_one_threshold_refuses_targets_that_differ():
         optimizer.update(params, optimizer.init(params), params)
 
 
-@pytest.mark.parametrize("name", ["rigl", "global_snip"])
-def test_methods_of_single_weights_refuse_another_mask_function(name):
-    with pytest.raises(ValueError, match="single weights"):
-        Pruner(METHODS[name], _SCHEDULE, distributions.uniform, mask_function=lambda *own: own[1])
+def test_a_pattern_takes_the_place_of_top_k():
+    distribution = partial(distributions.uniform, sparsity=0.5)
+    pruner = Pruner(METHODS["magnitude"], PolynomialSchedule(0, 0, 1), distribution, Channel(-1))
+    optimizer = pruner.wrap(optax.sgd(1.0))
+    params = {"a": jnp.array([[2.0, 3.0], [2.0, 0.5]])}
+    updates, _ = optimizer.update({"a": jnp.zeros((2, 2))}, optimizer.init(params), params)
+    assert optax.apply_updates(params, updates)["a"].tolist() == [[2.0, 0.0]] * 2
 
 
-def test_a_mask_function_takes_the_place_of_top_k():
-    def first_column(scores, active, sparsity):
-        return jnp.zeros_like(active).at[:, 0].set(True)
-
-    pruner = Pruner(
-        METHODS["magnitude"],
-        PolynomialSchedule(0, 0, 1),
-        partial(distributions.uniform, sparsity=0.5),
-        first_column,
-    )
-    optimizer, params = pruner.wrap(optax.sgd(1.0)), {"a": jnp.ones((3, 2))}
-    updates, _ = optimizer.update({"a": jnp.zeros((3, 2))}, optimizer.init(params), params)
-    assert optax.apply_updates(params, updates)["a"].tolist() == [[1.0, 0.0]] * 3
+def test_a_pattern_that_does_not_fit_is_refused_at_init():
+    distribution = partial(distributions.uniform, sparsity=0.5)
+    pruner = Pruner(METHODS["magnitude"], PolynomialSchedule(0, 0, 1), distribution, Block(2, 2))
+    optimizer = pruner.wrap(optax.sgd(1.0))
+    optimizer.init({"a": jnp.ones((4, 2)), "bias": jnp.ones(3)})
+    with pytest.raises(ConfigError, match="does not divide c"):
+        optimizer.init({"a": jnp.ones((4, 2)), "c": jnp.ones((3, 2))})
 
 
 def test_a_registered_score_is_a_method(monkeypatch):

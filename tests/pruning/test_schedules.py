@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prune_rl.errors import ConfigError
-from prune_rl.pruning.schedules import NoUpdateSchedule, PolynomialSchedule, resolve_schedule
+from prune_rl.pruning.schedules import (
+    NoUpdateSchedule,
+    OneShotSchedule,
+    PeriodicSchedule,
+    PolynomialSchedule,
+)
 
 _PAPER = PolynomialSchedule(500_000, 2_000_000, 1000)
 
@@ -93,81 +97,23 @@ def test_without_updates_the_target_holds_at_every_step():
     assert (sparsities == np.float32(0.3)).all()
 
 
-@pytest.mark.parametrize(
-    ("given_steps", "expected"),
-    [
-        ((None, None, None), (500_000, 2_000_000, 1000)),
-        ((0.5, 0.75, 10), (1_250_000, 1_875_000, 10)),
-        ((7, 1_000, None), (7, 1_000, 9)),
-        ((7, 7, None), (7, 7, 1)),
-        ((0, 1.0, 5000), (0, 2_499_999, 5000)),
-        ((2_500_000, 2_500_000, 1), (2_499_999, 2_499_999, 1)),
-        ((0.0, 1, 1), (0, 1, 1)),  # an integer is a step even if it is 1
-    ],
-)
-def test_settings_resolve_to_steps(given_steps, expected):
-    assert resolve_schedule(2_500_000, *given_steps) == PolynomialSchedule(*expected)
+def test_one_shot_is_once_and_at_once_what_is_asked():
+    updates, sparsities = _over_run(OneShotSchedule(7), 0.9, 20)
+    assert np.flatnonzero(updates).tolist() == [7]
+    assert (sparsities == np.float32(0.9)).all()
 
 
-def test_a_fraction_is_not_truncated_by_its_float():
-    assert resolve_schedule(100, 0.29, 0.57).update_start_step == 29  # 0.29 * 100 < 29
+@given(st.integers(0, 100), st.integers(0, 200), st.integers(1, 50))
+@settings(max_examples=20, deadline=None)
+def test_periodic_is_the_multiples_in_the_range_at_full_sparsity(start, length, freq):
+    updates, sparsities = _over_run(PeriodicSchedule(start, start + length, freq), 0.9)
+    expected = [step for step in range(0, 500, freq) if start <= step <= start + length]
+    assert np.flatnonzero(updates).tolist() == expected
+    assert (sparsities == np.float32(0.9)).all()
 
 
-@given(
-    st.integers(1, 3_000),
-    st.one_of(st.none(), st.floats(0, 1)),
-    st.one_of(st.none(), st.floats(0, 1)),
-)
-@settings(max_examples=50, deadline=None)
-def test_any_run_ends_at_its_target(num_gradient_steps, start, end):
-    if (0.2 if start is None else start) > (0.8 if end is None else end):
-        start, end = end, start
-    schedule = resolve_schedule(num_gradient_steps, start, end)
-    assert 0 <= schedule.update_start_step <= schedule.update_end_step < num_gradient_steps
-    last = np.int32(schedule.update_end_step)
-    assert schedule.is_mask_update(last)
-    assert schedule.sparsity(0.9, last) == np.float32(0.9)
-
-
-@given(st.integers(2, 10_000_000))
-@settings(max_examples=30, deadline=None)
-def test_default_frequency_leaves_room_for_a_hundred_mask_updates(num_gradient_steps):
-    schedule = resolve_schedule(num_gradient_steps)
-    length = schedule.update_end_step - schedule.update_start_step
-    assert 1 <= schedule.update_freq <= 1000
-    assert schedule.update_freq == 1 or length / schedule.update_freq >= 100
-    assert schedule.update_freq == 1000 or length / (schedule.update_freq + 1) < 100
-
-
-@pytest.mark.parametrize(
-    ("settings_", "name", "mentions"),
-    [
-        ({"update_end_step": 1001}, "update_end_step=1001", "the nearest is 1000"),
-        ({"update_start_step": -1}, "update_start_step=-1", "the nearest is 0"),
-        ({"update_end_step": 1.5}, "update_end_step=1.5", "the nearest is 1.0"),
-        ({"update_end_step": 5e5}, "update_end_step=500000.0", "integer number of gradient steps"),
-        ({"update_start_step": float("nan")}, "update_start_step=nan", "[0.0, 1.0]"),
-        ({"update_start_step": 0.9}, "update_start_step=0.9", "update_end_step=0.8"),
-        (
-            {"update_start_step": 0.7, "update_end_step": 0.3},
-            "update_start_step=0.7",
-            "update_end_step=0.3 (gradient step 300 of 1000); the latest is 300",
-        ),
-        ({"update_start_step": 50, "update_end_step": 40}, "update_start_step=50", "latest is 40"),
-        ({"update_start_step": True}, "update_start_step=True", "an integer number"),
-        ({"update_end_step": "0.8"}, "update_end_step='0.8'", "a float fraction"),
-        ({"update_freq": 0}, "update_freq=0", "an integer >= 1"),
-        ({"update_freq": 10.0}, "update_freq=10.0", "an integer >= 1"),
-        ({"update_freq": True}, "update_freq=True", "an integer >= 1"),
-    ],
-)
-def test_a_wrong_setting_is_named_with_what_was_expected(settings_, name, mentions):
-    with pytest.raises(ConfigError) as error:
-        resolve_schedule(1000, **settings_)
-    assert str(error.value).startswith(f"create_updater_from_config.{name}: expected")
-    assert mentions in str(error.value)
-
-
-def test_a_run_without_gradient_steps_cannot_prune():
-    with pytest.raises(ConfigError, match="num_gradient_steps=0: expected a run that makes"):
-        resolve_schedule(0)
+@pytest.mark.parametrize("power", [1, 0.5, 2.5])
+def test_any_power(power):
+    _, sparsities = _over_run(PolynomialSchedule(0, 10, 1, power), 0.8, 12)
+    progress = np.minimum((np.arange(12) + 1) / 10, 1)
+    np.testing.assert_allclose(sparsities, 0.8 * (1 - (1 - progress) ** power), 0, 3e-7)

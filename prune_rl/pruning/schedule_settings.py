@@ -1,0 +1,97 @@
+"""Turns a user's settings into a schedule that ends within the run.
+
+Steps are gradient steps, counted from 0: a start or end at the run's length means its last step.
+"""
+
+from prune_rl.errors import require, require_choice
+from prune_rl.pruning.schedules import (
+    NoUpdateSchedule,
+    OneShotSchedule,
+    PeriodicSchedule,
+    PolynomialSchedule,
+    Schedule,
+)
+
+SCHEDULE_TYPES = ("polynomial", "one_shot", "periodic", "none")
+_DEFAULT_START = {"polynomial": 0.2, "periodic": 0, "one_shot": 0}
+_DEFAULT_END = 0.8  # of the run
+_DEFAULT_FREQ, _LEAST_UPDATES = 1000, 100
+
+Step = int | float | None
+
+
+def resolve_schedule(
+    num_gradient_steps: int,
+    update_start_step: Step = None,
+    update_end_step: Step = None,
+    update_freq: int | None = None,
+    *,
+    schedule_type: str = "polynomial",
+    power: float = 3,
+) -> Schedule:
+    """Resolves defaults and fractions of the run.
+
+    Args:
+        num_gradient_steps: length of the run, >= 1.
+        update_start_step: int for gradient steps, float for a fraction of the run; None for 0.2
+            of it ('polynomial') or its first step ('one_shot', 'periodic').
+        update_end_step: likewise; None for 0.8. 'one_shot' has none.
+        update_freq: gradient steps between mask updates; None for 1000, or less where fewer than
+            100 mask updates would fit between start and end.
+        schedule_type: one of `SCHEDULE_TYPES`; 'none' ignores the other settings.
+        power: > 0, of the polynomial.
+
+    Raises:
+        ConfigError: a setting is of the wrong type, lies outside the run, or start is after end.
+    """
+    require_choice(_binding("schedule_type"), schedule_type, SCHEDULE_TYPES)
+    if schedule_type == "none":
+        return NoUpdateSchedule()
+    expected = "a run that makes at least 1 gradient step to prune at; make it longer"
+    _require(num_gradient_steps >= 1, "num_gradient_steps", num_gradient_steps, expected)
+    given_start = _DEFAULT_START[schedule_type] if update_start_step is None else update_start_step
+    start = _resolve_step("update_start_step", given_start, num_gradient_steps)
+    if schedule_type == "one_shot":
+        same = update_end_step is None or update_end_step == given_start
+        expected = f"None, or update_start_step={given_start!r}: one_shot has no other step"
+        _require(same, "update_end_step", update_end_step, expected)
+        return OneShotSchedule(start)
+    given_end = _DEFAULT_END if update_end_step is None else update_end_step
+    end = _resolve_step("update_end_step", given_end, num_gradient_steps)
+    place = f"gradient step {end} of {num_gradient_steps}"
+    expected = f"no later than update_end_step={given_end!r} ({place}); the latest is {end}"
+    _require(start <= end, "update_start_step", given_start, expected)
+    if update_freq is None:
+        update_freq = max(1, min(_DEFAULT_FREQ, (end - start) // _LEAST_UPDATES))
+    expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
+    _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
+    if schedule_type == "periodic":
+        return PeriodicSchedule(start, end, update_freq)
+    is_number = isinstance(power, int | float) and not isinstance(power, bool)
+    _require(is_number and power > 0, "power", power, "a number > 0; 3 is the paper's")
+    return PolynomialSchedule(start, end, update_freq, power)
+
+
+def _resolve_step(name: str, given: object, num_gradient_steps: int) -> int:
+    if isinstance(given, float):
+        nearest = min(max(0.0, given), 1.0)
+        expected = f"a fraction of the run in [0.0, 1.0], the nearest is {nearest}; "
+        expected += "or an integer number of gradient steps"
+        _require(0.0 <= given <= 1.0, name, given, expected)
+        return min(round(given * num_gradient_steps), num_gradient_steps - 1)
+    if isinstance(given, int) and not isinstance(given, bool):
+        nearest_step = min(max(0, given), num_gradient_steps)
+        expected = f"within the run's {num_gradient_steps} gradient steps, the nearest is "
+        _require(given == nearest_step, name, given, expected + str(nearest_step))
+        return min(given, num_gradient_steps - 1)
+    expected = "an integer number of gradient steps, a float fraction of the run, or None"
+    _require(False, name, given, expected)
+    raise AssertionError("unreachable")
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    require(condition, _binding(name), value, expected)
+
+
+def _binding(name: str) -> str:
+    return f"create_updater_from_config.{name}"
