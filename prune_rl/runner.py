@@ -27,6 +27,7 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparsity import weight_sparsity
 from prune_rl.replay.uniform import ReplayBuffer
 from prune_rl.reporting import curves
+from prune_rl.reporting.runs import Run
 
 _TRAINING, _EVALUATION = 0, 1  # streams of randomness of one seed
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
@@ -164,7 +165,7 @@ class Runner:
                 self._save(checkpointer, iteration + 1, log)
         checkpointer.close()
         self._environments.close()
-        curves.draw([curves.Run(self._base_dir)], self._base_dir / "curve.png")
+        curves.draw([Run(self._base_dir)], self._base_dir / "curve.png")
 
     def _restore_or_start(self, checkpointer: Checkpointer) -> tuple[int, dict[str, int]]:
         restored = checkpointer.restore_latest(self._trainer.agent_state)

@@ -1,0 +1,150 @@
+"""Draws what `prune_rl.diagnostics` measured over runs: small multiples, as the paper's figure 11.
+
+    python -m prune_rl.reporting.diagnostics --run=dense=runs/dense --run=pruned=runs/pruned \\
+      --out=diagnostics.png
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from prune_rl.errors import ConfigError, require_choice
+from prune_rl.reporting.runs import (
+    Curve,
+    Run,
+    bootstrap_interval,
+    create_parser,
+    curve,
+    nanmean,
+    read_metrics,
+    report,
+    returns_phase,
+    write_rows,
+)
+
+RETURNS, PHASE = "episode_return", "diagnostics"
+LABELS = {
+    RETURNS: "episode return",
+    "q_target_variance": "Q-target variance",
+    "q_variance": "Q variance",
+    "parameter_norm": "parameter norm",
+    "q_norm": "Q norm",
+    "srank": "srank",
+    "dormant": "dormant units (fraction)",
+    "dead_units": "units cut off (fraction)",
+    "gradient_correlation": "mean |gradient correlation|",
+    "mask_churn": "mask bits changed (fraction)",
+    "probe_loss": "loss on the probe",
+    "probe_grad_norm": "gradient norm on the probe",
+    "sparsity": "sparsity",
+}
+FIGURE_11 = (RETURNS, "q_target_variance", "parameter_norm", "q_norm", "srank", "dormant")
+_COLUMNS = 3
+
+
+def draw(runs: Sequence[Run], out: Path, quantities: Sequence[str] = FIGURE_11) -> None:
+    """Writes a picture with a panel for each of the `quantities`, keys of `LABELS`.
+
+    Lines are means over seeds, bands 95 % bootstrap intervals of them. Values that are missing or
+    not finite are gaps, and counted in the panel.
+
+    Raises:
+        ConfigError: an unknown quantity, or a run that has measured nothing.
+    """
+    metrics = _read(runs)
+    rows = math.ceil(len(quantities) / _COLUMNS)
+    figure = Figure(figsize=(4 * min(len(quantities), _COLUMNS), 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, min(len(quantities), _COLUMNS), sharex=True, squeeze=False)
+    for axes, quantity in zip(panels.flat, quantities, strict=False):
+        _draw_panel(axes, quantity, runs, metrics)
+    for axes in list(panels.flat)[len(quantities) :]:
+        axes.set_visible(False)
+    for axes in panels[-1]:
+        axes.set_xlabel("agent steps per seed")
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(runs))
+    figure.savefig(out, dpi=120)
+
+
+def _read(runs: Sequence[Run]) -> list[list[dict[str, Any]]]:
+    metrics = [read_metrics(run.directory) for run in runs]
+    for run, rows in zip(runs, metrics, strict=True):
+        if not any(row["phase"] == PHASE for row in rows):
+            raise ConfigError(
+                f"--run={run.directory}: has measured no diagnostics; train with "
+                "--gin_files=diagnostics/all.gin"
+            )
+    return metrics
+
+
+def _curve(rows: Sequence[dict[str, Any]], quantity: str, phase: str) -> Curve:
+    if quantity == RETURNS:
+        return curve(rows, phase, "episode_return_mean")
+    return curve(rows, PHASE, quantity)
+
+
+def _draw_panel(
+    axes: Axes, quantity: str, runs: Sequence[Run], metrics: Sequence[Sequence[dict[str, Any]]]
+) -> None:
+    phase, missing = returns_phase(metrics), 0
+    for index, (run, rows) in enumerate(zip(runs, metrics, strict=True)):
+        seen, color = _curve(rows, quantity, phase), f"C{index}"
+        if len(seen.values) >= 3:
+            low, high = bootstrap_interval(seen.values)
+            axes.fill_between(seen.steps, low, high, color=color, alpha=0.15)
+        mean = nanmean(seen.values, axis=0)
+        axes.plot(seen.steps, mean, color=color, label=run.label, marker=".")
+        missing += int(np.isnan(seen.values).sum())
+    axes.set_title(LABELS[quantity], fontsize="medium")
+    axes.grid(alpha=0.3)
+    if missing:
+        text = f"{missing} missing or not finite"
+        axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", color="gray", size=7)
+
+
+def write_csv(runs: Sequence[Run], out: Path) -> None:
+    """Writes every measurement: a row for each run, seed and iteration."""
+    names = [name for name in LABELS if name != RETURNS]
+    header = ("run", "seed", "iteration", "agent_steps", "gradient_steps", *names)
+    rows = [
+        (run.label, *(row[field] for field in header[1:5]), *(row.get(name) for name in names))
+        for run, metrics in zip(runs, _read(runs), strict=True)
+        for row in metrics
+        if row["phase"] == PHASE
+    ]
+    write_rows(out, header, rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = create_parser(
+        "diagnostics",
+        "Draws the diagnostics of runs trained with --gin_files=diagnostics/all.gin.\n"
+        f"Quantities: {', '.join(LABELS)}.",
+        "python -m prune_rl.reporting.diagnostics --run=dense=runs/dense "
+        "--run=pruned=runs/pruned --out=diagnostics.png",
+    )
+    parser.add_argument(
+        "--quantities", default=",".join(FIGURE_11), help="comma-separated; default: %(default)s"
+    )
+    flags = parser.parse_args(argv)
+    quantities = flags.quantities.split(",")
+
+    def write() -> None:
+        for quantity in quantities:
+            require_choice("--quantities", quantity, LABELS)
+        draw(flags.run, flags.out, quantities)
+        if flags.csv:
+            write_csv(flags.run, flags.csv)
+
+    return report("diagnostics", flags.out, write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

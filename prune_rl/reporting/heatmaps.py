@@ -1,0 +1,114 @@
+"""Draws gradient covariance matrices as heat maps, as the paper's figure 13.
+
+    python -m prune_rl.reporting.heatmaps --run=dense=runs/dense --run=pruned=runs/pruned \\
+      --out=heatmaps.png
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from prune_rl.errors import ConfigError
+from prune_rl.reporting.runs import Run, create_parser, report, write_rows
+
+_SHOWN_SEEDS = 5
+
+
+class Matrices(NamedTuple):
+    """Gradient covariances of one run: `matrix` (S, k, k), its seeds (S,), and when."""
+
+    iteration: int
+    agent_steps: int
+    seeds: npt.NDArray[np.int64]
+    matrix: npt.NDArray[np.float32]
+
+
+def read_matrices(directory: Path, iteration: int | None = None) -> Matrices:
+    """The matrices stored after an iteration, by default the last that has them.
+
+    Raises:
+        ConfigError: there are none, or none of that iteration.
+    """
+    paths = sorted((directory / "diagnostics").glob("gradient_covariance_[0-9]*.npz"))
+    by_iteration = {int(re.findall(r"\d+", path.stem)[-1]): path for path in paths}
+    if not by_iteration:
+        raise ConfigError(
+            f"--run={directory}: holds no gradient covariance; train with "
+            "--gin_files=diagnostics/all.gin"
+        )
+    chosen = max(by_iteration) if iteration is None else iteration
+    if chosen not in by_iteration:
+        closest = min(by_iteration, key=lambda stored: abs(stored - chosen))
+        raise ConfigError(f"--iteration={chosen}: not stored in {directory}; nearest: {closest}")
+    with np.load(by_iteration[chosen]) as stored:
+        return Matrices(chosen, int(stored["agent_steps"]), stored["seeds"], stored["matrix"])
+
+
+def mean_off_diagonal(matrix: npt.NDArray[np.float32]) -> float:
+    """Mean |C_ij| over i != j; NaN if one is NaN, 0 for a single sample."""
+    others = matrix[~np.eye(len(matrix), dtype=bool)]
+    return float(np.abs(others, dtype=np.float64).mean()) if others.size else 0.0
+
+
+def draw(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
+    """Writes a picture with a row for each run and a column for each of its first five seeds.
+
+    Colours are the paper's: dark red -1, white 0, dark blue 1; what is not finite is grey.
+    Transitions are in the order in which they were drawn from the replay.
+    """
+    stored = [read_matrices(run.directory, iteration) for run in runs]
+    columns = min(_SHOWN_SEEDS, max(len(own.seeds) for own in stored))
+    size = (2.1 * columns + 1.2, 2.3 * len(runs) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(runs), columns, squeeze=False)
+    for row, run, own in zip(panels, runs, stored, strict=True):
+        row[0].set_ylabel(run.label)
+        for axes in row[len(own.seeds) :]:
+            axes.set_visible(False)
+        for axes, seed, matrix in zip(row, own.seeds, own.matrix, strict=False):
+            axes.set_facecolor("gray")
+            image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"seed {seed}: mean |C| {mean_off_diagonal(matrix):.2f}", fontsize=8)
+    figure.colorbar(image, ax=panels, shrink=0.7, label="gradient correlation")
+    figure.savefig(out, dpi=120)
+
+
+def write_csv(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
+    """Writes a row for each run and seed: the mean |C_ij| off the diagonal."""
+    stored = [(run, read_matrices(run.directory, iteration)) for run in runs]
+    rows = [
+        (run.label, int(seed), own.iteration, own.agent_steps, mean_off_diagonal(matrix))
+        for run, own in stored
+        for seed, matrix in zip(own.seeds, own.matrix, strict=True)
+    ]
+    write_rows(out, ("run", "seed", "iteration", "agent_steps", "mean_abs_off_diagonal"), rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = create_parser(
+        "heatmaps",
+        "Draws the gradient covariance of runs trained with --gin_files=diagnostics/all.gin.",
+        "python -m prune_rl.reporting.heatmaps --run=dense=runs/dense "
+        "--run=pruned=runs/pruned --out=heatmaps.png",
+    )
+    parser.add_argument("--iteration", type=int, help="from 0; default: the last stored")
+    flags = parser.parse_args(argv)
+
+    def write() -> None:
+        draw(flags.run, flags.out, flags.iteration)
+        if flags.csv:
+            write_csv(flags.run, flags.csv, flags.iteration)
+
+    return report("heatmaps", flags.out, write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

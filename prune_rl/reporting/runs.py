@@ -1,0 +1,134 @@
+"""Reads what runs wrote to disk, and what every command that draws them shares."""
+
+import argparse
+import csv
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from prune_rl.errors import ConfigError
+
+_NUM_RESAMPLES = 2_000
+
+
+class Run(NamedTuple):
+    """A run directory and the name it goes by in the picture."""
+
+    directory: Path
+    label: str = ""
+
+
+class Curve(NamedTuple):
+    """One quantity of one run and phase: agent steps (T,), values (S, T), NaN where missing."""
+
+    steps: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics.jsonl.
+
+    Raises:
+      ConfigError: there is no such file, or no row in it.
+    """
+    path = directory / "metrics.jsonl"
+    if not path.is_file():
+        raise ConfigError(f"--run={directory}: holds no metrics.jsonl; expected a run directory")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    if not rows:
+        raise ConfigError(f"--run={directory}: no iteration has finished yet")
+    return rows
+
+
+def curve(rows: Sequence[dict[str, Any]], phase: str, field: str) -> Curve:
+    """Arranges `field` of one phase's rows by seed and iteration; NaN where there is none."""
+    rows = [row for row in rows if row["phase"] == phase]
+    seeds = sorted({row["seed"] for row in rows})
+    steps = sorted({row["agent_steps"] for row in rows})
+    values = np.full((len(seeds), len(steps)), np.nan)
+    for row in rows:
+        value = row.get(field)
+        values[seeds.index(row["seed"]), steps.index(row["agent_steps"])] = (
+            np.nan if value is None else value
+        )
+    return Curve(np.array(steps, np.int64), values)
+
+
+def bootstrap_interval(
+    values: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """95 % percentile bootstrap interval of the mean over seeds: (S, T) to two (T,) arrays.
+
+    Seeds are resampled, always with the same generator. NaNs are left out of the means.
+    """
+    picks = np.random.default_rng(0).integers(0, len(values), (_NUM_RESAMPLES, len(values)))
+    means = nanmean(values[picks], axis=1)  # (resamples, T)
+    with warnings.catch_warnings():
+        # No episode of any seed has ended yet: NaN is the answer.
+        warnings.filterwarnings("ignore", "All-NaN slice encountered")
+        low, high = np.nanpercentile(means, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def nanmean(values: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+    """Mean over `axis` without NaNs; NaN, silently, where nothing else is there."""
+    count = np.sum(~np.isnan(values), axis=axis)
+    return np.where(count > 0, np.nansum(values, axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def returns_phase(metrics: Iterable[Sequence[dict[str, Any]]]) -> str:
+    """'eval' if every run has evaluated, else 'train'."""
+    has_evaluation = all(any(row["phase"] == "eval" for row in rows) for rows in metrics)
+    return "eval" if has_evaluation else "train"
+
+
+def write_rows(out: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a CSV file; a float that is NaN becomes an empty field."""
+    with out.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for row in rows:
+            writer.writerow(["" if value != value else value for value in row])
+
+
+def _parse_run(text: str) -> Run:
+    label, separator, directory = text.partition("=")
+    return Run(Path(directory), label) if separator else Run(Path(text), Path(text).name)
+
+
+def create_parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser with the flags --run, --out and --csv, which every picture has."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m prune_rl.reporting.{module}",
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--run",
+        action="append",
+        required=True,
+        type=_parse_run,
+        metavar="LABEL=RUN",
+        help="a run directory and its name in the picture; repeat to compare",
+    )
+    parser.add_argument("--out", required=True, type=Path, help="the picture (.png, .pdf, .svg)")
+    parser.add_argument("--csv", type=Path, help="also write the numbers here")
+    return parser
+
+
+def report(module: str, out: Path, write: Callable[[], None]) -> int:
+    """Calls `write`, says what became of it in one line, and returns the exit code."""
+    try:
+        write()
+    except (ConfigError, OSError) as error:
+        print(f"prune_rl.reporting.{module}: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {out}")
+    return 0

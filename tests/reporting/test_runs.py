@@ -1,0 +1,33 @@
+"""Runs are read from their own log; the interval is checked against the normal one."""
+
+import numpy as np
+
+from prune_rl.reporting import runs
+
+
+def test_curve_is_arranged_by_seed_and_step(tmp_path, write_run):
+    rows = runs.read_metrics(write_run(tmp_path / "run", missing=True))
+    found = runs.curve(rows, "train", "episode_return_mean")
+    np.testing.assert_array_equal(found.steps, [100, 200])
+    np.testing.assert_array_equal(found.values, [[np.nan, 31], [np.nan, 41], [np.nan, 51]])
+
+
+def test_bootstrap_interval_agrees_with_the_normal_one_for_many_seeds():
+    values = np.random.default_rng(1).normal(5, 2, (400, 3))
+    low, high = runs.bootstrap_interval(values)
+    half = 1.96 * values.std(axis=0) / np.sqrt(400)
+    np.testing.assert_allclose(low, values.mean(axis=0) - half, atol=0.05)
+    np.testing.assert_allclose(high, values.mean(axis=0) + half, atol=0.05)
+
+
+def test_bootstrap_interval_is_reproducible_and_a_point_for_equal_seeds():
+    values = np.full((3, 2), 7.0)
+    for bound in runs.bootstrap_interval(values):
+        np.testing.assert_array_equal(bound, [7, 7])
+    noisy = np.random.default_rng(2).normal(size=(5, 4))
+    np.testing.assert_array_equal(runs.bootstrap_interval(noisy), runs.bootstrap_interval(noisy))
+
+
+def test_a_csv_leaves_the_fields_of_missing_numbers_empty(tmp_path):
+    runs.write_rows(tmp_path / "x.csv", ("a", "b"), [(1, float("nan")), ("x", None)])
+    assert (tmp_path / "x.csv").read_text() == "a,b\n1,\nx,\n"
