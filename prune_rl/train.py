@@ -16,7 +16,10 @@ _EPILOG = """\
 gin files compose, one of each kind; later files and bindings win:
   agents/       dqn.gin                            what learns
   networks/     nature.gin impala.gin minatar.gin  what it learns with, any width
-  pruning/      magnitude.gin none.gin             how it is pruned (default: not at all)
+  pruning/      magnitude.gin rigl.gin snip.gin none.gin and ten others   how it is pruned
+                                                   (default: not at all)
+  plasticity/   reset.gin redo.gin weight_decay.gin l2.gin   what pruning is compared with
+  diagnostics/  all.gin                            what is measured beside returns
   suites/       atari_15.gin atari_26.gin atari_60.gin minatar.gin   which games
   experiments/  whole settings to start from, such as minatar_breakout.gin
 Files are found by path or by these names; every value in them is a gin binding:

@@ -1,5 +1,6 @@
 """The commands of the README are run as they stand there, only shorter."""
 
+import json
 import os
 import re
 import shlex
@@ -12,7 +13,8 @@ import pytest
 from prune_rl import train
 
 _ROOT = Path(__file__).resolve().parent.parent
-_BLOCKS = re.findall(r"```bash\n(.*?)```", (_ROOT / "README.md").read_text(), re.DOTALL)
+_README = (_ROOT / "README.md").read_text()
+_BLOCKS = re.findall(r"```bash\n(.*?)```", _README, re.DOTALL)
 _COMMANDS = [block.replace("\\\n", " ").strip() for block in _BLOCKS]
 _SHORTER = [
     f"--gin_bindings={binding}"
@@ -44,7 +46,14 @@ def _command_with(word: str) -> str:
 
 
 def test_every_command_of_the_readme_is_known_here():
-    words = ("quickstart.sh", "run_tests.sh", "networks/impala.gin", "--list", "reporting.curves")
+    words = (
+        "quickstart.sh",
+        "run_tests.sh",
+        "networks/impala.gin",
+        "--list",
+        "reporting.curves",
+        "reporting.diagnostics",
+    )
     assert sorted(_COMMANDS) == sorted(_command_with(word) for word in words)
 
 
@@ -58,6 +67,26 @@ def test_quickstart_and_the_comparison(tmp_path):
     done = _run(_command_with("reporting.curves"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "runs/compare.csv").read_text().splitlines()) == 1 + 2 * 2 * 3
+
+
+def test_a_pruning_method_of_ones_own_and_the_diagnostics(tmp_path):
+    (module,) = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
+    (tmp_path / "my_pruning.py").write_text(module)
+    (gin_file,) = re.findall(r"```\n(import my_pruning.*?)```", _README, re.DOTALL)
+    (tmp_path / "my_pruning.gin").write_text(gin_file)
+    short = " ".join(shlex.quote(binding) for binding in _SHORTER)
+    files = ("experiments/minatar_breakout.gin", "diagnostics/all.gin")
+    command = "python -m prune_rl.train " + " ".join(f"--gin_files={name}" for name in files)
+    for name, more in (("dense", ""), ("pruned", "--gin_files=my_pruning.gin")):
+        done = _run(f"{command} --base_dir=runs/{name} {short} {more}", tmp_path)
+        assert done.returncode == 0, done.stderr
+    config = (tmp_path / "runs/pruned/config.gin").read_text()
+    assert "create_updater_from_config.pruner_type = 'root_saliency'" in config
+    *_, last = (tmp_path / "runs/pruned/metrics.jsonl").read_text().splitlines()
+    assert json.loads(last)["sparsity"] > 0.9
+    done = _run(_command_with("reporting.diagnostics"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/diagnostics.png").exists()
 
 
 def test_run_tests_runs_pytest():
@@ -80,9 +109,11 @@ def test_list_command(tmp_path):
     assert len(done.stdout.split()) == 15
 
 
-@pytest.mark.parametrize("text", [(_ROOT / "README.md").read_text(), train._EPILOG])
+@pytest.mark.parametrize("text", [_README, train._EPILOG])
 def test_every_gin_file_that_is_named_exists(text):
-    names = re.findall(r"\b(?:agents|networks|pruning|suites|experiments)/\w+\.gin", text)
+    names = re.findall(
+        r"\b(?:agents|networks|pruning|plasticity|diagnostics|suites|experiments)/\w+\.gin", text
+    )
     assert names
     for name in names:
         assert (_ROOT / "gin_configs" / name).is_file(), name
