@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +24,7 @@ from prune_rl.replay.uniform import ReplayBuffer
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
 _METRICS_PERIOD = 10
+EVALUATION = 1  # stream of a seed's randomness
 
 
 class Trainer:
@@ -141,6 +143,16 @@ class Trainer:
         self._stack.set_state(host["stack"])
         self._tracker.set_state(host["episodes"])
         self._probe = Batch(**host["probe"]) if "probe" in host else None
+
+
+def evaluation_keys(seeds: npt.NDArray[np.int64], iteration: int) -> jax.Array:
+    """Exploration keys (S, 2) uint32 of one evaluation, which no other phase uses."""
+
+    def key(seed: int) -> jax.Array:
+        stream = jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
+        return jax.random.fold_in(stream, iteration)
+
+    return jnp.stack([key(seed) for seed in seeds.tolist()])
 
 
 def evaluate(

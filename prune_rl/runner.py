@@ -7,7 +7,6 @@ from typing import Any
 
 import gin
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +19,7 @@ from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.episodes import Episode
 from prune_rl.errors import ConfigError, require
 from prune_rl.logging import RunLog
-from prune_rl.phases import Trainer, evaluate
+from prune_rl.phases import EVALUATION, Trainer, evaluate, evaluation_keys
 from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.progress import RunProgress
 from prune_rl.pruning.config import create_updater_from_config
@@ -29,7 +28,7 @@ from prune_rl.replay.uniform import ReplayBuffer
 from prune_rl.reporting import curves
 from prune_rl.reporting.runs import Run
 
-_TRAINING, _EVALUATION = 0, 1  # streams of randomness of one seed
+_TRAINING = 0  # stream of a seed's randomness
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
 
 _sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
@@ -91,9 +90,6 @@ class Runner:
         _require_int("num_seeds", num_seeds, 1)
         _require_int("seed", seed, 0)
         require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
-        expected = "a list, as [@ReDo()]"
-        valid = isinstance(interventions, list | tuple) and all(map(_intervenes, interventions))
-        require(valid, "Runner.interventions", interventions, expected)
         measures = diagnostics is None or isinstance(diagnostics, Diagnostics)
         require(measures, "Runner.diagnostics", diagnostics, "@Diagnostics() or None")
         self._base_dir = Path(base_dir)
@@ -215,14 +211,14 @@ class Runner:
         if self._evaluation_steps == 0:
             return
         # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
-        environments = self._create_environments(_EVALUATION, iteration)
+        environments = self._create_environments(EVALUATION, iteration)
         episodes: list[Episode] = []
         for episode in evaluate(
             self._agent,
             self._learner,
             environments,
             params=self._trainer.agent_state.params,
-            keys=_evaluation_keys(self._seeds, iteration),
+            keys=evaluation_keys(self._seeds, iteration),
             num_steps=self._evaluation_steps,
         ):
             episodes.append(episode)
@@ -293,18 +289,6 @@ class Runner:
             mean_return=_mean(recent),
             sparsity=float(sparsity.mean()),
         )
-
-
-def _evaluation_keys(seeds: npt.NDArray[np.int64], iteration: int) -> jax.Array:
-    def key(seed: int) -> jax.Array:
-        stream = jax.random.fold_in(jax.random.PRNGKey(seed), _EVALUATION)
-        return jax.random.fold_in(stream, iteration)
-
-    return jnp.stack([key(seed) for seed in seeds.tolist()])
-
-
-def _intervenes(candidate: object) -> bool:
-    return hasattr(candidate, "occasions") and hasattr(candidate, "apply")
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -60,7 +60,10 @@ def test_help_teaches_and_imports_nothing_heavy():
             [_DQN, _PONG, _SMALL, "--gin_files=pruning/block.gin", _DENSE + "['torso/Conv_7']"],
             "did you mean 'torso/Conv_",
         ),
-        ([_DQN, "--gin_bindings=Runner.interventions=@ReDo()"], "a list, as [@ReDo()]"),
+        (
+            [_DQN, _PONG, _SMALL, "--gin_bindings=Runner.interventions=@ReDo()"],
+            "a list, as [@ReDo()]",
+        ),
         ([_DQN, "--gin_bindings=Runner.diagnostics='all'"], "@Diagnostics() or None"),
         (
             [_DQN, _PONG, _SMALL, _REDO, "--gin_bindings=ReDo.layers=['torso/Conv_3']"],

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from prune_rl.agents.learner import AgentState, Learner
 from prune_rl.agents.quantities import Quantities
 from prune_rl.agents.seed_axis import map_seeds
+from prune_rl.errors import require
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
 from prune_rl.pruning.packing import apply_masks
@@ -64,8 +65,11 @@ def bind(
     """Checks interventions against the agent and the run's length, and compiles them.
 
     Raises:
-        ConfigError: one does not fit.
+        ConfigError: one does not fit, or is none.
     """
+    is_list = isinstance(interventions, list | tuple)
+    valid = is_list and all(hasattr(own, "occasions") for own in interventions)
+    require(valid, "Runner.interventions", interventions, "a list, as [@ReDo()]")
     return [
         _bind(intervention, position, learner, num_gradient_steps)
         for position, intervention in enumerate(interventions)

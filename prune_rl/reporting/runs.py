@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.backend_bases import FigureCanvasBase
 
 from prune_rl.errors import ConfigError
 
@@ -32,18 +33,28 @@ class Curve(NamedTuple):
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """The rows of a run's metrics.jsonl.
+    """The rows of a run's metrics.jsonl; a last line that is still being written is left out.
 
     Raises:
-      ConfigError: there is no such file, or no row in it.
+      ConfigError: there is no such file, no row in it, or a line that is no JSON object.
     """
     path = directory / "metrics.jsonl"
     if not path.is_file():
         raise ConfigError(f"--run={directory}: holds no metrics.jsonl; expected a run directory")
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = path.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    rows = [_parse_row(path, i, line) for i, line in enumerate(whole, start=1)]
     if not rows:
         raise ConfigError(f"--run={directory}: no iteration has finished yet")
     return rows
+
+
+def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}, line {number}: expected a JSON object; {error}") from error
+    return row
 
 
 def curve(rows: Sequence[dict[str, Any]], phase: str, field: str) -> Curve:
@@ -102,6 +113,13 @@ def _parse_run(text: str) -> Run:
     return Run(Path(directory), label) if separator else Run(Path(text), Path(text).name)
 
 
+def _parse_picture(text: str) -> Path:
+    suffix, known = Path(text).suffix.removeprefix("."), FigureCanvasBase.filetypes
+    if suffix not in known:
+        raise argparse.ArgumentTypeError(f"{text}: expected a name ending in {', '.join(known)}")
+    return Path(text)
+
+
 def create_parser(module: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser with the flags --run, --out and --csv, which every picture has."""
     parser = argparse.ArgumentParser(
@@ -118,7 +136,9 @@ def create_parser(module: str, description: str, example: str) -> argparse.Argum
         metavar="LABEL=RUN",
         help="a run directory and its name in the picture; repeat to compare",
     )
-    parser.add_argument("--out", required=True, type=Path, help="the picture (.png, .pdf, .svg)")
+    parser.add_argument(
+        "--out", required=True, type=_parse_picture, help="the picture (.png, .pdf, .svg)"
+    )
     parser.add_argument("--csv", type=Path, help="also write the numbers here")
     return parser
 

@@ -1,8 +1,10 @@
 """Runs are read from their own log; the interval is checked against the normal one."""
 
 import numpy as np
+import pytest
 
-from prune_rl.reporting import runs
+from prune_rl.errors import ConfigError
+from prune_rl.reporting import curves, runs
 
 
 def test_curve_is_arranged_by_seed_and_step(tmp_path, write_run):
@@ -31,3 +33,20 @@ def test_bootstrap_interval_is_reproducible_and_a_point_for_equal_seeds():
 def test_a_csv_leaves_the_fields_of_missing_numbers_empty(tmp_path):
     runs.write_rows(tmp_path / "x.csv", ("a", "b"), [(1, float("nan")), ("x", None)])
     assert (tmp_path / "x.csv").read_text() == "a,b\n1,\nx,\n"
+
+
+def test_a_broken_line_is_named_and_an_unfinished_one_left_out(tmp_path, write_run):
+    run = write_run(tmp_path / "run")
+    log = run / "metrics.jsonl"
+    whole = runs.read_metrics(run)
+    log.write_text(log.read_text() + '{"seed": 3, "ph')
+    assert runs.read_metrics(run) == whole
+    log.write_text(log.read_text() + "\n")
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl, line 7: expected a JSON object"):
+        runs.read_metrics(run)
+
+
+def test_a_picture_of_an_unknown_kind_is_refused_before_anything_is_read(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        curves.main(["--run=nowhere", "--out=x.pgn"])
+    assert "expected a name ending in" in capsys.readouterr().err
