@@ -29,6 +29,15 @@ redo() { train redo "$1" --gin_files=plasticity/redo.gin; }
 weight_decay() { train weight_decay "$1" --gin_files=plasticity/weight_decay.gin; }
 l2() { train l2 "$1" --gin_files=plasticity/l2.gin; }
 
+dense_against_pruned() { # trains both at both widths; says in `draw` what to draw
+  draw=()
+  for width in 1 4; do
+    dense $width
+    pruned 95 $width
+    draw+=(--run="dense ×$width=$runs/dense_x$width" --run="95 % ×$width=$runs/pruned_95_x$width")
+  done
+}
+
 finish() { # waits for every training; one that failed fails the figure
   for job in $(jobs -p); do wait "$job"; done
 }
