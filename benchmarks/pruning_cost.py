@@ -51,7 +51,7 @@ def gradient_step(width: int) -> float:
 
     def update() -> Any:
         nonlocal state
-        state, metrics = learner.update(state, batch)
+        state, metrics, _ = learner.update(state, batch)
         return metrics
 
     update()

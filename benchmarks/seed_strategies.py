@@ -51,7 +51,7 @@ def workloads(
 
     def update() -> None:
         nonlocal state
-        state, metrics = learner.update(state, batch)
+        state, metrics, _ = learner.update(state, batch)
         jax.block_until_ready(metrics)
 
     def act() -> None:

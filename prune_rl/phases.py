@@ -1,8 +1,11 @@
 """The two phases of an iteration: S seeds that learn in lock-step, and their evaluation.
 
-Order of one agent step, as in Dopamine 4.1.2 (jax/agents/dqn/dqn_agent.py): update if it is due
-(and intervene after it), copy the target network if that is due, act, step the environment, store
-the transition.
+Order of one agent step, as in Dopamine 4.1.2 (jax/agents/dqn/dqn_agent.py): make the updates that
+are due (and intervene after each), copy the target network if that is due, act, step the
+environment, store the transition.
+
+Of several updates in a row, each batch is drawn while the device computes the update before: the
+priorities of that one come a batch late.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.learner import AgentState, Learner
+from prune_rl.agents.value_agent import ValueAgent
 from prune_rl.environments.batch import EnvironmentBatch, Step
 from prune_rl.environments.stack import FrameStack
 from prune_rl.episodes import Episode, EpisodeTracker
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.replay.batch import Batch
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
 _METRICS_PERIOD = 10
@@ -38,7 +41,7 @@ class Trainer:
 
     def __init__(
         self,
-        agent: DQNAgent,
+        agent: ValueAgent,
         learner: Learner,
         environments: EnvironmentBatch,
         replay: ReplayBuffer,
@@ -55,6 +58,7 @@ class Trainer:
         self.agent_steps = 0
         self.gradient_steps = 0
         self._metrics: list[dict[str, jax.Array]] = []
+        self._priorities: jax.Array | None = None  # of an update that the replay has not seen
         self._probe: Batch | None = None
 
     def start(self) -> None:
@@ -74,10 +78,11 @@ class Trainer:
         self.agent_state = state.replace(keys=keys)
         actions = np.asarray(device_actions)
         step = self._environments.step(actions)
+        self._write_priorities()  # a new transition takes the largest
         self._replay.add(
             actions=actions,
             rewards=np.clip(step.rewards, -1, 1),  # for learning only
-            terminated=step.terminated,
+            terminated=step.terminated | step.life_lost,
             truncated=step.truncated,
             next_frames=step.next_frames,
             frames=step.frames,
@@ -90,9 +95,13 @@ class Trainer:
         # Each seed has stored exactly agent_steps transitions.
         if self.agent_steps <= self._agent.min_replay_history:
             return
-        if self._agent.is_update_step(self.agent_steps):
+        for _ in range(self._agent.updates_due(self.agent_steps)):
             batch = self._replay.sample()
-            self.agent_state, metrics = self._learner.update(self.agent_state, batch)
+            state, metrics, priorities = self._learner.update(self.agent_state, batch)
+            self.agent_state = state
+            self._write_priorities()
+            if batch.probabilities is not None:
+                self._priorities = priorities
             if self.gradient_steps % _METRICS_PERIOD == 0:
                 self._metrics.append(metrics)
             self.gradient_steps += 1
@@ -100,12 +109,18 @@ class Trainer:
         if self._agent.is_target_update_step(self.agent_steps):
             self.agent_state = self._learner.sync_target(self.agent_state)
 
+    def _write_priorities(self) -> None:
+        """Hands the last but newest update's priorities to the replay, waiting for them."""
+        if self._priorities is not None:
+            self._replay.update_priorities(np.asarray(self._priorities))
+            self._priorities = None
+
     def _intervene(self) -> None:
         for intervention in self._interventions:
             if self.gradient_steps not in intervention.occasions:
                 continue
             size = intervention.num_observations
-            observations = self._replay.sample(size).s_tm1 if size else None
+            observations = self._replay.sample_uniformly(size).s_tm1 if size else None
             self.agent_state = intervention.apply(self.agent_state, observations)
 
     def probe(self, size: int) -> Batch:
@@ -156,38 +171,42 @@ def evaluation_keys(seeds: npt.NDArray[np.int64], iteration: int) -> jax.Array:
 
 
 def evaluate(
-    agent: DQNAgent,
+    agent: ValueAgent,
     learner: Learner,
     environments: EnvironmentBatch,
     *,
     params: Any,
     keys: jax.Array,
-    num_steps: int,
+    num_steps: int = 0,
+    num_episodes: int = 0,
 ) -> Iterator[Episode]:
     """Plays episodes with `agent.epsilon_eval`, learning nothing; yields them as they end.
 
-    Each seed plays until it has taken `num_steps` agent steps and its episode is over, as
-    Dopamine's evaluation phase does. `params` and `keys` have the leading seed axis.
+    Each seed plays until its episode is over and it has taken `num_steps` agent steps, as
+    Dopamine's evaluation phase does, and finished `num_episodes` episodes, as that of Dopamine's
+    labs/atari_100k does. `params` and `keys` have the leading seed axis.
     """
     num_seeds = len(keys)
     stack = FrameStack(num_seeds, environments.frame_shape, environments.stack_size)
     stack.reset(environments.reset())
     tracker = EpisodeTracker(num_seeds)
     steps_taken, active = 0, np.ones(num_seeds, bool)
+    episodes_played = np.zeros(num_seeds, np.int64)
     while active.any():
-        actions, keys = learner.act(params, keys, stack.array, agent.epsilon_eval)
+        actions, keys = learner.act_eval(params, keys, stack.array, agent.epsilon_eval)
         step = environments.step(np.asarray(actions))
         _push(stack, step)
         steps_taken += 1
         for episode in tracker.add(step):
             if active[episode.seed_index]:
                 yield episode
-        if steps_taken >= num_steps:
-            active &= ~(step.terminated | step.truncated)
+        ended = step.terminated | step.truncated
+        episodes_played += ended
+        active &= ~(ended & (steps_taken >= num_steps) & (episodes_played >= num_episodes))
 
 
 def _push(stack: FrameStack, step: Step) -> None:
     stack.push(step.frames)
-    ended = step.terminated | step.truncated
+    ended = step.terminated | step.truncated | step.life_lost
     if ended.any():
         stack.reset(step.frames, ended)

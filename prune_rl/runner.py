@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl import provenance, run_directory
-from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.value_agent import ValueAgent
 from prune_rl.checkpointing import Checkpoint, Checkpointer
 from prune_rl.diagnostics.suite import MATRIX, Diagnostics
 from prune_rl.environments.base import Environment
@@ -24,7 +24,7 @@ from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.progress import RunProgress
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparsity import weight_sparsity
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.reporting import curves
 from prune_rl.reporting.runs import Run
 
@@ -48,6 +48,8 @@ class Runner:
       training_steps: agent steps of each seed per iteration.
       evaluation_steps: agent steps of each seed per evaluation, the last episode is finished;
         0 for none.
+      num_eval_episodes: episodes of each seed per evaluation, instead of evaluation_steps; 0 for
+        none.
       max_steps_per_episode: agent steps after which an episode is truncated.
       num_seeds: length of the seed axis.
       seed: the first seed; the others follow it.
@@ -62,11 +64,12 @@ class Runner:
         self,
         base_dir: str | Path,
         *,
-        agent: DQNAgent | None = None,
+        agent: ValueAgent | None = None,
         create_environment_fn: Callable[[int], Environment] | None = None,
         num_iterations: int = 200,
         training_steps: int = 250_000,
         evaluation_steps: int = 125_000,
+        num_eval_episodes: int = 0,
         max_steps_per_episode: int = 27_000,
         num_seeds: int = 1,
         seed: int = 0,
@@ -79,13 +82,17 @@ class Runner:
             raise ConfigError(
                 "Runner.create_environment_fn: not set; add --gin_files=suites/minatar.gin"
             )
-        require(isinstance(agent, DQNAgent), "Runner.agent", agent, "an agent, as @DQNAgent()")
+        require(isinstance(agent, ValueAgent), "Runner.agent", agent, "an agent, as @DQNAgent()")
         makes = callable(create_environment_fn)
         expected = "a function, as @create_atari_environment"
         require(makes, "Runner.create_environment_fn", create_environment_fn, expected)
         _require_int("num_iterations", num_iterations, 1)
         _require_int("training_steps", training_steps, 1)
         _require_int("evaluation_steps", evaluation_steps, 0)
+        _require_int("num_eval_episodes", num_eval_episodes, 0)
+        one_measure = not (evaluation_steps and num_eval_episodes)
+        expected = f"0, or Runner.evaluation_steps=0 (it is {evaluation_steps})"
+        require(one_measure, "Runner.num_eval_episodes", num_eval_episodes, expected)
         _require_int("max_steps_per_episode", max_steps_per_episode, 1)
         _require_int("num_seeds", num_seeds, 1)
         _require_int("seed", seed, 0)
@@ -95,7 +102,8 @@ class Runner:
         self._base_dir = Path(base_dir)
         self._agent, self._create_environment_fn = agent, create_environment_fn
         self._num_iterations, self._training_steps = num_iterations, training_steps
-        self._evaluation_steps, self._max_episode = evaluation_steps, max_steps_per_episode
+        self._evaluation = {"num_steps": evaluation_steps, "num_episodes": num_eval_episodes}
+        self._max_episode = max_steps_per_episode
         self._seeds = np.arange(seed, seed + num_seeds)
         self._environments = self._create_environments(_TRAINING)
         self._interventions, self._diagnostics = interventions, diagnostics
@@ -122,6 +130,7 @@ class Runner:
             stack_size=environments.stack_size,
             update_horizon=agent.update_horizon,
             gamma=agent.gamma,
+            replay_scheme=agent.replay_scheme,
             longest_run=total_steps,
         )
         interventions = bind(self._interventions, self._learner, gradient_steps)
@@ -208,7 +217,7 @@ class Runner:
             log.metrics(row | measured)
 
     def _evaluation_phase(self, iteration: int, log: RunLog, progress: RunProgress) -> None:
-        if self._evaluation_steps == 0:
+        if not any(self._evaluation.values()):
             return
         # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
         environments = self._create_environments(EVALUATION, iteration)
@@ -219,7 +228,7 @@ class Runner:
             environments,
             params=self._trainer.agent_state.params,
             keys=evaluation_keys(self._seeds, iteration),
-            num_steps=self._evaluation_steps,
+            **self._evaluation,
         ):
             episodes.append(episode)
             self._log_episode(log, iteration, "eval", episode)

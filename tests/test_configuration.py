@@ -27,10 +27,10 @@ def test_every_shipped_file_parses(name):
 
 def test_later_files_and_bindings_win(tmp_path):
     own = tmp_path / "own.gin"
-    own.write_text("include 'agents/dqn.gin'\nDQNAgent.gamma = 0.5\nDQNAgent.update_period = 3\n")
+    own.write_text("include 'agents/dqn.gin'\nDQNAgent.gamma = 0.5\nDQNAgent.replay_ratio = 0.5\n")
     configuration.load(["agents/dqn.gin", str(own)], ["DQNAgent.gamma = 0.25"])
     assert gin.query_parameter("DQNAgent.gamma") == 0.25
-    assert gin.query_parameter("DQNAgent.update_period") == 3
+    assert gin.query_parameter("DQNAgent.replay_ratio") == 0.5
     assert gin.query_parameter("DQNAgent.min_replay_history") == 20_000
 
 

@@ -23,7 +23,7 @@ _SHORTER = [
         "Runner.training_steps=40",
         "Runner.evaluation_steps=0",
         "DQNAgent.min_replay_history=30",
-        "DQNAgent.update_period=2",
+        "DQNAgent.replay_ratio=0.5",
     )
 ]
 

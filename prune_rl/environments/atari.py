@@ -1,8 +1,9 @@
 """Atari 2600 games through ale-py, under the protocol of Machado et al. 2018.
 
 As Dopamine 4.1.2 runs it (discrete_domains/atari_lib.py): grayscale, the pixel-wise maximum of
-an agent step's last two frames, resized to 84 x 84 by area; minimal action set; an episode ends
-with the game, not with a life; no no-op starts, no fire reset.
+an agent step's last two frames, resized to 84 x 84 by area; minimal action set; no fire reset. As
+in its labs/atari_100k (atari_100k_runner.py), learning may take a lost life for the end, and
+episodes may start with a random number of no-ops.
 """
 
 import pickle
@@ -32,7 +33,7 @@ class AtariEnvironment:
     Frames are (84, 84, 1) uint8. At every emulator tick an action may stick: the one played a
     tick before goes on instead. ALE could decide that, but leaves the action being played out
     of its saved state; here the decision is its own, drawn from the same generator (mt19937),
-    so that a seed gives the same game.
+    so that a seed gives the same game. No-ops are drawn from a stream of their own.
     """
 
     frame_shape = (_SIDE, _SIDE, 1)
@@ -40,11 +41,22 @@ class AtariEnvironment:
     frame_skip = _FRAME_SKIP
     steps_off_gil = True
 
-    def __init__(self, seed: int, game_name: str, *, sticky_actions: bool) -> None:
+    def __init__(
+        self,
+        seed: int,
+        game_name: str,
+        *,
+        sticky_actions: bool,
+        terminal_on_life_loss: bool = False,
+        max_noops: int = 0,
+    ) -> None:
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self._sticky_probability = _STICKY_PROBABILITY if sticky_actions else 0.0
         self._random = np.random.RandomState(seed)
+        self._noops = np.random.RandomState([seed, 1])
+        self._terminal_on_life_loss, self._max_noops = terminal_on_life_loss, max_noops
         self._playing = Action.NOOP
+        self._lives, self.life_lost = 0, False
         self._ale = ALEInterface()
         self._ale.setInt("random_seed", seed)
         self._ale.setFloat("repeat_action_probability", 0.0)
@@ -63,29 +75,49 @@ class AtariEnvironment:
             "observation": "84x84 grayscale, maximum of the last two frames, stack of 4",
             "action_set": "minimal",
             "episode_ends_on": "game over",
-            "random_no_ops": 0,
+            "terminal_for_learning": "life loss" if terminal_on_life_loss else "game over",
+            "random_no_ops": f"fewer than {max_noops}" if max_noops else 0,
         }
 
     def reset(self) -> Frame:
-        """Starts a game; the first observation is a single frame, as in Dopamine."""
+        """Starts a game; without no-ops the first observation is a single frame, as in Dopamine."""
+        frame = self._start()
+        noops = self._noops.randint(self._max_noops) if self._max_noops else 0
+        for _ in range(noops):
+            frame, _, over = self.step(0)
+            if over:
+                frame = self._start()
+        self.life_lost = False
+        return frame
+
+    def _start(self) -> Frame:
         self._ale.reset_game()
         self._playing = Action.NOOP
+        self._lives = self._ale.lives()
         self._ale.getScreenGrayscale(self._screens[0])
         self._screens[1] = 0
         return self._observe()
 
     def step(self, action: int) -> tuple[Frame, float, bool]:
-        """Repeats `action` for four emulator ticks, fewer if the game ends before."""
-        reward = 0.0
+        """Repeats `action` for four emulator ticks, fewer if game (or life) ends before."""
+        reward, over = 0.0, False
         for tick in range(_FRAME_SKIP):
             if self._random.random_sample() >= self._sticky_probability:
                 self._playing = self._actions[action]
             reward += self._ale.act(self._playing)
-            if self._ale.game_over(with_truncation=False):
-                return self._observe(), reward, True
             if tick >= _FRAME_SKIP - 2:
                 self._ale.getScreenGrayscale(self._screens[tick - (_FRAME_SKIP - 2)])
-        return self._observe(), reward, False
+            over = self._ale.game_over(with_truncation=False)
+            self.life_lost = self._loses_life() and not over
+            if over or self.life_lost:
+                break
+        return self._observe(), reward, over
+
+    def _loses_life(self) -> bool:
+        if not self._terminal_on_life_loss:
+            return False
+        before, self._lives = self._lives, self._ale.lives()
+        return self._lives < before
 
     def _observe(self) -> Frame:
         pooled = np.maximum(self._screens[0], self._screens[1])
@@ -93,13 +125,15 @@ class AtariEnvironment:
         return np.asarray(resized, np.uint8)[..., None]
 
     def get_state(self) -> bytes:
-        """The console, the action being played, the random stream and the two pooled screens."""
+        """The console, the action being played, the random streams, the two screens, the lives."""
         console = self._ale.cloneState()
-        return pickle.dumps((console, self._playing, self._random, self._screens))
+        streams = self._random, self._noops
+        return pickle.dumps((console, self._playing, streams, self._screens, self._lives))
 
     def set_state(self, state: bytes) -> None:
         """Restores what `get_state` returned."""
-        console, self._playing, self._random, self._screens = pickle.loads(state)
+        console, self._playing, streams, self._screens, self._lives = pickle.loads(state)
+        self._random, self._noops = streams
         self._ale.reset_game()
         if console.getEpisodeFrameNumber() > 0:
             # ale-py 0.12.1 does not restore whether a frame is half drawn; in the games where
@@ -113,16 +147,30 @@ class AtariEnvironment:
 
 @gin.configurable
 def create_atari_environment(
-    seed: int, game_name: str | None = None, sticky_actions: bool = True
+    seed: int,
+    game_name: str | None = None,
+    sticky_actions: bool = True,
+    terminal_on_life_loss: bool = False,
+    max_noops: int = 0,
 ) -> AtariEnvironment:
-    """Makes the game `game_name` (Dopamine's spelling), its randomness decided by `seed`.
+    """Makes one game.
+
+    Args:
+      seed: decides everything random.
+      game_name: in Dopamine's spelling, as 'MsPacman'.
+      sticky_actions: whether an action sticks with probability 0.25 at every emulator tick.
+      terminal_on_life_loss: whether learning takes a lost life for a terminal; the episode and
+        its return go on.
+      max_noops: an episode starts with fewer no-op agent steps than this, uniformly many.
 
     Raises:
-      ConfigError: no such game, or one that the chosen suite does not hold.
+      ConfigError: no such game, or one that the chosen suite does not hold; a wrong value.
     """
     binding = "create_atari_environment"
     game = Suite().check(f"{binding}.game_name", game_name, list(atari_roms()))
-    require(
-        isinstance(sticky_actions, bool), f"{binding}.sticky_actions", sticky_actions, "a boolean"
-    )
-    return AtariEnvironment(seed, game, sticky_actions=sticky_actions)
+    options = {"sticky_actions": sticky_actions, "terminal_on_life_loss": terminal_on_life_loss}
+    for name, value in options.items():
+        require(isinstance(value, bool), f"{binding}.{name}", value, "a boolean")
+    valid = type(max_noops) is int and max_noops >= 0
+    require(valid, f"{binding}.max_noops", max_noops, "an integer >= 0")
+    return AtariEnvironment(seed, game, max_noops=max_noops, **options)

@@ -17,6 +17,8 @@ class Environment(Protocol):
       stack_size: frames that make an observation.
       frame_skip: frames (emulator ticks) per agent step.
       steps_off_gil: whether `step` releases the interpreter, so that threads pay.
+      life_lost: whether the last step ended a life but not the episode, and learning is to take
+        it for a terminal.
       protocol: JSON facts for the provenance stamp.
     """
 
@@ -25,6 +27,7 @@ class Environment(Protocol):
     stack_size: int
     frame_skip: int
     steps_off_gil: bool
+    life_lost: bool
     protocol: dict[str, Any]
 
     def reset(self) -> Frame:

@@ -20,6 +20,8 @@ class Step(NamedTuple):
       rewards: (S,) float32, unclipped.
       terminated: (S,) bool, the game is over.
       truncated: (S,) bool, the episode was cut at its longest length; never with `terminated`.
+      life_lost: (S,) bool, for learning the step is terminal and `frames` start anew, but the
+        episode goes on; never with `terminated`.
     """
 
     next_frames: Frame
@@ -27,6 +29,7 @@ class Step(NamedTuple):
     rewards: npt.NDArray[np.float32]
     terminated: npt.NDArray[np.bool_]
     truncated: npt.NDArray[np.bool_]
+    life_lost: npt.NDArray[np.bool_]
 
 
 class EnvironmentBatch:
@@ -68,6 +71,7 @@ class EnvironmentBatch:
         terminated = np.array(over)
         self._lengths += 1
         truncated = (self._lengths >= self._max_steps) & ~terminated
+        life_lost = np.array([environment.life_lost for environment in self._environments])
         stacked = np.stack(next_frames)
         frames = stacked
         ended = terminated | truncated
@@ -76,7 +80,8 @@ class EnvironmentBatch:
             for i in np.flatnonzero(ended):
                 frames[i] = self._environments[i].reset()
             self._lengths[ended] = 0
-        return Step(stacked, frames, np.array(rewards, np.float32), terminated, truncated)
+        raw = np.array(rewards, np.float32)
+        return Step(stacked, frames, raw, terminated, truncated, life_lost)
 
     def get_state(self) -> dict[str, npt.NDArray]:
         """Arrays that `set_state` takes back: episode lengths, and each emulator as bytes."""

@@ -26,6 +26,7 @@ class MinAtarEnvironment:
     stack_size = 1
     frame_skip = 1
     steps_off_gil = False
+    life_lost = False
 
     def __init__(self, seed: int, game_name: str, *, sticky_actions: bool) -> None:
         # MinAtar imports seaborn, which only its own display needs.

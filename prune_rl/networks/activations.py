@@ -5,6 +5,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from prune_rl.networks.noisy import NoisyDense
 from prune_rl.networks.q_network import QNetwork
 
 
@@ -33,7 +34,7 @@ def hidden_activations(
 
 
 def _is_layer(module: nn.Module, method: str) -> bool:
-    return method == "__call__" and isinstance(module, nn.Conv | nn.Dense)
+    return method == "__call__" and isinstance(module, nn.Conv | nn.Dense | NoisyDense)
 
 
 def _output(tree: Any, layer: str) -> jax.Array:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import gin
 import jax
 from flax import linen as nn
+from jax.nn.initializers import Initializer
 
 from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 
@@ -29,10 +30,11 @@ class ImpalaStack(nn.Module):
     """
 
     channels: int
+    initializer: Initializer
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.xavier_uniform())(x)
+        x = nn.Conv(self.channels, (3, 3), kernel_init=self.initializer)(x)
         x = nn.max_pool(x, (3, 3), (2, 2), padding="SAME")
         for _ in range(2):
             x = ResidualBlock()(x)
@@ -66,7 +68,6 @@ class ImpalaTorso(Torso):
     def __call__(self, observation: jax.Array) -> jax.Array:
         x = merge_stack(observation)  # (H, W, stack*C)
         for channels in (16, 32, 32):
-            x = ImpalaStack(channels * self.width)(x)
+            x = ImpalaStack(channels * self.width, self._initializer())(x)
         hidden = 512 * self.width if self.scale_hidden else 512
-        init = nn.initializers.xavier_uniform()
-        return nn.relu(nn.Dense(hidden, kernel_init=init)(nn.relu(x).reshape(-1)))
+        return self._hidden(hidden, nn.relu(x).reshape(-1))

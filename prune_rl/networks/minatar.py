@@ -29,7 +29,7 @@ class MinAtarTorso(Torso):
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
-        init = nn.initializers.xavier_uniform()
+        init = self._initializer()
         x = merge_stack(observation)  # (H, W, stack*C)
         x = nn.relu(nn.Conv(16 * self.width, (3, 3), padding="VALID", kernel_init=init)(x))
-        return nn.relu(nn.Dense(128, kernel_init=init)(x.reshape(-1)))
+        return self._hidden(128, x.reshape(-1))

@@ -14,8 +14,9 @@ from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 class NatureTorso(Torso):
     """Nature CNN: 32·width 8x8/4, 64·width 4x4/2, 64·width 3x3/1, then 512 dense features.
 
-    SAME padding, Xavier-uniform weights and ReLU throughout, after Dopamine 4.1.2
-    (dopamine/jax/networks.py, NatureDQNNetwork); the dense layer does not grow with `width`.
+    SAME padding, Xavier-uniform weights (unless told otherwise) and ReLU throughout, after
+    Dopamine 4.1.2 (dopamine/jax/networks.py, NatureDQNNetwork); the dense layer does not grow with
+    `width`.
     On (4, 84, 84, 1) observations 7744·width values are flattened, and with an 18-action head
     the parameters number 69,632·width² + 3,973,280·width + 9,746:
     4,052,658 / 8,234,834 / 12,556,274 / 17,016,978 / 21,616,946 for width 1 to 5.
@@ -32,9 +33,9 @@ class NatureTorso(Torso):
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
-        init = nn.initializers.xavier_uniform()
+        init = self._initializer()
         x = merge_stack(observation)  # (H, W, stack*C)
         for channels, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             channels *= self.width
             x = nn.relu(nn.Conv(channels, (kernel, kernel), stride, kernel_init=init)(x))
-        return nn.relu(nn.Dense(512, kernel_init=init)(x.reshape(-1)))
+        return self._hidden(512, x.reshape(-1))

@@ -1,4 +1,4 @@
-"""Action values from features."""
+"""Action values, or their distributions, from features."""
 
 from collections.abc import Mapping
 
@@ -7,36 +7,62 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from prune_rl.networks.initializers import kernel_initializer
+from prune_rl.networks.noisy import dense
 from prune_rl.networks.torso import FEATURES
 
 _LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with a finite gradient
 
 
-@gin.configurable
+@gin.configurable(allowlist=["normalize_representation", "kernel_init"])
 class QNetwork(nn.Module):
-    """A torso and one dense layer to an action value each, Xavier-uniform as in Dopamine 4.1.2.
+    """A torso and one dense layer, or two where dueling, to action values or logits.
+
+    Sources: Dopamine 4.1.2, dopamine/jax/networks.py (NatureDQNNetwork, RainbowNetwork,
+    FullRainbowNetwork).
 
     Attributes:
         torso: a module from one observation to features.
-        num_actions: length of the output.
+        num_actions: A.
+        num_atoms: N of the value distribution (Bellemare et al. 2017); 1 for plain values.
+        vmax: the N atoms are spread evenly over [-vmax, vmax].
+        dueling: a stream of advantages and one of values, joined with the mean advantage taken
+            off, atom by atom (Wang et al. 2016, equation 9).
+        noisy: the layers here and the torso's dense layer are `NoisyDense`.
         normalize_representation: divides the features by their L2 norm before the last layer
             (Kumar et al. 2022; Dopamine's ImpalaNetworkWithRepresentations): the L2 baseline.
+        kernel_init: of the layers here, see `networks.initializers`.
 
     Example:
         network = QNetwork(NatureTorso(), num_actions=18)
         params = network.init(key, observation)
-        values = network.apply(params, observation)  # (num_actions,) float32
+        values = network.apply(params, observation)  # (A,) float32; logits (A, N) if N > 1
     """
 
     torso: nn.Module
     num_actions: int
+    num_atoms: int = 1
+    vmax: float = 10.0
+    dueling: bool = False
+    noisy: bool = False
     normalize_representation: bool = False
+    kernel_init: str = "xavier_uniform"
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
-        init = nn.initializers.xavier_uniform()
-        head = nn.Dense(self.num_actions, kernel_init=init, name="head")
-        return head(self.features(observation))
+        features = self.features(observation)
+        if self.dueling:
+            advantages = self._stream("advantage", self.num_actions, features)
+            outputs = self._stream("value", 1, features) + advantages - advantages.mean(axis=0)
+        else:
+            outputs = self._stream("head", self.num_actions, features)
+        return outputs[:, 0] if self.num_atoms == 1 else outputs
+
+    def _stream(self, name: str, rows: int, features: jax.Array) -> jax.Array:
+        init = kernel_initializer("QNetwork.kernel_init", self.kernel_init)
+        layer = dense(rows * self.num_atoms, name, init, noisy=self.noisy)
+        outputs: jax.Array = layer(features).reshape(rows, self.num_atoms)
+        return outputs
 
     def features(self, observation: jax.Array) -> jax.Array:
         """What the last layer reads, (features,) float32."""
@@ -47,11 +73,24 @@ class QNetwork(nn.Module):
         return features * jax.lax.rsqrt(square)
 
     @property
+    def support(self) -> jax.Array:
+        """The atoms' values, (N,) float32."""
+        return jnp.linspace(-self.vmax, self.vmax, self.num_atoms)
+
+    def expectation(self, outputs: jax.Array) -> jax.Array:
+        """Action values (..., A) of outputs: themselves, or the means of (..., A, N) logits."""
+        if self.num_atoms == 1:
+            return outputs
+        return nn.softmax(outputs) @ self.support
+
+    @property
     def wiring(self) -> Mapping[str, tuple[str, ...]]:
         """Hidden layers and their readers by path, as 'torso/Dense_0': ('head',); see `Torso`."""
         inner = getattr(self.torso, "wiring", {})
-        return {f"torso/{layer}": tuple(map(_path, readers)) for layer, readers in inner.items()}
+        last = ("advantage", "value") if self.dueling else ("head",)
 
+        def paths(readers: tuple[str, ...]) -> tuple[str, ...]:
+            named = ([f"torso/{x}"] if x != FEATURES else last for x in readers)
+            return tuple(path for group in named for path in group)
 
-def _path(reader: str) -> str:
-    return "head" if reader == FEATURES else f"torso/{reader}"
+        return {f"torso/{layer}": paths(readers) for layer, readers in inner.items()}

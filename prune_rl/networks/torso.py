@@ -6,8 +6,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
 
 from prune_rl.errors import require
+from prune_rl.networks.initializers import kernel_initializer
+from prune_rl.networks.noisy import dense
 
 FEATURES = "features"
 
@@ -17,26 +20,40 @@ class Torso(nn.Module):
 
     Attributes:
         width: multiplies the number of channels of every convolution, an integer >= 1.
+        kernel_init: 'xavier_uniform' or 'rainbow', see `networks.initializers`.
+        noisy: whether the dense layer is a `NoisyDense`; agents with noisy nets set it.
         wiring: hidden layers followed by a ReLU, and the layers that read the result; the layer
             that makes the features is read by `FEATURES`. Where a residual stream reads a layer
             too, it is left out: its units cannot be silenced by their outgoing weights alone.
             ReDo, dormant and dead units are about these layers.
 
     Raises:
-        ConfigError: `width` is not such an integer; names the gin binding, as `NatureTorso.width`.
+        ConfigError: a value is not valid; names the gin binding, as `NatureTorso.width`.
     """
 
     width: int = 1
+    kernel_init: str = "xavier_uniform"
+    noisy: bool = False
     wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __post_init__(self) -> None:
         valid = type(self.width) is int and self.width >= 1
         require(valid, f"{type(self).__name__}.width", self.width, "an integer >= 1")
+        self._initializer()
         super().__post_init__()
+
+    def _initializer(self) -> Initializer:
+        return kernel_initializer(f"{type(self).__name__}.kernel_init", self.kernel_init)
+
+    def _hidden(self, features: int, inputs: jax.Array) -> jax.Array:
+        """The dense layer that ends a torso, with its ReLU; call it in a compact method."""
+        layer = dense(features, "Dense_0", self._initializer(), noisy=self.noisy)
+        hidden: jax.Array = nn.relu(layer(inputs))
+        return hidden
 
 
 def merge_stack(observation: jax.Array) -> jax.Array:
-    """Turns uint8 frames (stack, H, W, C) into one float32 image (H, W, stack*C) in [0, 1].
+    """Turns frames (stack, H, W, C) of 0 to 255 into one float32 image (H, W, stack*C) of 0 to 1.
 
     Channels of the oldest frame come first.
     """

@@ -1,7 +1,8 @@
 """How a target sparsity is shared among the tensors of a network.
 
 A distribution maps parameters (only their shapes are read) and a sparsity in [0, 1) to a tree of
-the same structure: a float where a tensor has rank > 1, None (never pruned) elsewhere. First and
+the same structure: a float where a tensor has rank > 1, None (never pruned) elsewhere. Tensors
+tied to another (`ties`) get None too: they are neither ranked nor counted. First and
 last layers get no special treatment, unless `dense_layers` names them: glob patterns of layer
 paths, as 'head' or 'torso/Conv_*', whose tensors are never pruned and pay for nothing; the others
 reach the sparsity among themselves. Source: JaxPruner, jaxpruner/sparsity_distributions.py, where
@@ -17,6 +18,7 @@ import jax
 from prune_rl.errors import ConfigError
 from prune_rl.networks.layers import match_layers
 from prune_rl.pruning.sparsity import tensor_name
+from prune_rl.pruning.ties import is_tied
 
 
 def uniform(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
@@ -51,7 +53,8 @@ def _share(params: Any, sparsities: dict[str, float]) -> Any:
 def _shapes(params: Any, dense_layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors to prune, by name."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    shapes = {tensor_name(path): leaf.shape for path, leaf in leaves if leaf.ndim > 1}
+    named = [(tensor_name(path), leaf) for path, leaf in leaves]
+    shapes = {name: leaf.shape for name, leaf in named if leaf.ndim > 1 and not is_tied(name)}
     binding = "create_updater_from_config.dense_layers"
     dense = match_layers(binding, dense_layers, sorted({_layer(name) for name in shapes}))
     left = {name: shape for name, shape in shapes.items() if _layer(name) not in dense}

@@ -24,6 +24,7 @@ from prune_rl.pruning.patterns import Pattern, Unstructured
 from prune_rl.pruning.schedules import Schedule
 from prune_rl.pruning.scores import Score, random
 from prune_rl.pruning.sparsity import tensor_name
+from prune_rl.pruning.ties import tie, untie
 
 _UNSTRUCTURED, _no_drop = Unstructured(), optax.constant_schedule(0.0)
 
@@ -33,7 +34,7 @@ class SparseState(NamedTuple):
 
     Attributes:
         masks: tree like the parameters, see `packing`: one bit per weight, set where it is kept;
-            None for tensors that stay dense.
+            None for tensors that stay dense. Noise scales have their weights' masks, see `ties`.
         inner_state: the wrapped optimizer's own.
         count: int32 scalar, gradient steps made; all seeds share it.
         weights: tree like `masks`, of dense weights, if the method keeps them; else None.
@@ -145,7 +146,7 @@ class Pruner:
             key = jax.random.fold_in(key, self.rng_seed)
         targets = self._targets(params)
         jax.tree_util.tree_map_with_path(self._check_pattern, params, targets)
-        masks = jax.tree.map(self._first_mask, params, _keys(key, params), targets)
+        masks = tie(jax.tree.map(self._first_mask, params, _keys(key, params), targets))
         weights = None
         if self.method.keeps_dense_weights:
             # A copy: two names for one buffer could not be donated.
@@ -223,13 +224,13 @@ class Pruner:
             return state.masks, state.churn
 
         def remake() -> tuple[Any, jax.Array]:
-            masks = jax.tree.map(pack, self._new_masks(state, weights, grads))
+            masks = jax.tree.map(pack, tie(self._new_masks(state, weights, grads)))
             return masks, changed_fraction(state.masks, masks, weights)
 
         return jax.lax.cond(is_update, remake, lambda: (state.masks, state.churn))
 
     def _new_masks(self, state: SparseState, weights: Any, grads: Any) -> Any:
-        method, active = self.method, unpack_like(state.masks, weights)
+        method, active = self.method, unpack_like(untie(state.masks), weights)
         keys = _keys(jax.random.fold_in(state.key, state.count), weights)
         scores = _scores(method.score, weights, grads, keys, active)
         if method.grow is not None:

@@ -23,10 +23,10 @@ class LinearTorso(nn.Module):
 
 @pytest.fixture
 def make_learner():
-    """Builds a learner of 4 actions, by default with the linear torso and without pruning."""
+    """Builds a learner of 4 actions, by default DQN, with the linear torso, without pruning."""
 
-    def make(strategy="vmap", *, torso=None, shape=SHAPE, pruner=None, **hyper_parameters):
-        agent = DQNAgent(torso=torso or LinearTorso(), seed_strategy=strategy, **hyper_parameters)
+    def make(strategy="vmap", *, kind=DQNAgent, torso=None, shape=SHAPE, pruner=None, **settings):
+        agent = kind(torso=torso or LinearTorso(), seed_strategy=strategy, **settings)
         pruner = pruner or create_updater_from_config(num_gradient_steps=100)
         return agent.learner(NUM_ACTIONS, shape, pruner)
 
@@ -37,7 +37,7 @@ def make_learner():
 def make_batch():
     """Random transitions; large and small errors, a quarter of them terminal."""
 
-    def make(num_seeds, seed=0, shape=SHAPE, batch_size=8):
+    def make(num_seeds, seed=0, shape=SHAPE, batch_size=8, prioritized=False):
         rng, size = np.random.default_rng(seed), (num_seeds, batch_size)
         discounts = np.where(rng.random(size) < 0.25, 0.0, 0.99)
         return Batch(
@@ -46,6 +46,7 @@ def make_batch():
             rng.normal(0, 2, size).astype(np.float32),
             discounts.astype(np.float32),
             rng.integers(0, 256, (*size, *shape), dtype=np.uint8),
+            rng.uniform(1e-6, 1e-2, size).astype(np.float32) if prioritized else None,
         )
 
     return make

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from pathlib import Path
 
 import gin
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prune_rl import configuration
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.optimizers import create_optimizer
+from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.errors import ConfigError
 from prune_rl.networks.impala import ImpalaTorso
 from prune_rl.networks.minatar import MinAtarTorso
@@ -26,23 +29,41 @@ def test_epsilon_by_hand():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 60), st.integers(1, 9), st.integers(0, 200))
-def test_number_of_gradient_steps_counts_the_update_steps(history, period, num_agent_steps):
-    agent = DQNAgent(min_replay_history=history, update_period=period)
-    due = [t for t in range(num_agent_steps) if agent.is_update_step(t)]
-    assert due == [t for t in range(num_agent_steps) if t > history and t % period == 0]
-    assert agent.num_gradient_steps(num_agent_steps) == len(due)
+@given(st.integers(0, 60), st.integers(1, 9), st.booleans(), st.integers(0, 200))
+def test_number_of_gradient_steps_counts_the_updates(history, number, often, num_agent_steps):
+    """K updates after every step, or one after every P."""
+    ratio, period, at_once = (number, 1, number) if often else (1 / number, number, 1)
+    agent = DQNAgent(min_replay_history=history, replay_ratio=ratio)
+    due = [agent.updates_due(t) for t in range(num_agent_steps)]
+    after = [t > history and t % period == 0 for t in range(num_agent_steps)]
+    assert due == [at_once if own else 0 for own in after]
+    assert agent.num_gradient_steps(num_agent_steps) == sum(due)
 
 
 def test_steps_by_hand():
-    agent = DQNAgent(min_replay_history=8, update_period=4, target_update_period=6)
-    assert [t for t in range(25) if agent.is_update_step(t)] == [12, 16, 20, 24]
+    agent = DQNAgent(min_replay_history=8, replay_ratio=0.25, target_update_period=6)
+    assert [t for t in range(25) if agent.updates_due(t)] == [12, 16, 20, 24]
     assert [t for t in range(25) if agent.is_target_update_step(t)] == [12, 18, 24]
 
 
 def test_gradient_steps_of_the_published_run():
     """10M agent steps less 20,000 of warm-up, one update in four."""
     assert DQNAgent().num_gradient_steps(10_000_001) == 2_495_000
+
+
+@pytest.mark.parametrize(
+    ("ratio", "nearest"),
+    [(1.5, "the nearest is 2"), (0.4, "the nearest is 0.5, one update every 2 agent steps")],
+)
+def test_a_replay_ratio_between_two_periods_is_told_the_nearest(ratio, nearest):
+    with pytest.raises(ConfigError, match=re.escape(f"DQNAgent.replay_ratio={ratio}")) as error:
+        DQNAgent(replay_ratio=ratio)
+    assert nearest in str(error.value)
+
+
+def test_a_rounded_replay_ratio_means_its_period():
+    agent = DQNAgent(min_replay_history=9, replay_ratio=0.333)
+    assert [t for t in range(100, 110) if agent.updates_due(t)] == [102, 105, 108]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +75,9 @@ def test_gradient_steps_of_the_published_run():
         ("update_horizon", 0),
         ("min_replay_history", -1),
         ("min_replay_history", 1e4),
-        ("update_period", 0),
+        ("replay_ratio", 0),
+        ("replay_ratio", "0.25"),
+        ("replay_scheme", "prioritised"),
         ("target_update_period", True),
         ("epsilon_train", -0.1),
         ("epsilon_eval", 2),
@@ -73,14 +96,17 @@ def test_a_misspelt_choice_is_told_the_nearest():
         DQNAgent(loss_type="hubert")
 
 
-def test_shipped_configuration_states_every_default():
-    default = DQNAgent()
-    gin.parse_config_file(str(GIN_CONFIGS / "agents" / "dqn.gin"), skip_unknown=True)
-    for field in dataclasses.fields(DQNAgent):
-        gin.query_parameter(f"DQNAgent.{field.name}")  # raises where it is not stated
-    for name, parameter in inspect.signature(create_optimizer).parameters.items():
-        assert gin.query_parameter(f"create_optimizer.{name}") == parameter.default
-    assert DQNAgent() == default
+@pytest.mark.parametrize(("name", "agent"), [("dqn", DQNAgent), ("rainbow", RainbowAgent)])
+def test_shipped_configuration_states_every_default(name, agent):
+    default = agent()
+    configuration.load([f"agents/{name}.gin"], [])
+    for field in dataclasses.fields(agent):
+        gin.query_parameter(f"{agent.__name__}.{field.name}")  # raises where it is not stated
+    for argument, parameter in inspect.signature(create_optimizer).parameters.items():
+        assert gin.query_parameter(f"create_optimizer.{argument}") == parameter.default
+    # Only the network's first weights differ: Dopamine's Rainbow has an initialiser of its own.
+    init = "rainbow" if agent is RainbowAgent else "xavier_uniform"
+    assert agent() == dataclasses.replace(default, torso=NatureTorso(kernel_init=init))
 
 
 @pytest.mark.parametrize(
@@ -88,5 +114,5 @@ def test_shipped_configuration_states_every_default():
     [("nature", NatureTorso()), ("impala", ImpalaTorso()), ("minatar", MinAtarTorso())],
 )
 def test_a_network_file_selects_its_torso(name, torso):
-    gin.parse_config_file(str(GIN_CONFIGS / "networks" / f"{name}.gin"))
+    configuration.load(["agents/dqn.gin", f"networks/{name}.gin"], [])
     assert DQNAgent().torso == torso

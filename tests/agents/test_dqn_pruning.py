@@ -33,7 +33,7 @@ def kernels(tree):
 def train(learner, make_batch):
     state = learner.init(range(NUM_SEEDS))
     for step in range(NUM_UPDATES):
-        state, _ = learner.update(state, make_batch(NUM_SEEDS, step))
+        state, *_ = learner.update(state, make_batch(NUM_SEEDS, step))
     return state
 
 
@@ -92,7 +92,7 @@ def test_snip_takes_its_gradients_at_the_dense_weights(make_learner, make_batch)
     state, seen = learner.init([3]), []
     for _ in range(3):
         seen.append(kernels(state.params)[0])
-        state, _ = learner.update(state, make_batch(1))
+        state, *_ = learner.update(state, make_batch(1))
     first, second, third, fourth = *seen, kernels(state.params)[0]
     mask = second != 0
     assert mask.sum() == 45

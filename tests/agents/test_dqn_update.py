@@ -77,9 +77,9 @@ def test_two_updates_match_float64(make_learner, make_batch, strategy, loss_type
     moments = [(zeros, zeros)] * num_seeds
     for t in (1, 2):
         batch = make_batch(num_seeds, seed=t)
-        state, metrics = learner.update(state, batch)
+        state, metrics, _ = learner.update(state, batch)
         for i in range(num_seeds):
-            own = Batch(*(field[i] for field in batch))
+            own = jax.tree.map(lambda field, i=i: field[i], batch)
             _, q = forward(expected[i], features(own.s_tm1))
             loss, gradient = loss_and_gradient(expected[i], targets[i], own, loss_type)
             norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(gradient)))
@@ -122,7 +122,7 @@ def test_target_network_moves_only_when_synced(make_learner, make_batch):
     state = learner.init([0])
     first = jax.device_get(state.params)
     for seed in range(2):
-        state, _ = learner.update(state, make_batch(1, seed))
+        state, *_ = learner.update(state, make_batch(1, seed))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.target_params), first)
     online = jax.device_get(state.params)
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (online, first)), strict=True))
@@ -138,7 +138,7 @@ def test_synced_networks_share_no_buffer(make_learner, make_batch):
     for seed in range(2):
         pairs = zip(*map(jax.tree.leaves, (state.params, state.target_params)), strict=True)
         assert all(a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer() for a, b in pairs)
-        state, _ = learner.update(state, make_batch(1, seed))
+        state, *_ = learner.update(state, make_batch(1, seed))
         state = learner.sync_target(state)
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from prune_rl.agents.seed_axis import STRATEGIES, default_strategy, map_seeds
 from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.replay.batch import Batch
 
 SHAPE = (1, 10, 10, 4)
 TINY_SHAPE = (2, 3, 3, 1)
@@ -31,7 +30,7 @@ def train(learner, seeds, batches, observations):
     """Three updates and an action; everything that has a seed axis, on the host."""
     state = learner.init(seeds)
     for batch in batches:
-        state, metrics = learner.update(state, batch)
+        state, metrics, _ = learner.update(state, batch)
     actions, keys = learner.act(state.params, state.keys, observations, 0.5)
     inner = state.opt_state.inner_state
     return jax.device_get((state.params, inner, metrics, actions, keys))
@@ -59,7 +58,7 @@ def test_unrolled_results_are_the_same_bits_for_any_number_of_seeds(make_learner
     observations = batches[0].s_tm1[:, 0]
     together = train(learner, [5, 6], batches, observations)
     for i in range(2):
-        own = [Batch(*(field[i : i + 1] for field in batch)) for batch in batches]
+        own = [jax.tree.map(lambda field, i=i: field[i : i + 1], batch) for batch in batches]
         alone = train(learner, [5 + i], own, observations[i : i + 1])
         assert_trees_equal(seeds_of(together, slice(i, i + 1)), alone)
 
@@ -69,7 +68,7 @@ def test_vmapped_results_hardly_depend_on_the_number_of_seeds(make_learner, make
     batches = [make_batch(2, seed, SHAPE) for seed in range(3)]
     observations = batches[0].s_tm1[:, 0]
     *together, actions, keys = train(learner, [5, 6], batches, observations)
-    own = [Batch(*(field[1:2] for field in batch)) for batch in batches]
+    own = [jax.tree.map(lambda field: field[1:2], batch) for batch in batches]
     *alone, action, key = train(learner, [6], own, observations[1:2])
     np.testing.assert_array_equal([actions[1:2], keys[1:2, 0]], [action, key[:, 0]])
     assert_trees_close([seeds_of(tree, slice(1, 2)) for tree in together], alone)
@@ -102,7 +101,7 @@ def test_strategies_agree(make_learner, make_batch):
 def test_one_seed_sees_nothing_of_another(make_learner, make_batch, strategy):
     learner = make_learner(strategy)
     batch, other = make_batch(3, seed=0), make_batch(3, seed=1)
-    mixed = Batch(*(np.stack([a[0], b[1], a[2]]) for a, b in zip(batch, other, strict=True)))
+    mixed = jax.tree.map(lambda a, b: np.stack([a[0], b[1], a[2]]), batch, other)
     results = [
         jax.device_get(learner.update(learner.init([0, 1, 2]), b)[0].params) for b in (batch, mixed)
     ]
@@ -116,7 +115,7 @@ def test_nothing_compiles_twice(make_learner, make_batch, strategy):
     learner, compiled = make_learner(strategy), []
     state, observations = learner.init([0, 1]), np.zeros((2, *TINY_SHAPE), np.uint8)
     for step in range(3):
-        state, _ = learner.update(learner.sync_target(state), make_batch(2, step))
+        state, *_ = learner.update(learner.sync_target(state), make_batch(2, step))
         _, keys = learner.act(state.params, state.keys, observations, 0.1 * step)
         state = state.replace(keys=keys)
         functions = (learner.act, learner.update, learner.sync_target)

@@ -68,7 +68,7 @@ def test_figures_of_real_runs_cut_short(tmp_path):
         "Runner.training_steps=60",
         "Runner.evaluation_steps=20",
         "DQNAgent.min_replay_history=40",
-        "DQNAgent.update_period=2",
+        "DQNAgent.replay_ratio=0.5",
         "Diagnostics.probe_size=16",
         "Diagnostics.num_gradients=4",
     )

@@ -1,0 +1,83 @@
+"""Rainbow (Hessel et al. 2018), compact as the paper uses it or with any of its parts.
+
+Source: Dopamine 4.1.2, jax/agents/rainbow and jax/agents/full_rainbow. C51, full Rainbow, DrQ(ε)
+and DER are this agent with other settings: see gin_configs/agents.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import gin
+
+from prune_rl.agents.augmentation import Augmentation
+from prune_rl.agents.distributional import categorical_rules
+from prune_rl.agents.dqn import LOSSES, td_rules
+from prune_rl.agents.learner import Learner
+from prune_rl.agents.value_agent import ValueAgent
+from prune_rl.agents.value_learning import build_learner
+from prune_rl.networks.q_network import QNetwork
+from prune_rl.pruning.updater import Pruner
+
+
+@gin.configurable
+@dataclass(frozen=True, kw_only=True)
+class RainbowAgent(ValueAgent):
+    """Hyper-parameters of Rainbow; defaults are those of Dopamine's rainbow.gin: the compact one.
+
+    See `ValueAgent` for the others.
+
+    Attributes:
+        num_atoms: of the value distribution, over [-vmax, vmax]; 1 learns plain values instead.
+        vmax: largest return that the distribution holds.
+        double_dqn: the online network chooses the action whose target value is used.
+        dueling: separate streams of advantages and values.
+        noisy: noise on the dense layers' weights explores instead of ε, which is 0 then (except
+            `epsilon_eval`, in evaluation, where there is no noise).
+        data_augmentation: learns from shifted observations, see `agents.augmentation`.
+        loss_type: 'huber' or 'mse'; read only where num_atoms is 1.
+    """
+
+    update_horizon: int = 3
+    replay_scheme: Literal["uniform", "prioritized"] = "prioritized"
+    num_atoms: int = 51
+    vmax: float = 10.0
+    double_dqn: bool = False
+    dueling: bool = False
+    noisy: bool = False
+    data_augmentation: bool = False
+    loss_type: str = "huber"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_int("num_atoms", 1)
+        number = isinstance(self.vmax, float | int) and self.vmax > 0
+        self._require(number, "vmax", "a number > 0")
+        for name in ("double_dqn", "dueling", "noisy", "data_augmentation"):
+            self._require(isinstance(getattr(self, name), bool), name, "a boolean")
+        self._require_choice("loss_type", list(LOSSES))
+        fits = not self.noisy or hasattr(self.torso, "noisy")
+        self._require(fits, "noisy", "False, for this torso has no attribute `noisy`")
+
+    def epsilon(self, agent_step: int) -> float:
+        """See `ValueAgent`; 0 with noisy nets, from the first step on as in Dopamine."""
+        return 0.0 if self.noisy else super().epsilon(agent_step)
+
+    def learner(
+        self, num_actions: int, observation_shape: Sequence[int], pruner: Pruner
+    ) -> Learner:
+        """See `ValueAgent.learner`."""
+        network = QNetwork(
+            self.torso.clone(noisy=True) if self.noisy else self.torso,
+            num_actions,
+            num_atoms=self.num_atoms,
+            vmax=float(self.vmax),
+            dueling=self.dueling,
+            noisy=self.noisy,
+        )
+        transform = Augmentation() if self.data_augmentation else None
+        if self.num_atoms == 1:
+            rules = td_rules(network, self.loss_type, double_dqn=self.double_dqn, augment=transform)
+        else:
+            rules = categorical_rules(network, double_dqn=self.double_dqn, augment=transform)
+        return build_learner(rules, observation_shape, pruner, self._strategy())
