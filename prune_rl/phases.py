@@ -20,7 +20,7 @@ from prune_rl.environments.stack import FrameStack
 from prune_rl.episodes import Episode, EpisodeTracker
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.replay.batch import Batch
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
 _METRICS_PERIOD = 10

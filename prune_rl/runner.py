@@ -24,7 +24,7 @@ from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.progress import RunProgress
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparsity import weight_sparsity
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.reporting import curves
 from prune_rl.reporting.runs import Run
 

@@ -59,7 +59,7 @@ def test_unrolled_results_are_the_same_bits_for_any_number_of_seeds(make_learner
     observations = batches[0].s_tm1[:, 0]
     together = train(learner, [5, 6], batches, observations)
     for i in range(2):
-        own = [Batch(*(field[i : i + 1] for field in batch)) for batch in batches]
+        own = [Batch(*(field[i : i + 1] for field in batch[:-1])) for batch in batches]
         alone = train(learner, [5 + i], own, observations[i : i + 1])
         assert_trees_equal(seeds_of(together, slice(i, i + 1)), alone)
 
@@ -69,7 +69,7 @@ def test_vmapped_results_hardly_depend_on_the_number_of_seeds(make_learner, make
     batches = [make_batch(2, seed, SHAPE) for seed in range(3)]
     observations = batches[0].s_tm1[:, 0]
     *together, actions, keys = train(learner, [5, 6], batches, observations)
-    own = [Batch(*(field[1:2] for field in batch)) for batch in batches]
+    own = [Batch(*(field[1:2] for field in batch[:-1])) for batch in batches]
     *alone, action, key = train(learner, [6], own, observations[1:2])
     np.testing.assert_array_equal([actions[1:2], keys[1:2, 0]], [action, key[:, 0]])
     assert_trees_close([seeds_of(tree, slice(1, 2)) for tree in together], alone)
@@ -102,7 +102,9 @@ def test_strategies_agree(make_learner, make_batch):
 def test_one_seed_sees_nothing_of_another(make_learner, make_batch, strategy):
     learner = make_learner(strategy)
     batch, other = make_batch(3, seed=0), make_batch(3, seed=1)
-    mixed = Batch(*(np.stack([a[0], b[1], a[2]]) for a, b in zip(batch, other, strict=True)))
+    mixed = Batch(
+        *(np.stack([a[0], b[1], a[2]]) for a, b in zip(batch[:-1], other[:-1], strict=True))
+    )
     results = [
         jax.device_get(learner.update(learner.init([0, 1, 2]), b)[0].params) for b in (batch, mixed)
     ]
