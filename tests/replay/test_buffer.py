@@ -233,3 +233,25 @@ def test_a_batch_of_another_size(make_history):
     buffer, _ = _filled(make_history, 1, 30)
     assert buffer.sample_uniformly(7).s_tm1.shape[:2] == (1, 7)
     assert buffer.sample().s_tm1.shape[:2] == (1, buffer.batch_size)
+
+
+def test_a_uniform_buffer_takes_no_priorities(make_history):
+    buffer = make_buffer()
+    play(buffer, make_history([0]), 20)
+    buffer.sample()
+    with pytest.raises(RuntimeError, match="'uniform'"):
+        buffer.update_priorities(np.ones((1, 8)))
+
+
+def test_an_unknown_scheme_is_named():
+    with pytest.raises(
+        ConfigError, match=r"ReplayBuffer\.replay_scheme='prioritised'.*prioritized"
+    ):
+        make_buffer(replay_scheme="prioritised")
+
+
+@pytest.mark.parametrize("exponent", [-0.1, 1.5, "1", True])
+def test_a_bad_exponent_is_named(exponent):
+    gin.bind_parameter("PrioritizedSampler.priority_exponent", exponent)
+    with pytest.raises(ConfigError, match=r"PrioritizedSampler\.priority_exponent="):
+        make_buffer(replay_scheme="prioritized")

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from prune_rl.checkpointing import Checkpoint, Checkpointer
 from prune_rl.errors import ConfigError
 from prune_rl.replay.buffer import ReplayBuffer
 
@@ -277,14 +276,6 @@ def test_uniform_draws_need_no_priorities_and_take_none(make_history):
         buffer.update_priorities(np.ones((1, 8)))
 
 
-def test_a_uniform_buffer_takes_no_priorities(make_history):
-    buffer = make_buffer(replay_scheme="uniform")
-    start(buffer, make_history([0]), 20)
-    buffer.sample()
-    with pytest.raises(RuntimeError, match="'uniform'"):
-        buffer.update_priorities(np.ones((1, 8)))
-
-
 @pytest.mark.parametrize("given", [np.ones((1, 7)), np.ones(8), np.full((1, 8), -0.1)])
 def test_bad_priorities_are_refused(make_history, given):
     buffer, _ = played(make_history)
@@ -292,20 +283,6 @@ def test_bad_priorities_are_refused(make_history, given):
     with pytest.raises(ValueError, match=r"\(1, 8\)"):
         buffer.update_priorities(given)
     buffer.update_priorities(np.ones((1, 8)))  # the batch is still waiting
-
-
-def test_an_unknown_scheme_is_named():
-    with pytest.raises(
-        ConfigError, match=r"ReplayBuffer\.replay_scheme='prioritised'.*prioritized"
-    ):
-        make_buffer(replay_scheme="prioritised")
-
-
-@pytest.mark.parametrize("exponent", [-0.1, 1.5, "1", True])
-def test_a_bad_exponent_is_named(exponent):
-    gin.bind_parameter("PrioritizedSampler.priority_exponent", exponent)
-    with pytest.raises(ConfigError, match=r"PrioritizedSampler\.priority_exponent="):
-        make_buffer()
 
 
 @pytest.mark.parametrize("others", [[], [3], [3, 90]])
@@ -323,93 +300,3 @@ def test_what_a_seed_draws_depends_on_it_alone(make_history, others):
     for alone, among in zip(samples([7]), samples([*others, 7]), strict=True):
         for x, y in zip(alone, among, strict=True):
             np.testing.assert_array_equal(x[0], y[-1])
-
-
-def assert_same_future(history, *buffers, steps=60):
-    rng = np.random.default_rng(1)
-    for _ in range(steps):
-        batches = [buffer.sample() for buffer in buffers]
-        for x, y in zip(*batches, strict=True):
-            np.testing.assert_array_equal(x, y)
-        given, step = rng.exponential(size=batches[0].a_tm1.shape), history.step()
-        for buffer in buffers:
-            buffer.add(**step)
-            buffer.update_priorities(given)
-    states = [buffer.get_state() for buffer in buffers]
-    for name in ("priority_words", "max_priority_words", "random_words"):
-        np.testing.assert_array_equal(states[0][name], states[1][name])
-
-
-CASE = {"seeds": (4, 8), "stack_size": 3, "update_horizon": 2, "batch_size": 7}
-
-
-@pytest.mark.parametrize("steps", [1, 25, 140])
-@pytest.mark.parametrize("used", [False, True])
-def test_a_restored_buffer_goes_on_bit_for_bit(make_history, steps, used):
-    buffer, history = played(make_history, steps=steps, **CASE)
-    restored = played(make_history, steps=90, **CASE)[0] if used else make_buffer(**CASE)
-    restored.set_state(buffer.get_state())
-    assert_same_future(history, buffer, restored)
-
-
-def test_a_run_that_is_given_more_steps_keeps_its_priorities(make_history):
-    buffer, history = played(make_history, steps=5, **CASE)
-    longer = make_buffer(**CASE, max_capacity=500)
-    longer.set_state(buffer.get_state())
-    assert_same_future(history, buffer, longer, steps=10)  # until the short one overwrites
-
-
-def test_a_checkpoint_on_disk_keeps_every_bit(make_history, tmp_path):
-    buffer, history = played(make_history, **CASE)
-    state, restored = buffer.get_state(), make_buffer(**CASE)
-    checkpointer = Checkpointer(tmp_path)
-    checkpointer.save(1, Checkpoint({"w": np.zeros(1)}, {"replay": state}, {"rows": 0}))
-    _, checkpoint = checkpointer.restore_latest({"w": np.zeros(1)})
-    checkpointer.close()
-    restored.set_state(checkpoint.host["replay"])
-    assert_same_future(history, buffer, restored)
-
-
-def test_an_empty_buffer_can_be_saved(make_history):
-    restored, history = make_buffer(), make_history([0], (0.0, 0.0))
-    restored.set_state(make_buffer().get_state())
-    start(restored, history, 3)
-    assert priorities_in(restored.get_state()) == [{1: 1.0, 2: 1.0, 3: 1.0}]
-
-
-def test_a_state_is_a_copy(make_history):
-    buffer, _ = played(make_history)
-    state = buffer.get_state()
-    before = {name: value.copy() for name, value in state.items()}
-    for _ in range(20):
-        buffer.sample()
-        buffer.update_priorities(np.full((1, 8), 50.0))
-    for name, value in before.items():
-        np.testing.assert_array_equal(state[name], value)
-
-
-def test_no_state_while_a_batch_awaits_its_priorities(make_history):
-    buffer, _ = played(make_history)
-    buffer.sample()
-    with pytest.raises(RuntimeError, match="awaits"):
-        buffer.get_state()
-
-
-@pytest.mark.parametrize("schemes", [("uniform", "prioritized"), ("prioritized", "uniform")])
-def test_a_state_of_the_other_scheme_is_refused(make_history, schemes):
-    saved, mine = (make_buffer(replay_scheme=scheme) for scheme in schemes)
-    start(saved, make_history([0]), 20)
-    with pytest.raises(ConfigError, match=f"replay_scheme='{schemes[1]}': expected '{schemes[0]}'"):
-        mine.set_state(saved.get_state())
-
-
-@pytest.mark.parametrize("name", ["priority_words", "max_priority_words"])
-def test_a_state_whose_priorities_do_not_fit_is_refused(make_history, name):
-    buffer, _ = played(make_history)
-    state = buffer.get_state()
-    with pytest.raises(ConfigError, match=name):
-        make_buffer().set_state(state | {name: state[name][:, 1:]})
-    if name == "max_priority_words":
-        del state[name]
-        with pytest.raises(ConfigError, match=name):
-            make_buffer().set_state(state)
