@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 SHAPES = {"Atari": ((84, 84, 1), 4), "MinAtar": ((10, 10, 4), 1)}
 NUM_ROWS = 20_000

@@ -18,4 +18,5 @@ class Batch(NamedTuple):
     r_t: np.ndarray  # (S, B) float32, sum of gamma^k r over the window's m rewards
     discount_t: np.ndarray  # (S, B) float32, gamma^m, or 0 where the window holds a terminal
     s_t: np.ndarray  # (S, B, stack, H, W, C) uint8, the observation m steps after s_tm1
-    probabilities: np.ndarray | None = None  # (S, B) float32, of having been drawn; None: uniform
+    # (S, B) float32, chance of each to be drawn, priority / sum of priorities; None if uniform
+    probabilities: np.ndarray | None = None

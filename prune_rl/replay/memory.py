@@ -6,7 +6,8 @@ from pathlib import Path
 import psutil
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay.ring import bytes_per_row
+from prune_rl.replay import ring
+from prune_rl.replay.sum_tree import SumTrees
 
 GIB = 1 << 30
 # Per cgroup version: controller field of /proc/self/cgroup, mount, limit, usage, droppable cache.
@@ -16,18 +17,27 @@ _V1 = ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "to
 _log = logging.getLogger(__name__)
 
 
-def required_gib(num_rows: int, num_seeds: int, frame_shape: tuple[int, ...]) -> float:
+def bytes_per_row(frame_shape: tuple[int, ...], prioritized: bool = False) -> int:
+    """Memory of one row of one seed, at most; a prioritized one has a leaf in a sum tree."""
+    return ring.bytes_per_row(frame_shape) + prioritized * SumTrees.BYTES_PER_LEAF
+
+
+def required_gib(
+    num_rows: int, num_seeds: int, frame_shape: tuple[int, ...], *, prioritized: bool = False
+) -> float:
     """GiB of `num_seeds` rings of `num_rows` rows (one frame each) once they are full."""
-    return num_rows * num_seeds * bytes_per_row(frame_shape) / GIB
+    return num_rows * num_seeds * bytes_per_row(frame_shape, prioritized) / GIB
 
 
-def require_memory(num_rows: int, num_seeds: int, frame_shape: tuple[int, ...]) -> None:
+def require_memory(
+    num_rows: int, num_seeds: int, frame_shape: tuple[int, ...], *, prioritized: bool = False
+) -> None:
     """Logs the GiB a buffer will take; raises `ConfigError` if the machine does not have them."""
-    needed = required_gib(num_rows, num_seeds, frame_shape)
+    needed = required_gib(num_rows, num_seeds, frame_shape, prioritized=prioritized)
     available = available_bytes()
     what = f"{num_seeds} seeds x {num_rows:,} frames of {'x'.join(map(str, frame_shape))}"
     if needed * GIB > available:
-        largest = available // (num_seeds * bytes_per_row(frame_shape))
+        largest = available // (num_seeds * bytes_per_row(frame_shape, prioritized))
         raise ConfigError(
             f"ReplayBuffer.max_capacity: {what} need {needed:.2f} GiB, "
             f"{available / GIB:.2f} GiB are available; the largest that fits is {largest}"

@@ -32,13 +32,13 @@ def _plain_game(rom, seed):
             reward = 0.0
             for tick in range(4):
                 reward += ale.act(actions[action])
-                over = ale.game_over()
-                if over:
-                    break
                 if tick == 2:
                     older = ale.getScreenGrayscale()
                 if tick == 3:
                     newer = ale.getScreenGrayscale()
+                over = ale.game_over()
+                if over:
+                    break
         yield _area_resize(np.maximum(older, newer)), reward, over
 
 

@@ -60,7 +60,7 @@ def test_an_episode_is_cut_at_its_longest_length_and_a_new_one_starts(make_batch
 def test_a_game_that_ends_is_terminated_not_truncated(make_batch, random_actions):
     batch = make_batch("breakout", [3, 4])
     batch.reset()
-    _, _, _, terminated, truncated = _play(batch, random_actions(batch, [3, 4], 400))
+    *_, terminated, truncated, _ = _play(batch, random_actions(batch, [3, 4], 400))
     assert terminated.sum(axis=0).min() > 3
     assert not truncated.any()
 

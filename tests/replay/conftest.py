@@ -56,6 +56,21 @@ class SeedHistory:
             "frames": numbered_frame(self.episodes[-1].frames[-1]),
         }
 
+    def startable(self, capacity: int, stack_size: int, horizon: int) -> list[tuple[Episode, int]]:
+        """Episodes and steps at which a transition starts that may be sampled, oldest first."""
+        rows = [
+            (e, t) for e, episode in enumerate(self.episodes) for t in range(len(episode.frames))
+        ]
+        kept = set(rows[-capacity:])
+        found = []
+        for e, t in rows[-capacity:]:
+            episode = self.episodes[e]
+            length = len(episode.actions)
+            complete = t + horizon <= length or (episode.end is not None and t < length)
+            if complete and all((e, max(t - k, 0)) in kept for k in range(stack_size)):
+                found.append((episode, t))
+        return found
+
 
 class History:
     """Seeds in lock-step; `first` and `step` give the arguments of `add_first` and `add`."""

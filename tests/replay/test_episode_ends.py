@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 GAMMA = 0.5
 
@@ -45,7 +45,7 @@ def sampled(horizon, end, *, episode=(1.0, 2.0, 4.0, 8.0), after=1):
     add(last, episode[-1], 11 + last, 50, end)
     for t in range(after):
         add(t, 100.0, 51 + t, 51 + t)
-    s_tm1, a_tm1, r_t, discount_t, s_t = (field[0] for field in buffer.sample())
+    s_tm1, a_tm1, r_t, discount_t, s_t = (field[0] for field in buffer.sample()[:-1])
     newest = [tuple(stack[:, 0, 0, 0].tolist()) for stack in s_tm1]
     following = [tuple(stack[:, 0, 0, 0].tolist()) for stack in s_t]
     scalars = (x.tolist() for x in (a_tm1, r_t, discount_t))

@@ -9,7 +9,8 @@ import pytest
 
 from prune_rl.errors import ConfigError
 from prune_rl.replay import memory
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.sum_tree import SumTrees
 
 ATARI = (84, 84, 1)
 
@@ -43,6 +44,21 @@ def test_refuses_and_names_the_largest_capacity_that_fits(machine):
     memory.require_memory(largest, 5, ATARI)
     with pytest.raises(ConfigError):
         memory.require_memory(largest + 1, 5, ATARI)
+
+
+def test_priorities_are_charged_too():
+    rows, plain = 1_000_000, memory.required_gib(1_000_000, 5, ATARI)
+    extra = memory.required_gib(rows, 5, ATARI, prioritized=True) - plain
+    trees = SumTrees(5, rows)
+    held = sum(level.nbytes for level in trees._levels)
+    assert held <= extra * memory.GIB < 2.01 * held
+
+
+def test_a_prioritized_buffer_is_charged_for_its_priorities(machine):
+    machine(5 * 1000 * (84 * 84 + 13 + 20))
+    make_buffer(1000)
+    with pytest.raises(ConfigError, match="max_capacity"):
+        make_buffer(1000, replay_scheme="prioritized")
 
 
 def test_a_short_run_is_charged_for_its_own_length_only(machine):

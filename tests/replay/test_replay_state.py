@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 SEEDS = [4, 8]
 CAPACITY = 40

@@ -1,4 +1,4 @@
-"""Uniform replay of S seeds, in Dopamine's vocabulary (Dopamine 4.1.2, jax/replay_memory).
+"""Replay of S seeds, uniform or prioritised, in the vocabulary of Dopamine 4.1.2 (replay_memory).
 
 Differs from Dopamine at episode ends, where its issue #228 loses the last reward: here every
 transition is stored exactly once, terminated or truncated.
@@ -9,19 +9,21 @@ from collections.abc import Sequence
 import gin
 import numpy as np
 
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError, require, require_choice
 from prune_rl.replay.batch import Batch
 from prune_rl.replay.memory import require_memory
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ring import ROW_FIELDS, FrameRing
+from prune_rl.replay.samplers import PRIORITY_FIELDS, PrioritizedSampler, UniformSampler
 from prune_rl.replay.streams import create_streams, streams_to_words, words_to_streams
 
 _STATE = {"cursors", *ROW_FIELDS, "random_words", "seeds", "num_rows", "add_count"}
+_SCHEMES = (UNIFORM, PRIORITIZED) = ("uniform", "prioritized")
 
 
 @gin.configurable
 class ReplayBuffer:
-    """The newest transitions of each seed, sampled uniformly with replacement.
+    """The newest transitions of each seed, sampled with replacement, uniformly or by priority.
 
     Args:
       seeds: one non-negative integer per seed; what a seed draws depends on it alone.
@@ -32,6 +34,7 @@ class ReplayBuffer:
       longest_run: agent steps of the whole run; nothing is allocated that it cannot fill.
       max_capacity: frames kept per seed. An episode of T transitions takes T + 1.
       batch_size: transitions per seed in a batch.
+      replay_scheme: 'uniform', or 'prioritized' (see `samplers.PrioritizedSampler`).
 
     Raises:
       ConfigError: an argument is out of range, or the machine lacks the memory.
@@ -48,7 +51,9 @@ class ReplayBuffer:
         longest_run: int | None = None,
         max_capacity: int = 1_000_000,
         batch_size: int = 32,
+        replay_scheme: str = UNIFORM,
     ) -> None:
+        require_choice("ReplayBuffer.replay_scheme", replay_scheme, _SCHEMES)
         require(min(seeds, default=-1) >= 0, "seeds", seeds, "integers of at least 0, one or more")
         _require_count("batch_size", batch_size, 1)
         _require_count("update_horizon", update_horizon, 1)
@@ -59,7 +64,8 @@ class ReplayBuffer:
         rows = max_capacity
         if longest_run is not None:  # a step writes two rows at most
             rows = min(rows, max(2 * longest_run + 2, smallest))
-        require_memory(rows, len(seeds), frame_shape)
+        prioritized = replay_scheme == PRIORITIZED
+        require_memory(rows, len(seeds), frame_shape, prioritized=prioritized)
         self.batch_size = batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
@@ -68,6 +74,10 @@ class ReplayBuffer:
         self._gamma = gamma
         self._ring = FrameRing(len(seeds), rows, frame_shape)
         self._streams = create_streams(seeds)
+        self._uniform = UniformSampler(self._ring, stack_size)
+        self._prioritized: PrioritizedSampler | None = None
+        if prioritized:
+            self._prioritized = PrioritizedSampler(self._ring, stack_size, update_horizon)
 
     def add_first(self, frames: np.ndarray) -> None:
         """Stores the run's first observations, (S, H, W, C) uint8; once, before any `add`."""
@@ -111,20 +121,42 @@ class ReplayBuffer:
         )
         self.add_count += 1
 
-    def sample(self, batch_size: int | None = None) -> Batch:
-        """Draws transitions into fresh arrays, `batch_size` of each seed if not told otherwise.
+    def sample(self) -> Batch:
+        """Draws `batch_size` transitions of each seed, by its scheme, into fresh arrays.
 
         Raises `ConfigError` where a seed has no complete transition yet.
         """
-        return self._gather(self._draw(self._streams, batch_size or self.batch_size))
+        if self._prioritized is None:
+            return self.sample_uniformly(self.batch_size)
+        low, high = self._candidates()
+        starts, chances = self._prioritized.draw(self._streams, self.batch_size, low, high)
+        return self._gather(starts)._replace(probabilities=chances)
+
+    def sample_uniformly(self, size: int) -> Batch:
+        """Draws `size` transitions of each seed uniformly, whatever the scheme; as `sample`."""
+        return self._gather(self._uniform.draw(self._streams, size, *self._candidates()))
 
     def probe(self, size: int) -> Batch:
-        """Draws `size` transitions of each seed without moving the stream that `sample` draws from.
+        """Draws like `sample_uniformly` without moving the stream that samples are drawn from.
 
         The same ones at every call while the contents are the same; raises like `sample`.
         """
         streams = create_streams(self._seeds.tolist(), "probe")
-        return self._gather(self._draw(streams, size))
+        return self._gather(self._uniform.draw(streams, size, *self._candidates()))
+
+    def update_priorities(self, priorities: np.ndarray) -> None:
+        """Gives new priorities (S, B), at least 0, to the oldest batch sampled that has none yet.
+
+        So a learner may be a batch or more behind. One that is not finite counts as the largest
+        the seed has recorded; transitions overwritten in the meantime are skipped.
+
+        Raises:
+          RuntimeError: the scheme is uniform, or every batch sampled has its priorities.
+          ValueError: the shape is another, or a priority is negative.
+        """
+        if self._prioritized is None:
+            raise RuntimeError("update_priorities: ReplayBuffer.replay_scheme is 'uniform'")
+        self._prioritized.update(priorities)
 
     def _gather(self, starts: np.ndarray) -> Batch:
         """The transitions that begin at the positions `starts` (S, B)."""
@@ -140,66 +172,69 @@ class ReplayBuffer:
         )
         return Batch(states[0], ring.actions.take(window[0]), returns, discounts, states[1])
 
-    def _draw(self, streams: list[np.random.Generator], size: int) -> np.ndarray:
-        """Positions (S, size) of transitions, uniform over those a seed can learn from.
-
-        Rejection sampling: candidates are contiguous but for final rows (one an episode) and a
-        few rows at the ring's old end, so nearly all pass at once.
-        """
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ring's candidates, at least one of each seed."""
         low, high = self._ring.candidates(self._horizon)
         if np.count_nonzero(high <= low):
             raise ConfigError(
                 f"ReplayBuffer: no complete {self._horizon}-step transition after "
                 f"{self.add_count} agent steps; expected min_replay_history >= {self._horizon}"
             )
-        ranges = list(zip(low.tolist(), high.tolist(), strict=True))
-        starts = np.empty((len(ranges), size), np.int64)
-        for row, stream, bounds in zip(starts, streams, ranges, strict=True):
-            row[:] = stream.integers(*bounds, size=size)
-        while np.count_nonzero(bad := self._ring.unusable(starts, low, self._stack_size)):
-            for s in np.flatnonzero(bad.any(axis=1)):
-                starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
-        return starts
+        return low, high
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything a restored buffer needs to go on bit for bit, as copies.
 
         Rows are (S, filled, ...), `filled` being the most any seed holds; a seed that holds fewer
-        has unspecified rows at the end.
+        has unspecified rows at the end. Raises `RuntimeError` while a batch awaits its priorities.
         """
+        priorities = self._prioritized.get_state() if self._prioritized else {}
         return {
             **self._ring.get_state(),
             "random_words": streams_to_words(self._streams),
             "seeds": self._seeds.copy(),
             "num_rows": np.array(self._ring.num_rows, np.int64),
             "add_count": np.array(self.add_count, np.int64),
+            **priorities,
         }
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Continues from what `get_state` returned.
 
         The capacity may differ as long as nothing was, or now would be, overwritten (a run that
-        is given more steps). Raises `ConfigError` if seeds, frame shape or capacity do not fit.
+        is given more steps). Raises `ConfigError` if scheme, seeds, frame shape or capacity do not
+        fit.
         """
         state = {name: np.asarray(value) for name, value in state.items()}
         self._require_fitting(state)
         self._ring.set_state(state)
+        if self._prioritized:
+            self._prioritized.set_state(state)
         words_to_streams(state["random_words"], self._streams)
         self.add_count = int(state["add_count"])
 
     def _require_fitting(self, state: dict[str, np.ndarray]) -> None:
-        missing = sorted(_STATE - state.keys())
+        saved = PRIORITIZED if "priority_words" in state else UNIFORM
+        scheme = PRIORITIZED if self._prioritized else UNIFORM
+        with_saved = f"{saved!r}, with which this replay was saved"
+        require(scheme == saved, "ReplayBuffer.replay_scheme", scheme, with_saved)
+        fields = _STATE | (PRIORITY_FIELDS if self._prioritized else set())
+        missing = sorted(fields - state.keys())
         require(not missing, "replay state: missing arrays", missing, "none")
         seeds, expected = state["seeds"].tolist(), self._seeds.tolist()
         require(seeds == expected, "replay state: seeds", seeds, str(expected))
         newest, rows = int(state["cursors"].max()), int(state["num_rows"])
-        for name, shape in self._ring.state_shapes(min(newest + 1, rows)).items():
+        for name, shape in self._state_shapes(min(newest + 1, rows)).items():
             require(
                 state[name].shape == shape, f"replay state: {name}", state[name].shape, str(shape)
             )
         mine = self._ring.num_rows
         kept_whole = newest < min(rows, mine)
         require(rows == mine or kept_whole, "replay state: capacity in frames", rows, str(mine))
+
+    def _state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
+        rows = self._ring.state_shapes(filled)
+        return rows | (self._prioritized.state_shapes(filled) if self._prioritized else {})
 
 
 def _require_count(name: str, value: object, least: int) -> None:

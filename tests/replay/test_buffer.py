@@ -1,4 +1,4 @@
-"""The uniform buffer against a reference that keeps whole episodes in lists."""
+"""The buffer, sampled uniformly, against a reference that keeps whole episodes in lists."""
 
 import gin
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 FRAME_SHAPE = (2, 3, 1)
 GAMMA = 0.9
@@ -20,18 +20,12 @@ def numbers(stack):
     return tuple(int.from_bytes(frame.tobytes(), "little") for frame in stack)
 
 
-def valid_transitions(episodes, capacity, stack_size, horizon):
+def valid_transitions(history, capacity, stack_size, horizon):
     """All that may be sampled, by the number of the newest frame of s_tm1."""
-    rows = [(e, t) for e, episode in enumerate(episodes) for t in range(len(episode.frames))]
-    kept = set(rows[-capacity:])
-    valid = {}
-    for e, t in rows:
-        episode = episodes[e]
-        length = len(episode.actions)
-        complete = t + horizon <= length or (episode.end is not None and t < length)
-        if complete and all((e, max(t - k, 0)) in kept for k in range(stack_size)):
-            valid[episode.frames[t]] = transition(episode, t, stack_size, horizon)
-    return valid
+    return {
+        episode.frames[t]: transition(episode, t, stack_size, horizon)
+        for episode, t in history.startable(capacity, stack_size, horizon)
+    }
 
 
 def transition(episode, t, stack_size, horizon):
@@ -89,7 +83,7 @@ def test_samples_exactly_the_valid_transitions(
     )
     history = make_history([seed + s for s in range(num_seeds)], ends)
     play(buffer, history, steps)
-    valid = [valid_transitions(h.episodes, capacity, stack_size, horizon) for h in history.per_seed]
+    valid = [valid_transitions(h, capacity, stack_size, horizon) for h in history.per_seed]
     if not all(valid):
         with pytest.raises(ConfigError, match="min_replay_history"):
             buffer.sample()
@@ -112,7 +106,7 @@ def test_every_valid_transition_is_equally_likely(make_history, stack_size, hori
     play(buffer, history, steps)
     batch = buffer.sample()
     for s, seed_history in enumerate(history.per_seed):
-        valid = valid_transitions(seed_history.episodes, 50, stack_size, horizon)
+        valid = valid_transitions(seed_history, 50, stack_size, horizon)
         newest = [numbers(stack)[-1] for stack in batch.s_tm1[s]]
         counts = [newest.count(number) for number in valid]
         assert sum(counts) == 20_000
@@ -139,12 +133,14 @@ def test_shapes_dtypes_and_fresh_memory(make_history):
     observations, scalars = (3, 5, 4, *FRAME_SHAPE), (3, 5)
     shapes = [observations, scalars, scalars, scalars, observations]
     dtypes = [np.uint8, np.int32, np.float32, np.float32, np.uint8]
-    assert [(x.shape, x.dtype) for x in batch] == list(zip(shapes, dtypes, strict=True))
-    before = [x.copy() for x in batch]
+    assert batch.probabilities is None
+    arrays = batch[:-1]
+    assert [(x.shape, x.dtype) for x in arrays] == list(zip(shapes, dtypes, strict=True))
+    before = [x.copy() for x in arrays]
     for _ in range(60):  # overwrites every row
         buffer.add(**history.step())
         buffer.sample()
-    for x, copy in zip(batch, before, strict=True):
+    for x, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(x, copy)
 
 
@@ -158,7 +154,7 @@ def test_what_a_seed_draws_depends_on_it_alone(make_history, others):
         return [buffer.sample() for _ in range(4)]
 
     for alone, among in zip(samples([7]), samples([*others, 7]), strict=True):
-        for x, y in zip(alone, among, strict=True):
+        for x, y in zip(alone[:-1], among[:-1], strict=True):
             np.testing.assert_array_equal(x[0], y[-1])
 
 
@@ -224,16 +220,38 @@ def _filled(make_history, num_seeds, steps):
 def test_a_probe_is_the_same_until_more_is_stored_and_disturbs_no_sample(make_history):
     (buffer, history), (other, _) = _filled(make_history, 2, 60), _filled(make_history, 2, 60)
     first, second = buffer.probe(40), buffer.probe(40)
-    for a, b in zip(first, second, strict=True):
+    for a, b in zip(first[:-1], second[:-1], strict=True):
         np.testing.assert_array_equal(a, b)
     assert first.a_tm1.shape == (2, 40)
     for a, b in zip(buffer.sample(), other.sample(), strict=True):
         np.testing.assert_array_equal(a, b)
     buffer.add(**history.step())
-    assert any((a != b).any() for a, b in zip(buffer.probe(40), first, strict=True))
+    assert any((a != b).any() for a, b in zip(buffer.probe(40)[:-1], first[:-1], strict=True))
 
 
 def test_a_batch_of_another_size(make_history):
     buffer, _ = _filled(make_history, 1, 30)
-    assert buffer.sample(7).s_tm1.shape[:2] == (1, 7)
+    assert buffer.sample_uniformly(7).s_tm1.shape[:2] == (1, 7)
     assert buffer.sample().s_tm1.shape[:2] == (1, buffer.batch_size)
+
+
+def test_a_uniform_buffer_takes_no_priorities(make_history):
+    buffer = make_buffer()
+    play(buffer, make_history([0]), 20)
+    buffer.sample()
+    with pytest.raises(RuntimeError, match="'uniform'"):
+        buffer.update_priorities(np.ones((1, 8)))
+
+
+def test_an_unknown_scheme_is_named():
+    with pytest.raises(
+        ConfigError, match=r"ReplayBuffer\.replay_scheme='prioritised'.*prioritized"
+    ):
+        make_buffer(replay_scheme="prioritised")
+
+
+@pytest.mark.parametrize("exponent", [-0.1, 1.5, "1", True])
+def test_a_bad_exponent_is_named(exponent):
+    gin.bind_parameter("PrioritizedSampler.priority_exponent", exponent)
+    with pytest.raises(ConfigError, match=r"PrioritizedSampler\.priority_exponent="):
+        make_buffer(replay_scheme="prioritized")

@@ -1,0 +1,199 @@
+"""Which transitions of a ring are drawn, and how often (after Dopamine 4.1.2's samplers.py)."""
+
+from collections import deque
+
+import gin
+import numpy as np
+
+from prune_rl.errors import ConfigError, require
+from prune_rl.replay.ring import FrameRing
+from prune_rl.replay.sum_tree import SumTrees
+
+PRIORITY_FIELDS = {"priority_words", "max_priority_words"}  # of a prioritized state
+
+
+class UniformSampler:
+    """Draws all transitions that a seed can learn from equally often, with replacement."""
+
+    def __init__(self, ring: FrameRing, stack_size: int) -> None:
+        self._ring, self._stack_size = ring, stack_size
+
+    def draw(
+        self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray:
+        """Positions (S, size) within the ring's candidates [low, high), none of them empty.
+
+        Rejection sampling: candidates are contiguous but for final rows (one an episode) and a
+        few rows at the ring's old end, so nearly all pass at once.
+        """
+        ranges = list(zip(low.tolist(), high.tolist(), strict=True))
+        starts = np.empty((len(ranges), size), np.int64)
+        for row, stream, bounds in zip(starts, streams, ranges, strict=True):
+            row[:] = stream.integers(*bounds, size=size)
+        while np.count_nonzero(bad := self._ring.unusable(starts, low, self._stack_size)):
+            for s in np.flatnonzero(bad.any(axis=1)):
+                starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
+        return starts
+
+
+@gin.configurable
+class PrioritizedSampler:
+    """Draws transitions in proportion to their priorities (Schaul et al. 2016, equation 1).
+
+    A transition has no chance before it is complete, then the largest priority recorded until
+    then, then what `update` gives it, until a row it needs is overwritten. A leaf of the sum tree
+    is a slot of the ring.
+
+    What rows were written since the last look follows from the ring alone, and nothing is looked
+    up before the next draw: so storing a transition costs nothing here.
+
+    Args:
+      ring: where the transitions lie.
+      stack_size: frames in an observation.
+      horizon: n of the n-step return, in agent steps.
+      priority_exponent: alpha from 0 (all alike) to 1. As in Dopamine, the largest priority is
+        recorded with the exponent applied, and raised to it once more for new transitions.
+
+    Attributes:
+      max_priorities: (S,) float64, the largest recorded of each seed, 1 at first.
+    """
+
+    def __init__(
+        self, ring: FrameRing, stack_size: int, horizon: int, *, priority_exponent: float = 1.0
+    ) -> None:
+        valid = type(priority_exponent) in (int, float) and 0 <= priority_exponent <= 1
+        name = "PrioritizedSampler.priority_exponent"
+        require(valid, name, priority_exponent, "a number from 0 to 1")
+        self._ring, self._stack_size, self._horizon = ring, stack_size, horizon
+        self._exponent = priority_exponent
+        self.max_priorities = np.ones(ring.num_seeds)
+        self._seeds = np.arange(ring.num_seeds)[:, None]
+        self._drawn: deque[np.ndarray] = deque()  # positions (S, B) that await their priorities
+        self._forget_leaves()
+
+    def _forget_leaves(self) -> None:
+        self._trees = SumTrees(self._ring.num_seeds, self._ring.num_rows)
+        self._complete = np.zeros_like(self._ring.cursors)  # transitions before it have a leaf
+        # Leaves still to be written, oldest first: trees, leaves and values, (N,) each.
+        self._writes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    @property
+    def num_pending(self) -> int:
+        """Batches drawn whose priorities have not been given yet."""
+        return len(self._drawn)
+
+    def draw(
+        self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (S, size) among the candidates [low, high) and their probabilities float32.
+
+        Stratified: [0, total) is cut into `size` equal parts and one number drawn in each, as
+        Schaul et al. (appendix B.2.1) and Dopamine's TF replay do. The JAX replay of Dopamine
+        4.1.2 draws independently instead; how often a transition is drawn is the same on average.
+
+        Raises `ConfigError` where all priorities of a seed are zero.
+        """
+        self._note_rows(low, high)
+        self._write()
+        totals = self._trees.totals[:, None]
+        if np.count_nonzero(totals) < len(totals):
+            raise ConfigError("ReplayBuffer: all priorities of a seed are 0; expected some above 0")
+        parts = np.empty((len(totals), size))
+        for row, stream in zip(parts, streams, strict=True):
+            stream.random(out=row)
+        parts += np.arange(size)
+        leaves = self._trees.find(parts * (totals / size))
+        cursors = self._ring.cursors[:, None]
+        starts = cursors - (cursors - leaves) % self._ring.num_rows
+        self._drawn.append(starts)
+        return starts, (self._trees.values(leaves) / totals).astype(np.float32)
+
+    def update(self, priorities: np.ndarray) -> None:
+        """Gives the oldest batch drawn that has none its `priorities` (S, B), at least 0.
+
+        One that is not finite counts as the seed's largest. Transitions that were overwritten in
+        the meantime are left alone. Raises `RuntimeError` if no batch is waiting.
+        """
+        if not self._drawn:
+            raise RuntimeError("update_priorities: every batch sampled has its priorities")
+        starts, given = self._drawn[0], np.array(priorities, np.float64)
+        unknown = ~np.isfinite(given)
+        if given.shape != starts.shape or np.count_nonzero((given < 0) & ~unknown):
+            raise ValueError(f"update_priorities: not {starts.shape} numbers of at least 0")
+        self._drawn.popleft()
+        np.copyto(given, self.max_priorities[:, None], where=unknown)
+        values = self._powers(given)
+        low, high = self._ring.candidates(self._horizon)
+        self._note_rows(low, high)  # while the largest priorities are what they were
+        kept = ~self._ring.unusable(starts, low, self._stack_size)
+        self._write_later(starts, values, kept)
+        np.maximum(self.max_priorities, values.max(axis=1), out=self.max_priorities)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Priorities of the filled slots and the largest ones, float64 seen as uint32 words.
+
+        (S, 2 * filled) and (S, 2); longer words would be cut on the way through a checkpoint, see
+        `streams.streams_to_words`. Raises `RuntimeError` while a batch awaits its priorities.
+        """
+        if self._drawn:
+            raise RuntimeError("get_state: a sampled batch still awaits its priorities")
+        self._note_rows(*self._ring.candidates(self._horizon))
+        self._write()
+        leaves = np.broadcast_to(
+            np.arange(self._ring.filled), (len(self._seeds), self._ring.filled)
+        )
+        return {
+            "priority_words": _to_words(self._trees.values(leaves)),
+            "max_priority_words": _to_words(self.max_priorities[:, None]),
+        }
+
+    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
+        """Shapes in a state of `filled` slots that this sampler can take over."""
+        seeds = self._ring.num_seeds
+        return {"priority_words": (seeds, 2 * filled), "max_priority_words": (seeds, 2)}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Takes over what `get_state` gave, after the ring has taken over its own state."""
+        values = _from_words(state["priority_words"])
+        self.max_priorities[:] = _from_words(state["max_priority_words"])[:, 0]
+        self._drawn.clear()
+        self._forget_leaves()
+        seeds = np.broadcast_to(self._seeds, values.shape)
+        leaves = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+        self._trees.set(seeds.ravel(), leaves.ravel(), values.ravel())
+        self._complete = np.maximum(self._ring.candidates(self._horizon)[1], 0)
+
+    def _note_rows(self, low: np.ndarray, high: np.ndarray) -> None:
+        """Notes the leaves that changed as rows were written since the last call."""
+        cursors = self._ring.cursors[:, None]
+        begin = np.maximum(self._complete, low)[:, None]
+        starts = begin + np.arange(max(int((cursors - begin).max()) + 1, 0))  # (S, rows)
+        usable = (starts < high[:, None]) & ~self._ring.unusable(starts, low, self._stack_size)
+        new = self._powers(self.max_priorities)[:, None] * usable
+        self._write_later(starts, new, starts <= cursors)
+        # The oldest rows may have lost frames of their stacks.
+        oldest = low[:, None] + np.arange(self._stack_size - 1)
+        lost = self._ring.unusable(oldest, low, self._stack_size) & (oldest <= cursors)
+        self._write_later(oldest, np.zeros(oldest.shape), lost)
+        self._complete = high
+
+    def _write_later(self, starts: np.ndarray, values: np.ndarray, chosen: np.ndarray) -> None:
+        """Lets the transitions at the `chosen` of `starts`, (S, B) each, have these values."""
+        seeds = np.broadcast_to(self._seeds, starts.shape)[chosen]
+        self._writes.append((seeds, starts[chosen] % self._ring.num_rows, values[chosen]))
+
+    def _write(self) -> None:
+        self._trees.set(*(np.concatenate(parts) for parts in zip(*self._writes, strict=True)))
+        self._writes = []
+
+    def _powers(self, priorities: np.ndarray) -> np.ndarray:
+        """Priorities raised to the exponent; 0 stays 0, whatever the exponent."""
+        return np.where(priorities == 0, 0.0, priorities**self._exponent)
+
+
+def _to_words(numbers: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(numbers, np.float64).view(np.uint32)
+
+
+def _from_words(words: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(words, np.uint32).view(np.float64)
