@@ -21,7 +21,7 @@ def apply(network, method=None):
 @pytest.mark.parametrize("dueling", [False, True])
 def test_output_shapes(num_atoms, shape, dueling):
     network = QNetwork(MinAtarTorso(), 3, num_atoms=num_atoms, dueling=dueling)
-    params, outputs = apply(network)
+    _params, outputs = apply(network)
     assert outputs.shape == shape
     assert outputs.dtype == jnp.float32
     assert network.expectation(outputs).shape == (3,)
