@@ -1,0 +1,20 @@
+"""Our DQN, replay and Atari against Dopamine 4.1.2's, as far as dopamine_parity.py knows them."""
+
+import json
+
+import pytest
+
+from . import dopamine_cases as cases
+from .dopamine_parity import QUANTITIES
+
+
+def test_the_inputs_are_those_that_dopamine_saw():
+    """If not: a random generator has changed; record again."""
+    assert json.loads(str(cases.recorded()["inputs"])) == cases.checksums()
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: quantity.name)
+def test_quantity(quantity):
+    num_cases, deviation = quantity.measure()
+    assert num_cases > 0
+    assert deviation <= quantity.limit
