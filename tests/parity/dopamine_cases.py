@@ -19,6 +19,7 @@ full/{name}/{target, loss, mean_loss, gradient}       (B, N) or (B,), (B,), scal
 full/noisy/...              the same, double and dueling and distributional, with
 full/noisy/noise/{online, target}/{layer}/{in, out}   the noise of loss and of targets
 prioritized/{rainbow, full, atari_100k}/{weights, priorities}   (B,), of PROBABILITIES and LOSSES
+prioritized/{...}/scheme    the replay scheme of an agent as constructed, 'uniform': upstream's bug
 epsilon/{name}              (steps,) of EPSILONS;     defaults  JSON, {name: {argument: default}}
 drq/{small, atari}/{offsets, factors, images}         (B, 2) top and left, (B,), float32 images (of
                                                       'atari' the sums over each image and channel)

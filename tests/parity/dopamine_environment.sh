@@ -17,7 +17,7 @@ if [ "$(cat "$complete" 2>/dev/null)" != "$wanted" ]; then
   mkdir -p "$site/baselines/common"
   touch "$site/baselines/__init__.py" "$site/baselines/common/__init__.py"
   touch "$site/baselines/common/atari_wrappers.py"
-  CUDA_VISIBLE_DEVICES='' "$python" -c '
+  CUDA_VISIBLE_DEVICES='' TF_CPP_MIN_LOG_LEVEL=3 "$python" -c '
 import dopamine.discrete_domains.run_experiment
 import dopamine.labs.atari_100k.atari_100k_rainbow_agent'
   echo "$wanted" >"$complete"

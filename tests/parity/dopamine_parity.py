@@ -41,7 +41,9 @@ def relative(pairs: Iterable[tuple[Any, Any]]) -> Result:
     """Of pairs (ours, recorded) of arrays; a case is one value."""
     found = [(np.asarray(ours, np.float64), np.asarray(theirs)) for ours, theirs in pairs]
     sizes = [theirs.size for _, theirs in found]
-    return sum(sizes), max(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30) for a, b in found)
+    return sum(sizes), max(
+        float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in found
+    )
 
 
 def of_summaries(pairs: Iterable[tuple[Any, str]]) -> Result:
@@ -50,7 +52,7 @@ def of_summaries(pairs: Iterable[tuple[Any, str]]) -> Result:
     for tree, name in pairs:
         for path, values in cases.summary(tree).items():
             found.append(cases.deviation(values, cases.recorded()[f"{name}{path}"]))
-    return len(found), max(found)
+    return len(found), float(max(found))
 
 
 def to_ours(params: Any) -> Any:
@@ -106,14 +108,18 @@ def our_batch(n: int = 1) -> Batch:
 
 
 @cache
-def _dqn(loss_type: str) -> tuple[Learner, AgentState]:
-    """Dense DQN with the online and target weights of the cases, before any step."""
+def _learner(loss_type: str) -> Learner:
+    """Dense DQN."""
     pruner = create_updater_from_config(num_gradient_steps=100)
-    learner = DQNAgent(loss_type=loss_type).learner(cases.NUM_ACTIONS, (4, 84, 84, 1), pruner)
+    return DQNAgent(loss_type=loss_type).learner(cases.NUM_ACTIONS, (4, 84, 84, 1), pruner)
+
+
+@cache
+def _state() -> AgentState:
+    """The online and target weights of the cases, before any step; one seed."""
     online, target = (to_ours(cases.weights(cases.nature_shapes(), seed)) for seed in (0, 1))
-    return learner, learner.init([0]).replace(
-        params=_add_seed(online), target_params=_add_seed(target)
-    )
+    params, target_params = _add_seed(online), _add_seed(target)
+    return _learner("mse").init([0]).replace(params=params, target_params=target_params)
 
 
 def _add_seed(tree: Any) -> Any:
@@ -126,21 +132,23 @@ def _first_seed(tree: Any) -> Any:
 
 def dqn_targets() -> Result:
     """Bellman targets of each n."""
-    learner, state = _dqn("mse")
-    targets: Any = learner.quantities.q_targets
-    one = AgentState(_first_seed(state.params), _first_seed(state.target_params), None, None)
-    measure = jax.jit(lambda batch: targets(one, batch))
-    record = cases.recorded()
-    return relative((measure(our_batch(n)), record[f"dqn/target/{n}"]) for n in cases.N_STEPS)
+    targets: Any = _learner("mse").quantities.q_targets
+    measure, record = jax.jit(targets), cases.recorded()
+    found = ((measure(_one_seed(), our_batch(n)), f"dqn/target/{n}") for n in cases.N_STEPS)
+    return relative((ours, record[name]) for ours, name in found)
+
+
+def _one_seed() -> AgentState:
+    state = _state()
+    return AgentState(_first_seed(state.params), _first_seed(state.target_params), None, None)
 
 
 @cache
 def _loss_and_gradient(loss_type: str) -> tuple[jax.Array, Any]:
-    learner, state = _dqn(loss_type)
-    losses: Any = learner.quantities.losses
-    params, batch = _first_seed(state.params), our_batch()
-    one = AgentState(params, _first_seed(state.target_params), None, None)
-    return jax.jit(jax.value_and_grad(lambda p: losses(p, one, batch).mean()))(params)
+    losses: Any = _learner(loss_type).quantities.losses
+    measure = jax.value_and_grad(lambda params, *inputs: losses(params, *inputs).mean())
+    state = _one_seed()
+    return jax.jit(measure)(state.params, state, our_batch())
 
 
 def dqn_losses() -> Result:
@@ -159,11 +167,11 @@ def dqn_gradients() -> Result:
 @cache
 def _adam_steps() -> dict[int, tuple[Any, Any]]:
     """(weights moved, Adam's state) after some whole updates, in Dopamine's layout."""
-    learner, state = _dqn("mse")
+    state = _state()
     before, batch = _first_seed(state.params), Batch(*(field[None] for field in our_batch()))
     state, after = jax.tree.map(jnp.copy, state), {}  # `update` takes over what it is given
     for step in range(1, max(cases.ADAM_STEPS) + 1):
-        state, _ = learner.update(state, batch)
+        state, _ = _learner("mse").update(state, batch)
         now = _first_seed(state.params)
         moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
         adam = _first_seed(state.opt_state.inner_state[0])

@@ -132,7 +132,11 @@ def record_prioritized(record):
         "atari_100k": (atari_100k_rainbow_agent.Atari100kRainbowAgent, full_rainbow_agent),
     }
     for name, (agent_class, module) in agents.items():
-        given = _one_training_step(agent_class(num_actions=2, seed=0), module)
+        agent = agent_class(num_actions=2, seed=0)
+        # JaxDQNAgent's constructor, called last, sets 'uniform' whatever was asked for.
+        record[f"prioritized/{name}/scheme"] = np.array(agent._replay_scheme)
+        agent._replay_scheme = "prioritized"
+        given = _one_training_step(agent, module)
         record[f"prioritized/{name}/weights"] = np.asarray(given["weights"])
         record[f"prioritized/{name}/priorities"] = np.asarray(given["priorities"])
 
