@@ -166,16 +166,15 @@ def dqn_gradients() -> Result:
 
 @cache
 def _adam_steps() -> dict[int, tuple[Any, Any]]:
-    """(weights moved, Adam's state) after some whole updates, in Dopamine's layout."""
-    state = _state()
-    before, batch = _first_seed(state.params), Batch(*(field[None] for field in our_batch()))
-    state, after = jax.tree.map(jnp.copy, state), {}  # `update` takes over what it is given
+    """(weights moved, Adam's state) after each of ADAM_STEPS whole updates."""
+    before, batch = _one_seed().params, Batch(*(field[None] for field in our_batch()))
+    state, after = jax.tree.map(jnp.copy, _state()), {}  # `update` takes over what it is given
     for step in range(1, max(cases.ADAM_STEPS) + 1):
         state, _ = _learner("mse").update(state, batch)
-        now = _first_seed(state.params)
-        moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
-        adam = _first_seed(state.opt_state.inner_state[0])
-        after[step] = moved, adam
+        if step in cases.ADAM_STEPS:
+            now, adam = _first_seed(state.params), _first_seed(state.opt_state.inner_state[0])
+            moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
+            after[step] = moved, adam
     return after
 
 
