@@ -189,7 +189,7 @@ NUM_DRAWS = 100_000
 
 GAMES = {"Pong": 1, "Breakout": 3, "Qbert": 2, "Seaquest": 2, "MsPacman": 1}  # whole episodes
 LIVES_GAMES = {"Breakout": 2, "Qbert": 2}
-ALE_SEED = 17
+ALE_SEED = 5  # games of Pong and Qbert end in the last two ticks of an agent step
 
 
 def scripted_actions(game, num_actions):

@@ -11,7 +11,7 @@ wanted=$(sha256sum "$here/dopamine_requirements.txt" | cut -d ' ' -f 1)
 
 if [ "$(cat "$complete" 2>/dev/null)" != "$wanted" ]; then
   [ -x "$python" ] || "${PYTHON:-python3.11}" -m venv "$target"
-  "$python" -m pip install -q --no-deps -r "$here/dopamine_requirements.txt"
+  "$python" -m pip install -q --no-deps --no-compile -r "$here/dopamine_requirements.txt"
   # Dopamine imports OpenAI's baselines, for PPO's wrappers only, and does not declare it.
   site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   mkdir -p "$site/baselines/common"

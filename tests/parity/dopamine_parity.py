@@ -236,26 +236,27 @@ def n_step_ends() -> Result:
 
 
 @cache
-def _differing_steps(game: str) -> tuple[int, int]:
-    """(agent steps, how many differ from the recorded ones) of whole sticky games."""
+def atari_differences(game: str) -> tuple[int, int, int]:
+    """Of whole sticky games: agent steps, those that differ, last frames that differ."""
     names = ("crc", "reward", "terminal")
     record = [cases.recorded()[f"atari/{game}/{name}"].tolist() for name in names]
     environment = create_atari_environment(cases.ALE_SEED, game)
-    actions, differ = cases.scripted_actions(game, environment.num_actions), 0
+    actions, differ, differ_last = cases.scripted_actions(game, environment.num_actions), 0, 0
     for crc, reward, terminal in zip(*record, strict=True):
         if np.isnan(reward):
-            ours = cases.crc([environment.reset()]), reward, False
+            frame, ours = environment.reset(), (reward, False)
         else:
-            frame, *rest = environment.step(next(actions))
-            ours = cases.crc([frame]), *rest
-        differ += ours != (crc, reward, terminal)
-    return len(record[0]), differ
+            frame, *ours = environment.step(next(actions))
+        other_frame = cases.crc([frame]) != crc
+        differ_last += terminal and other_frame
+        differ += tuple(ours) != (reward, terminal) or (other_frame and not terminal)
+    return len(record[0]), differ, differ_last
 
 
 def atari_frames() -> Result:
-    """Frames, rewards and ends of whole episodes."""
-    found = [_differing_steps(game) for game in cases.GAMES]
-    return sum(steps for steps, _ in found), float(sum(differ for _, differ in found))
+    """Frames, rewards and ends of whole episodes; not the frame that a game ends with."""
+    found = [atari_differences(game) for game in cases.GAMES]
+    return sum(steps for steps, *_ in found), float(sum(differ for _, differ, _ in found))
 
 
 QUANTITIES = [

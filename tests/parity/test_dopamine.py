@@ -5,7 +5,7 @@ import json
 import pytest
 
 from . import dopamine_cases as cases
-from .dopamine_parity import QUANTITIES
+from .dopamine_parity import QUANTITIES, atari_differences
 
 
 def test_the_inputs_are_those_that_dopamine_saw():
@@ -18,3 +18,12 @@ def test_quantity(quantity):
     num_cases, deviation = quantity.measure()
     assert num_cases > 0
     assert deviation <= quantity.limit
+
+
+def test_only_where_a_game_ends_in_a_late_tick_is_its_last_frame_another():
+    """Dopamine pools the screen after the third or fourth tick even if it ended the game.
+
+    No target bootstraps from that frame.
+    """
+    differ = {game for game in cases.GAMES if atari_differences(game)[2]}
+    assert differ == {"Pong", "Qbert"}
