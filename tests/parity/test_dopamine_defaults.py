@@ -1,0 +1,32 @@
+"""Our defaults under Dopamine's names are Dopamine's defaults."""
+
+import inspect
+import json
+
+import pytest
+
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.optimizers import create_optimizer
+from prune_rl.environments.atari import create_atari_environment
+from prune_rl.runner import Runner
+
+from . import dopamine_cases as cases
+
+_DQN = ["gamma", "update_horizon", "min_replay_history", "update_period", "target_update_period"]
+_DQN += ["epsilon_train", "epsilon_eval", "epsilon_decay_period", "loss_type"]
+_RUNNER = ["num_iterations", "training_steps", "evaluation_steps", "max_steps_per_episode"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "arguments"),
+    [
+        (DQNAgent, "JaxDQNAgent", _DQN),
+        (create_optimizer, "create_optimizer", ["name", "learning_rate", "beta1", "beta2", "eps"]),
+        (Runner, "Runner", _RUNNER),
+        (create_atari_environment, "create_atari_environment", ["sticky_actions"]),
+    ],
+)
+def test_defaults(ours, theirs, arguments):
+    expected = json.loads(str(cases.recorded()["defaults"]))[theirs]
+    parameters = inspect.signature(ours).parameters
+    assert {x: parameters[x].default for x in arguments} == {x: expected[x] for x in arguments}
