@@ -42,8 +42,6 @@ def _stop_after(monkeypatch, num_steps):
     monkeypatch.setattr(Trainer, "step", step)
 
 
-
-
 @pytest.mark.parametrize("agent", _AGENTS)
 def test_an_agent_prunes_and_resumes_to_the_bit(tmp_path, monkeypatch, read_metrics, agent):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -78,7 +76,9 @@ def test_evaluation_by_episodes_plays_as_many_of_each_seed(tmp_path):
     assert _train(tmp_path, "der", *bindings) == 0
     with (tmp_path / "episodes.csv").open() as file:
         played = Counter(
-            (row["seed"], row["iteration"]) for row in csv.DictReader(file) if row["phase"] == "eval"
+            (row["seed"], row["iteration"])
+            for row in csv.DictReader(file)
+            if row["phase"] == "eval"
         )
     assert played == {(seed, iteration): 3 for seed in "01" for iteration in "01"}
 

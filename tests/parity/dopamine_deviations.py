@@ -1,13 +1,13 @@
 """Prints how far our code is from Dopamine 4.1.2: python -m tests.parity.dopamine_deviations"""
 
-from .dopamine_parity import QUANTITIES
+from . import dopamine_parity, dopamine_rainbow
 
 
 def main() -> None:
     """One row per quantity, as a Markdown table."""
     print("| Quantity | Cases | Largest deviation | Limit |")
     print("|---|---:|---:|---:|")
-    for quantity in QUANTITIES:
+    for quantity in dopamine_parity.QUANTITIES + dopamine_rainbow.QUANTITIES:
         num_cases, deviation = quantity.measure()
         print(f"| {quantity.name} | {num_cases:,} | {deviation:.2g} | {quantity.limit:.2g} |")
 

@@ -167,10 +167,10 @@ def dqn_gradients() -> Result:
 @cache
 def _adam_steps() -> dict[int, tuple[Any, Any]]:
     """(weights moved, Adam's state) after each of ADAM_STEPS whole updates."""
-    before, batch = _one_seed().params, Batch(*(field[None] for field in our_batch()))
+    before, batch = _one_seed().params, _add_seed(our_batch())
     state, after = jax.tree.map(jnp.copy, _state()), {}  # `update` takes over what it is given
     for step in range(1, max(cases.ADAM_STEPS) + 1):
-        state, _ = _learner("mse").update(state, batch)
+        state, *_ = _learner("mse").update(state, batch)
         if step in cases.ADAM_STEPS:
             now, adam = _first_seed(state.params), _first_seed(state.opt_state.inner_state[0])
             moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
@@ -236,27 +236,25 @@ def n_step_ends() -> Result:
 
 
 @cache
-def atari_differences(game: str) -> tuple[int, int, int]:
-    """Of whole sticky games: agent steps, those that differ, last frames that differ."""
+def _atari_differences(game: str) -> tuple[int, int]:
+    """Of whole sticky games: agent steps, and those that differ."""
     names = ("crc", "reward", "terminal")
     record = [cases.recorded()[f"atari/{game}/{name}"].tolist() for name in names]
     environment = create_atari_environment(cases.ALE_SEED, game)
-    actions, differ, differ_last = cases.scripted_actions(game, environment.num_actions), 0, 0
+    actions, differ = cases.scripted_actions(game, environment.num_actions), 0
     for crc, reward, terminal in zip(*record, strict=True):
         if np.isnan(reward):
             frame, ours = environment.reset(), (reward, False)
         else:
             frame, *ours = environment.step(next(actions))
-        other_frame = cases.crc([frame]) != crc
-        differ_last += terminal and other_frame
-        differ += tuple(ours) != (reward, terminal) or (other_frame and not terminal)
-    return len(record[0]), differ, differ_last
+        differ += tuple(ours) != (reward, terminal) or cases.crc([frame]) != crc
+    return len(record[0]), differ
 
 
 def atari_frames() -> Result:
-    """Frames, rewards and ends of whole episodes; not the frame that a game ends with."""
-    found = [atari_differences(game) for game in cases.GAMES]
-    return sum(steps for steps, *_ in found), float(sum(differ for _, differ, _ in found))
+    """Frames, rewards and ends of whole episodes."""
+    found = [_atari_differences(game) for game in cases.GAMES]
+    return sum(steps for steps, _ in found), float(sum(differ for _, differ in found))
 
 
 QUANTITIES = [

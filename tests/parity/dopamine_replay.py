@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prune_rl.replay.uniform import ReplayBuffer
+from prune_rl.replay.buffer import ReplayBuffer
 
 from . import dopamine_cases as cases
 
@@ -59,7 +59,7 @@ def our_transitions(n: int) -> dict[int, Transition]:
             frames=_frame(following),
         )
     found = {}
-    s_tm1, a_tm1, r_t, discount_t, s_t = (field[0] for field in buffer.sample())
+    s_tm1, a_tm1, r_t, discount_t, s_t = (field[0] for field in buffer.sample()[:5])
     for state, action, reward, discount, after in zip(
         _numbers(s_tm1), a_tm1.tolist(), r_t.tolist(), discount_t, _numbers(s_t), strict=True
     ):

@@ -7,13 +7,17 @@ import pytest
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.optimizers import create_optimizer
+from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.environments.atari import create_atari_environment
 from prune_rl.runner import Runner
 
 from . import dopamine_cases as cases
 
-_DQN = ["gamma", "update_horizon", "min_replay_history", "update_period", "target_update_period"]
+_DQN = ["gamma", "update_horizon", "min_replay_history", "target_update_period"]
 _DQN += ["epsilon_train", "epsilon_eval", "epsilon_decay_period", "loss_type"]
+# Its n of 3 is in rainbow.gin, as the other agents' settings: see tests/agents/test_agent_files.py.
+_RAINBOW = [x for x in _DQN if x not in ("update_horizon", "loss_type")]
+_RAINBOW += ["num_atoms", "vmax", "replay_scheme"]
 _RUNNER = ["num_iterations", "training_steps", "evaluation_steps", "max_steps_per_episode"]
 
 
@@ -23,6 +27,7 @@ _RUNNER = ["num_iterations", "training_steps", "evaluation_steps", "max_steps_pe
         (DQNAgent, "JaxDQNAgent", _DQN),
         (create_optimizer, "create_optimizer", ["name", "learning_rate", "beta1", "beta2", "eps"]),
         (Runner, "Runner", _RUNNER),
+        (RainbowAgent, "JaxRainbowAgent", _RAINBOW),
         (create_atari_environment, "create_atari_environment", ["sticky_actions"]),
     ],
 )

@@ -1,0 +1,72 @@
+"""What every agent's gin file makes of it, against Dopamine's own files (facts, not defaults).
+
+Sources: dopamine/jax/agents/{dqn,rainbow,full_rainbow}/configs and labs/atari_100k/configs.
+"""
+
+import gin
+import pytest
+
+from prune_rl import configuration
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.rainbow import RainbowAgent
+
+_ATARI = {
+    "gamma": 0.99,
+    "min_replay_history": 20_000,
+    "replay_ratio": 0.25,
+    "target_update_period": 8_000,
+    "epsilon_train": 0.01,
+    "epsilon_eval": 0.001,
+    "epsilon_decay_period": 250_000,
+}
+_C51 = {"num_atoms": 51, "vmax": 10.0, "data_augmentation": False}
+_COMPACT = {"double_dqn": False, "dueling": False, "noisy": False}
+_FULL = {"double_dqn": True, "dueling": True, "noisy": True}
+_100K = {"update_horizon": 10, "min_replay_history": 1_600, "replay_ratio": 1.0}
+_AGENTS = {
+    "dqn": _ATARI | {"update_horizon": 1, "replay_scheme": "uniform", "loss_type": "mse"},
+    "rainbow": _ATARI | _C51 | _COMPACT | {"update_horizon": 3, "replay_scheme": "prioritized"},
+    "c51": _ATARI | _C51 | _COMPACT | {"update_horizon": 1, "replay_scheme": "uniform"},
+    "full_rainbow": _ATARI | _C51 | _FULL | {"update_horizon": 3, "replay_scheme": "prioritized"},
+    "der": _ATARI
+    | _C51
+    | _FULL
+    | _100K
+    | {"target_update_period": 2_000, "epsilon_decay_period": 2_000}
+    | {"replay_scheme": "prioritized"},
+    "drq_eps": _ATARI
+    | _FULL
+    | _100K
+    | {"target_update_period": 1, "epsilon_decay_period": 5_000, "replay_scheme": "uniform"}
+    | {"num_atoms": 1, "noisy": False, "data_augmentation": True, "loss_type": "huber"},
+}
+_OPTIMIZERS = {"c51": (2.5e-4, 3.125e-4), "der": (1e-4, 1.5e-4), "drq_eps": (1e-4, 1.5e-4)}
+
+
+@pytest.mark.parametrize("name", _AGENTS)
+def test_an_agent_file_sets_what_dopamines_does(name):
+    configuration.load([f"agents/{name}.gin"], [])
+    agent = DQNAgent() if name == "dqn" else RainbowAgent()
+    assert {field: getattr(agent, field) for field in _AGENTS[name]} == _AGENTS[name]
+    rates = [gin.query_parameter(f"create_optimizer.{x}") for x in ("learning_rate", "eps")]
+    assert tuple(rates) == _OPTIMIZERS.get(name, (6.25e-5, 1.5e-4))
+
+
+@pytest.mark.parametrize("name", ["der", "drq_eps"])
+def test_the_protocol_of_atari_100k(name):
+    configuration.load([f"agents/{name}.gin"], [])
+    expected = {
+        "Runner.num_iterations": 10,
+        "Runner.training_steps": 10_000,
+        "Runner.evaluation_steps": 0,
+        "Runner.num_eval_episodes": 100,
+        "Runner.max_steps_per_episode": 27_000,
+        "create_atari_environment.sticky_actions": False,
+        "create_atari_environment.terminal_on_life_loss": True,
+        "create_atari_environment.max_noops": 30,
+        "ReplayBuffer.max_capacity": 1_000_000,
+        "ReplayBuffer.batch_size": 32,
+    }
+    assert {binding: gin.query_parameter(binding) for binding in expected} == expected
+    # 100,000 agent steps less 1,600 of warm-up, an update after each.
+    assert RainbowAgent().num_gradient_steps(100_000) == 98_399
