@@ -1,6 +1,7 @@
 """Trains the agents that the given gin files describe: `python -m prune_rl.train --help`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,7 +22,8 @@ gin files compose, one of each kind; later files and bindings win:
   plasticity/   reset.gin redo.gin weight_decay.gin l2.gin   what pruning is compared with
   diagnostics/  all.gin                            what is measured beside returns
   suites/       atari_15.gin atari_26.gin atari_60.gin minatar.gin   which games
-  experiments/  whole settings to start from, such as minatar_breakout.gin
+  experiments/  whole settings to start from, such as minatar_breakout.gin, and the
+                grids of the paper's figures: figure_1.gin atari_100k.gin and others
 Files are found by path or by these names; every value in them is a gin binding:
   Runner.{num_seeds,seed,num_iterations,training_steps,evaluation_steps}   (agent steps)
   create_updater_from_config.{sparsity,update_start_step,update_end_step}  (gradient steps,
@@ -39,8 +41,11 @@ examples:
     --gin_bindings='ImpalaTorso.width=3' \\
     --gin_bindings='create_atari_environment.game_name="Pong"'
 
-  # which games a suite holds
+  # which games a suite holds; which trainings a figure needs, with their flags; one of them
   python -m prune_rl.train --gin_files=suites/atari_15.gin --list
+  python -m prune_rl.train --gin_files=experiments/figure_1.gin --list
+  python -m prune_rl.train --base_dir=runs/one --gin_files=experiments/figure_1.gin \\
+    --cell=dqn/x3/95/Pong/0
 """
 
 
@@ -72,7 +77,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="'NAME=VALUE'",
         help="one gin binding, applied after the files; repeatable",
     )
-    result.add_argument("--list", action="store_true", help="print the suite's games and stop")
+    result.add_argument(
+        "--list",
+        action="store_true",
+        help="print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
+    )
+    result.add_argument(
+        "--cell", metavar="NAME", help="train this cell of a grid; further flags win over its own"
+    )
     return result
 
 
@@ -81,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser().parse_args(argv)
     try:
         if flags.list:
-            return _list_games(flags)
+            return _list(flags)
         return _train(flags)
     except ConfigError as error:
         # gin adds lines about where it was; the first line is ours.
@@ -95,15 +107,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _list_games(flags: argparse.Namespace) -> int:
+def _list(flags: argparse.Namespace) -> int:
     from prune_rl import configuration
     from prune_rl.environments.suite import Suite
+    from prune_rl.grid import Grid
 
     configuration.load(flags.gin_files, flags.gin_bindings)
-    games = Suite().games
+    grid, games = Grid(), Suite().games
     if not games:
         raise ConfigError("--list: no suite; add one, for example --gin_files=suites/atari_15.gin")
-    print("\n".join(games))
+    lines = [f"{cell.name}\t{cell.flags}" for cell in grid.cells()] if grid.axes else games
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # `--list | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -113,9 +130,20 @@ def _train(flags: argparse.Namespace) -> int:
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
     from prune_rl import configuration
+    from prune_rl.grid import Grid
     from prune_rl.runner import Runner
 
     configuration.load(flags.gin_files, flags.gin_bindings)
+    grid = Grid()
+    if flags.cell:
+        cell = grid.cell(flags.cell)
+        files, bindings = [*cell.gin_files, *flags.gin_files], cell.gin_bindings
+        configuration.load(files, [*bindings, *flags.gin_bindings])
+    elif grid.axes:
+        raise ConfigError(
+            f"--gin_files: a grid of {len(grid):,} trainings; --list prints them, --cell=NAME "
+            f"trains one, as --cell={next(grid.cells()).name}"
+        )
     runner = Runner(flags.base_dir)
     configuration.check_bindings_are_used(flags.gin_bindings)
     runner.run()

@@ -28,6 +28,12 @@ class Suite:
         """The suite's games in the paper's order; empty without a suite."""
         return SUITES[self.name] if self.name else ()
 
+    @property
+    def environment(self) -> str:
+        """The gin name of what makes the suite's games."""
+        kind = "minatar" if self.name == "minatar" else "atari"
+        return f"create_{kind}_environment"
+
     def check(self, binding: str, game: object, games: list[str]) -> str:
         """Returns `game` if it is one of `games` and of this suite.
 

@@ -1,0 +1,129 @@
+"""Suites as data: the trainings of a figure, as a grid that gin describes and launchers expand."""
+
+import itertools
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gin
+
+from prune_rl.environments.suite import Suite
+from prune_rl.errors import ConfigError, nearest, require
+
+_AXES = "[('width', {'x1': ['ImpalaTorso.width=1']}), ...]"
+
+
+class Cell(NamedTuple):
+    """One training of one seed.
+
+    Attributes:
+        name: unique in its grid and the same at every call, as 'dqn/x3/95/Pong/0'.
+        gin_files: in the order to give them.
+        gin_bindings: likewise, after the files.
+    """
+
+    name: str
+    gin_files: tuple[str, ...]
+    gin_bindings: tuple[str, ...]
+
+    @property
+    def flags(self) -> str:
+        """For the shell that runs `python -m prune_rl.train`."""
+        files = [f"--gin_files={x}" for x in self.gin_files]
+        return shlex.join(files + [f"--gin_bindings={x}" for x in self.gin_bindings])
+
+
+@gin.configurable
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of one choice per axis, one game of the suite and one seed.
+
+    A flag is a gin file if it ends in '.gin', else a binding. In a cell, flags come in the order
+    of the axes, then those shared; files before bindings, as in training.
+
+    Attributes:
+        axes: (name, {label: flags}) pairs; cells are named by their labels.
+        shared: flags of every cell.
+        num_seeds: seeds 0 to num_seeds - 1, a cell each.
+
+    Raises:
+        ConfigError: not of that form; names the gin binding.
+    """
+
+    axes: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = ()
+    shared: Sequence[str] = ()
+    num_seeds: int = 5
+
+    def __post_init__(self) -> None:
+        require(_is_axes(self.axes), "Grid.axes", self.axes, f"a list as {_AXES}")
+        require(_is_flags(self.shared), "Grid.shared", self.shared, "a list of flags, as ['x.gin']")
+        valid = type(self.num_seeds) is int and self.num_seeds >= 1
+        require(valid, "Grid.num_seeds", self.num_seeds, "an integer >= 1")
+
+    def __len__(self) -> int:
+        choices = math.prod(len(choices) for _, choices in self.axes)
+        return choices * len(self._games) * self.num_seeds if self.axes else 0
+
+    @property
+    def _suite(self) -> Suite:
+        suite = Suite()
+        if not suite.games:
+            raise ConfigError("Suite.name: not set; a grid needs a suite, as suites/atari_15.gin")
+        return suite
+
+    @property
+    def _games(self) -> tuple[str, ...]:
+        return self._suite.games
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells, the last axis' choice changing before the one before, seeds fastest."""
+        choices = [list(choices.items()) for _, choices in self.axes]
+        for picked in itertools.product(*choices):
+            for game, seed in itertools.product(self._games, range(self.num_seeds)):
+                yield self._cell(picked, game, seed)
+
+    def _cell(self, picked: Sequence[tuple[str, Sequence[str]]], game: str, seed: int) -> Cell:
+        flags = [flag for _, own in picked for flag in own] + list(self.shared)
+        files = [x for x in flags if _is_file(x)] + [f"suites/{self._suite.name}.gin"]
+        bindings = [x for x in flags if not _is_file(x)]
+        bindings.append(f'{self._suite.environment}.game_name="{game}"')
+        bindings += [f"Runner.seed={seed}", "Runner.num_seeds=1"]
+        name = "/".join([*(label for label, _ in picked), game, str(seed)])
+        return Cell(name, tuple(files), tuple(bindings))
+
+    def cell(self, name: str) -> Cell:
+        """The cell called `name`.
+
+        Raises:
+            ConfigError: there is none; names the nearest.
+        """
+        if not self.axes:
+            advice = "add one, as --gin_files=experiments/figure_1.gin"
+            raise ConfigError(f"--cell={name}: there is no grid; {advice}")
+        cells = {cell.name: cell for cell in self.cells()}
+        if name not in cells:
+            raise ConfigError(f"--cell={name}: no such cell; {nearest(name, cells)}")
+        return cells[name]
+
+
+def _is_file(flag: str) -> bool:
+    return flag.endswith(".gin")
+
+
+def _is_flags(flags: Any) -> bool:
+    valid = isinstance(flags, list | tuple)
+    return valid and all(isinstance(x, str) and (_is_file(x) or "=" in x) for x in flags)
+
+
+def _is_axes(axes: Any) -> bool:
+    return isinstance(axes, list | tuple) and all(map(_is_axis, axes))
+
+
+def _is_axis(axis: Any) -> bool:
+    if not (isinstance(axis, list | tuple) and len(axis) == 2 and isinstance(axis[1], Mapping)):
+        return False
+    choices = axis[1]
+    labels = all(isinstance(label, str) and "/" not in label for label in choices)
+    return bool(choices) and labels and all(map(_is_flags, choices.values()))
