@@ -31,6 +31,15 @@ _CONFIGURABLE_MODULES = (
     "prune_rl.plasticity.reset",
 )
 
+# Dopamine's names for what is called otherwise here.
+_DOPAMINE_NAMES = {
+    "update_period": "replay_ratio, 0.25 for an update_period of 4",
+    "num_updates_per_train_step": "replay_ratio, 2 for two updates after each agent step",
+    "distributional": "num_atoms, 1 for no distribution",
+    "mse_loss": "loss_type, 'mse' or 'huber'",
+    "vmin": "vmax, the support is [-vmax, vmax]",
+}
+
 _PACKAGE = Path(__file__).resolve().parent
 # Installed wheel first, then a checkout.
 _ROOTS = (_PACKAGE / "gin_configs", _PACKAGE.parent / "gin_configs")
@@ -116,7 +125,8 @@ def _explain(message: str) -> str:
     parameter = re.match(r"Configurable '([^']+)' doesn't have a parameter named '([^']+)'", line)
     if parameter:
         choices = _parameters(parameter[1])
-        hint = nearest(parameter[2], choices)
+        renamed = _DOPAMINE_NAMES.get(parameter[2])
+        hint = f"here it is {renamed}" if renamed else nearest(parameter[2], choices)
         return f"{parameter[1]} has no parameter {parameter[2]!r}; {hint}{place}"
     included = re.match(r"Unable to open file: (\S+?)\.? Searched", line)
     if included:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from prune_rl import train
+from prune_rl import configuration, train
+from prune_rl.grid import Grid
 
 _ROOT = Path(__file__).resolve().parent.parent
 _README = (_ROOT / "README.md").read_text()
@@ -50,7 +51,9 @@ def test_every_command_of_the_readme_is_known_here():
         "quickstart.sh",
         "run_tests.sh",
         "networks/impala.gin",
-        "--list",
+        "suites/atari_15.gin --list",
+        "figure_1.gin --list",
+        "--cell=",
         "reporting.curves",
         "reporting.diagnostics",
     )
@@ -103,10 +106,35 @@ def test_atari_command(tmp_path):
     assert (tmp_path / "runs/pong/curve.png").exists()
 
 
-def test_list_command(tmp_path):
-    done = _run(_command_with("--list"), tmp_path)
+@pytest.mark.parametrize(
+    ("command", "num_lines"), [("suites/atari_15.gin --list", 15), ("figure_1.gin --list", 1500)]
+)
+def test_list_commands(tmp_path, command, num_lines):
+    done = _run(_command_with(command), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) == 15
+    assert len(done.stdout.splitlines()) == num_lines
+
+
+def test_cell_command(tmp_path):
+    arguments = " ".join(shlex.quote(binding) for binding in _SHORTER)
+    narrow = "--gin_bindings=ImpalaTorso.width=1"
+    done = _run(f"{_command_with('--cell=')} {arguments} {narrow}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/figure_1/dqn/x3/95/Pong/0/curve.png").exists()
+
+
+def test_the_table_of_figures_counts_as_list_does():
+    (table,) = re.findall(r"\| gin file \| what \| trainings \|\n(.*?)\n\n", _README, re.DOTALL)
+    counted = {}
+    for row in table.splitlines()[1:]:
+        files, _, number = row.strip("| ").split(" | ")
+        names = re.findall(r"experiments/\w+\.gin", files)
+        numbers = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*\d", number)]
+        counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
+    assert len(counted) == 11
+    for name, number in counted.items():
+        configuration.load([name], [])
+        assert len(Grid()) == number, name
 
 
 @pytest.mark.parametrize("text", [_README, train._EPILOG])

@@ -37,6 +37,16 @@ def test_help_teaches_and_imports_nothing_heavy():
         ([], "--gin_files: none given"),
         (["--gin_files=agents/dqm.gin"], "did you mean 'agents/dqn.gin'?"),
         ([_DQN, "--gin_bindings=DQNAgent.gama=0.9"], "did you mean 'gamma'?"),
+        ([_DQN, "--gin_bindings=DQNAgent.update_period=4"], "here it is replay_ratio, 0.25"),
+        ([_DQN, "--gin_bindings=DQNAgent.replay_ratio=0.4"], "the nearest is 0.5"),
+        (
+            [_DQN, _PONG, _SMALL, "--gin_bindings=PrioritizedSampler.priority_exponent=0.5"],
+            "nothing in this",
+        ),
+        (
+            ["--gin_files=agents/rainbow.gin", "--gin_bindings=RainbowAgent.replay_scheme='prio'"],
+            "did you mean 'prioritized'?",
+        ),
         ([_DQN, "--gin_bindings=DQNAgnt.gamma=0.9"], "did you mean 'DQNAgent'?"),
         ([_DQN, "--gin_bindings=Runner.agent=@DQNAgnt()"], "did you mean 'DQNAgent'?"),
         ([_DQN, "--gin_bindings=DQNAgent.gamma=1.5"], "DQNAgent.gamma=1.5"),
