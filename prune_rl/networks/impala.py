@@ -30,7 +30,7 @@ class ImpalaStack(nn.Module):
     """
 
     channels: int
-    initializer: Initializer
+    initializer: Initializer = nn.initializers.xavier_uniform()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
