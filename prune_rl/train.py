@@ -130,24 +130,31 @@ def _train(flags: argparse.Namespace) -> int:
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
     from prune_rl import configuration
-    from prune_rl.grid import Grid
     from prune_rl.runner import Runner
+
+    configuration.load(*_composition(flags))
+    runner = Runner(flags.base_dir)
+    configuration.check_bindings_are_used(flags.gin_bindings)
+    runner.run()
+    return 0
+
+
+def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The gin files and bindings to train with: those given, after those of a grid's cell."""
+    from prune_rl import configuration
+    from prune_rl.grid import Grid
 
     configuration.load(flags.gin_files, flags.gin_bindings)
     grid = Grid()
     if flags.cell:
         cell = grid.cell(flags.cell)
-        files, bindings = [*cell.gin_files, *flags.gin_files], cell.gin_bindings
-        configuration.load(files, [*bindings, *flags.gin_bindings])
-    elif grid.axes:
+        return [*cell.gin_files, *flags.gin_files], [*cell.gin_bindings, *flags.gin_bindings]
+    if grid.axes:
         raise ConfigError(
             f"--gin_files: a grid of {len(grid):,} trainings; --list prints them, --cell=NAME "
             f"trains one, as --cell={next(grid.cells()).name}"
         )
-    runner = Runner(flags.base_dir)
-    configuration.check_bindings_are_used(flags.gin_bindings)
-    runner.run()
-    return 0
+    return flags.gin_files, flags.gin_bindings
 
 
 if __name__ == "__main__":

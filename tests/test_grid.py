@@ -167,7 +167,9 @@ def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, read_metrics):
     (row,) = read_metrics(base_dir)
     assert row["seed"] == 1
     assert row["sparsity"] == pytest.approx(0.9, abs=1e-3)
-    assert "'freeway'" in (base_dir / "config.gin").read_text()
+    config = (base_dir / "config.gin").read_text()
+    assert "'freeway'" in config
+    assert "Grid" not in config  # the same run by its flags resumes it
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What all value-based agents have in common: their settings, and when they do what."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -79,8 +80,8 @@ class ValueAgent:
 
     def _require_replay_ratio(self) -> None:
         ratio, expected = self.replay_ratio, "a whole number K, or 1/P as 0.25"
-        number = isinstance(ratio, float | int) and not isinstance(ratio, bool) and ratio > 0
-        self._require(number, "replay_ratio", expected)
+        number = isinstance(ratio, float | int) and not isinstance(ratio, bool)
+        self._require(number and 0 < ratio < math.inf, "replay_ratio", expected)
         if ratio >= 1:
             nearest = str(round(ratio))
             exact = ratio == round(ratio)

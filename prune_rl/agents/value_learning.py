@@ -122,8 +122,8 @@ def _act(
     observation: jax.Array,
     epsilon: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    key, action_key = jax.random.split(key)
-    rngs = {"noise": jax.random.fold_in(action_key, 0)} if noisy else None
+    key, action_key, *noise_key = jax.random.split(key, 3 if noisy else 2)
+    rngs = {"noise": noise_key[0]} if noisy else None
     outputs: Any = network.apply(params, observation, rngs=rngs)
     q = network.expectation(outputs)  # (num_actions,)
     return epsilon_greedy(q, action_key, epsilon), key

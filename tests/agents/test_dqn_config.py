@@ -77,6 +77,8 @@ def test_a_rounded_replay_ratio_means_its_period():
         ("min_replay_history", 1e4),
         ("replay_ratio", 0),
         ("replay_ratio", "0.25"),
+        ("replay_ratio", float("inf")),
+        ("replay_ratio", float("nan")),
         ("replay_scheme", "prioritised"),
         ("target_update_period", True),
         ("epsilon_train", -0.1),
