@@ -179,3 +179,23 @@ def test_without_noise_and_augmentation_an_update_leaves_the_stream_alone(make_l
     keys = np.asarray(state.keys)
     state, *_ = learner.update(state, make_batch(1))
     np.testing.assert_array_equal(state.keys, keys)
+
+
+def test_seeds_learn_alike_under_both_strategies_and_alone(make_learner, make_batch):
+    """With every part at once: noise, shifts, distributions, both streams, priorities."""
+    parts = {"dueling": True, "double_dqn": True, "data_augmentation": True}
+    batches = [make_batch(2, step, NOISY["shape"], prioritized=True) for step in range(2)]
+
+    def train(strategy, seeds, own):
+        learner = make_learner(strategy, **NOISY, **parts)
+        state = learner.init(seeds)
+        for batch in batches:
+            state, metrics, new = learner.update(state, jax.tree.map(lambda x: x[own], batch))
+        return jax.device_get((state.params, metrics, new))
+
+    mapped, unrolled = (train(x, [3, 4], slice(None)) for x in ("vmap", "unroll"))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-5), mapped, unrolled
+    )
+    alone = train("unroll", [4], slice(1, 2))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1:], b, rtol=1e-6), unrolled, alone)
