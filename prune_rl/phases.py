@@ -110,7 +110,7 @@ class Trainer:
             self.agent_state = self._learner.sync_target(self.agent_state)
 
     def _write_priorities(self) -> None:
-        """Hands the last but newest update's priorities to the replay, waiting for them."""
+        """Hands the replay the priorities that it has not seen, waiting for the device."""
         if self._priorities is not None:
             self._replay.update_priorities(np.asarray(self._priorities))
             self._priorities = None
