@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
@@ -19,8 +20,15 @@ class RunProgress:
     """
 
     def __init__(
-        self, *, total_steps: int, done_steps: int, num_iterations: int, stream: TextIO = sys.stderr
+        self,
+        *,
+        total_steps: int,
+        done_steps: int,
+        num_iterations: int,
+        stream: TextIO | None = None,
     ) -> None:
+        """stream: where to write; by default what sys.stderr is now."""
+        stream = stream or sys.stderr
         self._total, self._num_iterations = total_steps, num_iterations
         self._first, self._started = done_steps, time.monotonic()
         self._stream, self._on_terminal = stream, stream.isatty()
@@ -76,6 +84,12 @@ class RunProgress:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+
+def say_finished(directory: Path, num_iterations: int) -> None:
+    """Says that a run which was asked for again has all its iterations."""
+    done = f"({num_iterations} of {num_iterations} iterations)"
+    print(f"{directory} is finished {done}; nothing to do", file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -21,12 +21,10 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.logging import RunLog
 from prune_rl.phases import EVALUATION, Trainer, evaluate, evaluation_keys
 from prune_rl.plasticity.intervention import Intervention, bind
-from prune_rl.progress import RunProgress
+from prune_rl.progress import RunProgress, say_finished
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparsity import weight_sparsity
 from prune_rl.replay.buffer import ReplayBuffer
-from prune_rl.reporting import curves
-from prune_rl.reporting.runs import Run
 
 _TRAINING = 0  # stream of a seed's randomness
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
@@ -144,7 +142,7 @@ class Runner:
         )
 
     def run(self) -> None:
-        """Runs or resumes every iteration and draws curve.png.
+        """Runs or resumes every iteration and draws curve.png; says so if all that is done.
 
         Raises:
           ConfigError: the directory holds a run with other settings, or cannot be made.
@@ -152,10 +150,20 @@ class Runner:
         """
         config = gin.operative_config_str()
         run_directory.prepare(self._base_dir, config)
-        record = provenance.collect(self._environments.protocol)
-        provenance.append(self._base_dir / "provenance.json", record)
         checkpointer = Checkpointer(self._base_dir / "checkpoints")
         first, positions = self._restore_or_start(checkpointer)
+        picture = self._base_dir / "curve.png"
+        if first < self._num_iterations or not picture.exists():
+            self._run_from(first, positions, checkpointer)
+            self._draw(picture)
+        else:
+            say_finished(self._base_dir, self._num_iterations)
+        checkpointer.close()
+        self._environments.close()
+
+    def _run_from(self, first: int, positions: dict[str, int], checkpointer: Checkpointer) -> None:
+        record = provenance.collect(self._environments.protocol)
+        provenance.append(self._base_dir / "provenance.json", record)
         progress = RunProgress(
             total_steps=self._num_iterations * self._training_steps,
             done_steps=self._trainer.agent_steps,
@@ -168,9 +176,14 @@ class Runner:
                 self._diagnostics_phase(iteration, log)
                 self._evaluation_phase(iteration, log, progress)
                 self._save(checkpointer, iteration + 1, log)
-        checkpointer.close()
-        self._environments.close()
-        curves.draw([Run(self._base_dir)], self._base_dir / "curve.png")
+
+    def _draw(self, picture: Path) -> None:
+        # matplotlib would be a quarter of the start-up; a run needs it once, at its end.
+        from prune_rl.reporting import curves
+        from prune_rl.reporting.figures import save
+        from prune_rl.reporting.runs import Run
+
+        save(curves.draw([Run(self._base_dir)]), picture)
 
     def _restore_or_start(self, checkpointer: Checkpointer) -> tuple[int, dict[str, int]]:
         restored = checkpointer.restore_latest(self._trainer.agent_state)

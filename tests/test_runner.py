@@ -271,11 +271,25 @@ def test_other_settings_do_not_resume_a_run(tmp_path, capsys, train_minatar):
     assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path, train_minatar):
-    assert train_minatar(tmp_path, "Runner.num_iterations=1") == 0
-    before = (tmp_path / "metrics.jsonl").read_bytes()
-    assert train_minatar(tmp_path, "Runner.num_iterations=1") == 0
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+def test_a_finished_run_is_left_as_it_is_and_says_so(tmp_path, capsys, train_minatar):
+    def files():
+        found = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+    assert train_minatar(tmp_path, "Runner.num_iterations=2") == 0
+    before = files()
+    capsys.readouterr()
+    assert train_minatar(tmp_path, "Runner.num_iterations=2") == 0
+    said = capsys.readouterr()
+    expected = f"{tmp_path} is finished (2 of 2 iterations); nothing to do\n"
+    assert (said.out, said.err) == ("", expected)
+    assert files() == before
+    # One that was stopped before it drew its picture still does.
+    (tmp_path / "curve.png").unlink()
+    assert train_minatar(tmp_path, "Runner.num_iterations=2") == 0
+    assert "finished" not in capsys.readouterr().err
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before[tmp_path / "metrics.jsonl"][1]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("strategy", ["unroll", "vmap"])

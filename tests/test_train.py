@@ -31,6 +31,22 @@ def test_help_teaches_and_imports_nothing_heavy():
         assert word in done.stdout
 
 
+def test_what_a_training_needs_imports_nothing_that_draws(tmp_path):
+    """matplotlib would be a quarter of the start-up; only the end of a run needs it."""
+    code = (
+        "import sys\n"
+        "from prune_rl import configuration\n"
+        "from prune_rl.runner import Runner\n"
+        "files = ['experiments/minatar_breakout.gin', 'diagnostics/all.gin']\n"
+        "configuration.load(files, ['Runner.num_iterations=1'])\n"
+        f"Runner({str(tmp_path)!r})\n"
+        "assert 'jax' in sys.modules\n"
+        "assert not {'matplotlib', 'PIL', 'prune_rl.reporting.curves'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

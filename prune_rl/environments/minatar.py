@@ -4,6 +4,8 @@ Sticky actions 0.1 and difficulty ramping, the package's own defaults; minimal a
 """
 
 import pickle
+import sys
+from types import ModuleType
 from typing import Any
 
 import gin
@@ -29,11 +31,8 @@ class MinAtarEnvironment:
     life_lost = False
 
     def __init__(self, seed: int, game_name: str, *, sticky_actions: bool) -> None:
-        # MinAtar imports seaborn, which only its own display needs.
-        from minatar import Environment
-
         sticky_probability = _STICKY_PROBABILITY if sticky_actions else 0.0
-        self._game = Environment(game_name, sticky_action_prob=sticky_probability)
+        self._game = _import_minatar().Environment(game_name, sticky_action_prob=sticky_probability)
         self._game.seed(seed)
         self._actions = self._game.minimal_action_set()
         height, width, channels = self._game.state_shape()
@@ -72,6 +71,21 @@ class MinAtarEnvironment:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _import_minatar() -> ModuleType:
+    """MinAtar without matplotlib and seaborn, which only its display needs: half of a start-up."""
+    stand_ins = {name: ModuleType(name) for name in ("matplotlib", "seaborn")}
+    vars(stand_ins["matplotlib"]).update(pyplot=None, colors=None)
+    true_ones = {name: sys.modules[name] for name in stand_ins if name in sys.modules}
+    sys.modules |= stand_ins
+    try:
+        import minatar
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+        sys.modules |= true_ones
+    return minatar
 
 
 @gin.configurable

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 
+from prune_rl.reporting.figures import colors, draw_mean, save
 from prune_rl.reporting.runs import (
+    PHASES,
     Curve,
     Run,
-    bootstrap_interval,
+    add_phase_flag,
     create_parser,
     curve,
     nanmean,
@@ -35,43 +38,40 @@ _CSV_FIELDS = (
     "num_episodes",
     "sparsity",
 )
-_PHASES = {"eval": "evaluation", "train": "training"}
 
 
-def draw(runs: Sequence[Run], out: Path) -> None:
-    """Writes a picture: mean return over seeds above, sparsity below.
+def draw(runs: Sequence[Run], phase: str | None = None) -> Figure:
+    """A picture: mean return over seeds above, sparsity below.
 
-    Thin lines are seeds, the band is `bootstrap_interval` (three seeds or more). Evaluation
-    returns are drawn where every run has them, else training returns.
+    Thin lines are seeds, the band is `bootstrap_interval` (three seeds or more). Returns are those
+    of `returns_phase`.
+
+    Raises:
+        ConfigError: a run cannot be read or lacks the `phase`.
     """
     metrics = [read_metrics(run.directory) for run in runs]
-    phase = returns_phase(metrics)
+    phase = returns_phase(runs, metrics, phase)
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     returns, sparsity = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for index, (run, rows) in enumerate(zip(runs, metrics, strict=True)):
-        color = f"C{index}"
+    for run, rows, color in zip(runs, metrics, colors(len(runs)), strict=True):
         _draw_returns(returns, curve(rows, phase, "episode_return_mean"), run.label, color)
         seen = curve(rows, "train", "sparsity")
-        sparsity.plot(seen.steps, seen.values.mean(axis=0), color=color, marker=".")
-    returns.set_ylabel(f"episode return ({_PHASES[phase]})")
+        sparsity.plot(seen.steps, nanmean(seen.values, axis=0), color=color, marker=".")
+    returns.set_ylabel(f"episode return ({PHASES[phase]})")
     if any(run.label for run in runs):
         returns.legend()
     sparsity.set(ylabel="sparsity", xlabel="agent steps per seed", ylim=(-0.03, 1.03))
     for axes in (returns, sparsity):
         axes.grid(alpha=0.3)
-    figure.savefig(out, dpi=120)
+    return figure
 
 
-def _draw_returns(axes: Axes, returns: Curve, label: str, color: str) -> None:
+def _draw_returns(axes: Axes, returns: Curve, label: str, color: ColorType) -> None:
     for seed_values in returns.values:
         axes.plot(returns.steps, seed_values, color=color, alpha=0.25, linewidth=0.8)
     num_seeds = len(returns.values)
-    if num_seeds >= 3:
-        low, high = bootstrap_interval(returns.values)
-        axes.fill_between(returns.steps, low, high, color=color, alpha=0.15)
     name = f"{label} ({num_seeds} seed{'s' if num_seeds > 1 else ''})" if label else None
-    mean = nanmean(returns.values, axis=0)
-    axes.plot(returns.steps, mean, color=color, label=name, marker=".")
+    draw_mean(axes, returns, color, name)
 
 
 def write_csv(runs: Sequence[Run], out: Path) -> None:
@@ -80,7 +80,7 @@ def write_csv(runs: Sequence[Run], out: Path) -> None:
         (run.label, *(row[field] for field in _CSV_FIELDS))
         for run in runs
         for row in read_metrics(run.directory)
-        if row["phase"] in _PHASES
+        if row["phase"] in PHASES
     ]
     write_rows(out, ("run", *_CSV_FIELDS), rows)
 
@@ -93,10 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m prune_rl.reporting.curves --run=dense=runs/dense --run=pruned=runs/pruned "
         "--out=compare.png",
     )
+    add_phase_flag(parser)
     flags = parser.parse_args(argv)
 
     def write() -> None:
-        draw(flags.run, flags.out)
+        save(draw(flags.run, flags.phase), flags.out)
         if flags.csv:
             write_csv(flags.run, flags.csv)
 

@@ -15,13 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError, require_choice
+from prune_rl.reporting.figures import colors, draw_mean, save
 from prune_rl.reporting.runs import (
+    PHASES,
     Curve,
     Run,
-    bootstrap_interval,
+    add_phase_flag,
     create_parser,
     curve,
-    nanmean,
     read_metrics,
     report,
     returns_phase,
@@ -48,28 +49,34 @@ FIGURE_11 = (RETURNS, "q_target_variance", "parameter_norm", "q_norm", "srank", 
 _COLUMNS = 3
 
 
-def draw(runs: Sequence[Run], out: Path, quantities: Sequence[str] = FIGURE_11) -> None:
-    """Writes a picture with a panel for each of the `quantities`, keys of `LABELS`.
+def draw(
+    runs: Sequence[Run], quantities: Sequence[str] = FIGURE_11, phase: str | None = None
+) -> Figure:
+    """A picture with a panel for each of the `quantities`, keys of `LABELS`.
 
-    Lines are means over seeds, bands 95 % bootstrap intervals of them. Values that are missing or
-    not finite are gaps, and counted in the panel.
+    Lines are means over seeds, bands 95 % bootstrap intervals of them (three seeds or more).
+    Values that are missing or not finite are gaps, and counted in the panel. Returns are those of
+    `returns_phase`.
 
     Raises:
-        ConfigError: an unknown quantity, or a run that has measured nothing.
+        ConfigError: an unknown quantity, a run that has measured nothing or lacks the `phase`.
     """
+    for quantity in quantities:
+        require_choice("--quantities", quantity, LABELS)
     metrics = _read(runs)
+    phase = returns_phase(runs, metrics, phase)
     rows = math.ceil(len(quantities) / _COLUMNS)
     figure = Figure(figsize=(4 * min(len(quantities), _COLUMNS), 2.9 * rows), layout="constrained")
     panels = figure.subplots(rows, min(len(quantities), _COLUMNS), sharex=True, squeeze=False)
     for axes, quantity in zip(panels.flat, quantities, strict=False):
-        _draw_panel(axes, quantity, runs, metrics)
+        _draw_panel(axes, quantity, phase, runs, metrics)
     for axes in list(panels.flat)[len(quantities) :]:
         axes.set_visible(False)
     for axes in panels[-1]:
         axes.set_xlabel("agent steps per seed")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(runs))
-    figure.savefig(out, dpi=120)
+    return figure
 
 
 def _read(runs: Sequence[Run]) -> list[list[dict[str, Any]]]:
@@ -90,18 +97,19 @@ def _curve(rows: Sequence[dict[str, Any]], quantity: str, phase: str) -> Curve:
 
 
 def _draw_panel(
-    axes: Axes, quantity: str, runs: Sequence[Run], metrics: Sequence[Sequence[dict[str, Any]]]
+    axes: Axes,
+    quantity: str,
+    phase: str,
+    runs: Sequence[Run],
+    metrics: Sequence[Sequence[dict[str, Any]]],
 ) -> None:
-    phase, missing = returns_phase(metrics), 0
-    for index, (run, rows) in enumerate(zip(runs, metrics, strict=True)):
-        seen, color = _curve(rows, quantity, phase), f"C{index}"
-        if len(seen.values) >= 3:
-            low, high = bootstrap_interval(seen.values)
-            axes.fill_between(seen.steps, low, high, color=color, alpha=0.15)
-        mean = nanmean(seen.values, axis=0)
-        axes.plot(seen.steps, mean, color=color, label=run.label, marker=".")
+    missing = 0
+    for run, rows, color in zip(runs, metrics, colors(len(runs)), strict=True):
+        seen = _curve(rows, quantity, phase)
+        draw_mean(axes, seen, color, run.label)
         missing += int(np.isnan(seen.values).sum())
-    axes.set_title(LABELS[quantity], fontsize="medium")
+    whose = f" ({PHASES[phase]})" if quantity == RETURNS else ""
+    axes.set_title(LABELS[quantity] + whose, fontsize="medium")
     axes.grid(alpha=0.3)
     if missing:
         text = f"{missing} missing or not finite"
@@ -133,13 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quantities", default=",".join(FIGURE_11), help="comma-separated; default: %(default)s"
     )
+    add_phase_flag(parser)
     flags = parser.parse_args(argv)
-    quantities = flags.quantities.split(",")
 
     def write() -> None:
-        for quantity in quantities:
-            require_choice("--quantities", quantity, LABELS)
-        draw(flags.run, flags.out, quantities)
+        save(draw(flags.run, flags.quantities.split(","), flags.phase), flags.out)
         if flags.csv:
             write_csv(flags.run, flags.csv)
 

@@ -8,15 +8,19 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
+from prune_rl.reporting.figures import colors, save
 from prune_rl.reporting.runs import (
+    PHASES,
+    SEEDS_OF_AN_INTERVAL,
     Run,
+    add_phase_flag,
     bootstrap_interval,
     create_parser,
     curve,
@@ -37,14 +41,14 @@ class Point(NamedTuple):
     values: npt.NDArray[np.float64]
 
 
-def final_performance(run: Run) -> Point:
-    """Mean return of each seed over the last quarter of a run's iterations.
+def final_performance(run: Run, rows: Sequence[dict[str, Any]], phase: str) -> Point:
+    """Mean return of each seed over the last quarter of a run's iterations, rounded up.
 
-    Evaluation returns, or training returns where a run has not evaluated. An iteration in which
-    no episode ended is left out.
+    `rows` are those of the run, `phase` says which of them count. An iteration in which no episode
+    ended is left out.
 
     Raises:
-        ConfigError: the label is not METHOD@NUMBER, or the run cannot be read.
+        ConfigError: the label is not METHOD@NUMBER.
     """
     method, separator, setting = run.label.rpartition("@")
     try:
@@ -53,52 +57,72 @@ def final_performance(run: Run) -> Point:
         separator = ""
     if not separator:
         raise ConfigError(f"--run={run.label}={run.directory}: expected METHOD@NUMBER=RUN")
-    rows = read_metrics(run.directory)
-    returns = curve(rows, returns_phase([rows]), "episode_return_mean")
+    returns = curve(rows, phase, "episode_return_mean")
     last = math.ceil(len(returns.steps) / 4)
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted({row["seed"] for row in rows if row["phase"] == phase})
     return Point(method, number, seeds, nanmean(returns.values[:, -last:], axis=1))
 
 
-def draw(runs: Sequence[Run], out: Path, setting: str) -> None:
-    """Writes a picture: mean over seeds with 95 % bootstrap interval; small dots are seeds."""
-    points = [final_performance(run) for run in runs]
+def _read(runs: Sequence[Run], phase: str | None) -> tuple[str, list[Point]]:
+    """The phase of the returns and final performance of every run."""
+    metrics = [read_metrics(run.directory) for run in runs]
+    phase = returns_phase(runs, metrics, phase)
+    pairs = zip(runs, metrics, strict=True)
+    return phase, [final_performance(run, rows, phase) for run, rows in pairs]
+
+
+def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
+    """A picture: mean over seeds with its 95 % bootstrap interval (three seeds or more).
+
+    Dots are seeds. Methods stand side by side at each value of what `setting` names. Returns are
+    those of `returns_phase`.
+
+    Raises:
+        ConfigError: a label is not METHOD@NUMBER, a run cannot be read or lacks the `phase`.
+    """
+    phase, points = _read(runs, phase)
     methods = list(dict.fromkeys(point.method for point in points))
     settings = sorted({point.setting for point in points})
     figure = Figure(figsize=(max(5, 1.5 + 0.35 * len(points) + len(settings)), 4))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
-    for index, method in enumerate(methods):
+    for index, (method, color) in enumerate(zip(methods, colors(len(methods)), strict=True)):
         own = [point for point in points if point.method == method]
         shift = 0.7 * (index - (len(methods) - 1) / 2) / len(methods)
         places = np.array([settings.index(point.setting) + shift for point in own])
         means = np.array([nanmean(point.values, axis=0) for point in own])
-        bounds = [bootstrap_interval(point.values[:, None]) for point in own]
-        low, high = np.array(bounds)[..., 0].T
-        spread = np.abs([means - low, high - means])
-        color = f"C{index}"
+        spread = np.array([_spread(point.values) for point in own]).T  # below and above, a method
         axes.errorbar(places, means, spread, fmt="o", color=color, capsize=3, label=method)
         for place, point in zip(places, own, strict=True):
             spots = np.full(len(point.values), place)
             axes.plot(spots, point.values, ".", color=color, alpha=0.35, markersize=4)
     axes.set_xticks(range(len(settings)), [f"{value:g}" for value in settings])
-    axes.set(xlabel=setting, ylabel="return, mean of the last quarter of the run")
+    axes.set(xlabel=setting, ylabel=f"{PHASES[phase]} return, mean of the last quarter")
     axes.set_xlim(-0.6, len(settings) - 0.4)
     axes.grid(alpha=0.3, axis="y")
     if len(methods) > 1:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(out, dpi=120)
+    return figure
 
 
-def write_csv(runs: Sequence[Run], out: Path) -> None:
-    """Writes a row for each run and seed."""
-    points = [final_performance(run) for run in runs]
+def _spread(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """How far the interval of the mean of `values` (S,) reaches below it and above it."""
+    if len(values) < SEEDS_OF_AN_INTERVAL:
+        return math.nan, math.nan
+    mean = nanmean(values, axis=0)
+    (low,), (high,) = bootstrap_interval(values[:, None])
+    return abs(mean - low), abs(high - mean)  # rounding may make them less than 0
+
+
+def write_csv(runs: Sequence[Run], out: Path, phase: str | None = None) -> None:
+    """Writes a row for each run and seed; `phase` as in `draw`."""
+    phase, points = _read(runs, phase)
     rows = [
-        (point.method, point.setting, seed, value)
+        (point.method, point.setting, phase, seed, value)
         for point in points
         for seed, value in zip(point.seeds, point.values.tolist(), strict=True)
     ]
-    write_rows(out, ("method", "setting", "seed", "final_return"), rows)
+    write_rows(out, ("method", "setting", "phase", "seed", "final_return"), rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,12 +135,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--run=dense@4=runs/dense_x4 --setting=width --out=final.png",
     )
     parser.add_argument("--setting", default="setting", help="what the numbers are, as 'width'")
+    add_phase_flag(parser)
     flags = parser.parse_args(argv)
 
     def write() -> None:
-        draw(flags.run, flags.out, flags.setting)
+        save(draw(flags.run, flags.setting, flags.phase), flags.out)
         if flags.csv:
-            write_csv(flags.run, flags.csv)
+            write_csv(flags.run, flags.csv, flags.phase)
 
     return report("final", flags.out, write)
 

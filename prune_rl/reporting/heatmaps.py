@@ -15,6 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
+from prune_rl.reporting.figures import save
 from prune_rl.reporting.runs import Run, create_parser, report, write_rows
 
 _SHOWN_SEEDS = 5
@@ -56,11 +57,14 @@ def mean_off_diagonal(matrix: npt.NDArray[np.float32]) -> float:
     return float(np.abs(others, dtype=np.float64).mean()) if others.size else 0.0
 
 
-def draw(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
-    """Writes a picture with a row for each run and a column for each of its first five seeds.
+def draw(runs: Sequence[Run], iteration: int | None = None) -> Figure:
+    """A picture with a row for each run and a column for each of its first five seeds.
 
     Colours are the paper's: dark red -1, white 0, dark blue 1; what is not finite is grey.
     Transitions are in the order in which they were drawn from the replay.
+
+    Raises:
+        ConfigError: a run has stored no matrices, or none of that iteration.
     """
     stored = [read_matrices(run.directory, iteration) for run in runs]
     columns = min(_SHOWN_SEEDS, max(len(own.seeds) for own in stored))
@@ -77,7 +81,7 @@ def draw(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"seed {seed}: mean |C| {mean_off_diagonal(matrix):.2f}", fontsize=8)
     figure.colorbar(image, ax=panels, shrink=0.7, label="gradient correlation")
-    figure.savefig(out, dpi=120)
+    return figure
 
 
 def write_csv(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
@@ -103,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(argv)
 
     def write() -> None:
-        draw(flags.run, flags.out, flags.iteration)
+        save(draw(flags.run, flags.iteration), flags.out)
         if flags.csv:
             write_csv(flags.run, flags.csv, flags.iteration)
 

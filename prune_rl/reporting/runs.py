@@ -15,6 +15,8 @@ from matplotlib.backend_bases import FigureCanvasBase
 
 from prune_rl.errors import ConfigError
 
+PHASES = {"eval": "evaluation", "train": "training"}  # those that have returns
+SEEDS_OF_AN_INTERVAL = 3  # of fewer seeds none is drawn
 _NUM_RESAMPLES = 2_000
 
 
@@ -93,10 +95,27 @@ def nanmean(values: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float6
     return np.where(count > 0, np.nansum(values, axis=axis) / np.maximum(count, 1), np.nan)
 
 
-def returns_phase(metrics: Iterable[Sequence[dict[str, Any]]]) -> str:
-    """'eval' if every run has evaluated, else 'train'."""
-    has_evaluation = all(any(row["phase"] == "eval" for row in rows) for rows in metrics)
-    return "eval" if has_evaluation else "train"
+def returns_phase(
+    runs: Sequence[Run], metrics: Sequence[Sequence[dict[str, Any]]], asked: str | None
+) -> str:
+    """The phase whose returns are drawn of every run, a key of `PHASES`.
+
+    It is the one `asked` for; if that is None, 'eval' where every run has evaluated, else 'train'.
+
+    Raises:
+        ConfigError: 'eval' was asked for and a run has not evaluated.
+    """
+    lacking = [
+        str(run.directory)
+        for run, rows in zip(runs, metrics, strict=True)
+        if not any(row["phase"] == "eval" for row in rows)
+    ]
+    if asked == "eval" and lacking:
+        raise ConfigError(
+            f"--phase=eval: no evaluation in {', '.join(lacking)}; train with "
+            "--gin_bindings=Runner.evaluation_steps=125_000 (agent steps), or draw --phase=train"
+        )
+    return asked or ("train" if lacking else "eval")
 
 
 def write_rows(out: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -141,6 +160,16 @@ def create_parser(module: str, description: str, example: str) -> argparse.Argum
     )
     parser.add_argument("--csv", type=Path, help="also write the numbers here")
     return parser
+
+
+def add_phase_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --phase, which every picture of returns has."""
+    parser.add_argument(
+        "--phase",
+        choices=sorted(PHASES),
+        help="whose returns: of training episodes or of evaluations; default: evaluations if every "
+        "run has them, else training",
+    )
 
 
 def report(module: str, out: Path, write: Callable[[], None]) -> int:

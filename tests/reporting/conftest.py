@@ -1,9 +1,10 @@
-"""Run directories with made-up numbers."""
+"""Run directories with made-up numbers, and what a picture of them must show."""
 
 import json
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 
 @pytest.fixture
@@ -36,6 +37,81 @@ def write_run():
 
 
 @pytest.fixture
+def write_values():
+    """Writes {phase: {field: (S, T) values, NaN for null}}; iteration i ends at `steps[i]`."""
+
+    def write(directory, steps, phases):
+        directory.mkdir()
+        lines = []
+        for phase, fields in phases.items():
+            for s, t in np.ndindex(np.shape(next(iter(fields.values())))):
+                row = {"seed": 7 + s, "iteration": t, "phase": phase, "agent_steps": steps[t]}
+                own = {name: float(np.asarray(values)[s][t]) for name, values in fields.items()}
+                row |= {name: None if np.isnan(value) else value for name, value in own.items()}
+                lines.append(json.dumps(row) + "\n")
+        # Neither seeds nor iterations come in order.
+        (directory / "metrics.jsonl").write_text("".join(lines[::-1]))
+        return directory
+
+    return write
+
+
+@pytest.fixture
+def mean_of():
+    """Mean of (S, T) over seeds, NaNs left out, number by number."""
+
+    def mean(values):
+        columns = [[x for x in column if not np.isnan(x)] for column in np.transpose(values)]
+        return [sum(own) / len(own) if own else np.nan for own in columns]
+
+    return mean
+
+
+@pytest.fixture
+def interval_of(mean_of):
+    """2.5 % and 97.5 % of the means of 2,000 draws of S from S seeds, sorted and read off."""
+
+    def quantile(ordered, share):
+        place = share * (len(ordered) - 1)
+        below = int(place)
+        above = min(below + 1, len(ordered) - 1)
+        return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+    def interval(values):
+        values = np.asarray(values, np.float64)
+        draws = np.random.default_rng(0).integers(0, len(values), (2_000, len(values)))
+        means = np.array([mean_of(values[draw]) for draw in draws])
+        ordered = [sorted(column[~np.isnan(column)]) for column in means.T]
+        return [(quantile(own, 0.025), quantile(own, 0.975)) if own else None for own in ordered]
+
+    return interval
+
+
+@pytest.fixture
+def line_called():
+    """The one line of the axes with that label."""
+
+    def find(axes, label):
+        (line,) = [line for line in axes.lines if line.get_label() == label]
+        return line
+
+    return find
+
+
+@pytest.fixture
+def band_of_color():
+    """{x: (lowest, highest)} of the one band of that colour."""
+
+    def read(axes, color):
+        (band,) = [x for x in axes.collections if to_hex(x.get_facecolor()[0]) == to_hex(color)]
+        points = np.concatenate([path.vertices for path in band.get_paths()])
+        at = {x: points[points[:, 0] == x, 1] for x in np.unique(points[:, 0])}
+        return {x: (y.min(), y.max()) for x, y in at.items()}
+
+    return read
+
+
+@pytest.fixture
 def write_matrices():
     """Stores gradient covariances of seeds 3 and 4, as a run does."""
 
@@ -45,7 +121,7 @@ def write_matrices():
         np.savez_compressed(
             folder / f"gradient_covariance_{iteration:04d}.npz",
             matrix=np.asarray(matrix, np.float32),
-            seeds=np.array([3, 4]),
+            seeds=np.arange(3, 3 + len(matrix)),
             agent_steps=100 * (iteration + 1),
         )
         return directory

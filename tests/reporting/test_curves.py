@@ -1,9 +1,137 @@
-"""The picture of learning curves and its numbers."""
+"""Learning curves by what is drawn, and the numbers beside them."""
 
+import csv
+
+import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting import curves, runs
+from prune_rl.reporting.runs import Run
+
+_NAN = np.nan
+_STEPS = [100, 250, 300]
+# Skewed, so that a median is no mean; nobody has ended an episode at first, one seed not yet.
+_EVAL = [[_NAN, 1, 2], [_NAN, 2, 30], [_NAN, 40, 5], [_NAN, _NAN, 9]]
+_TRAIN = [[3, 1, 7], [5, 2, 1], [50, 9, 1], [1, 1, 90]]
+_SPARSITY = [[0, 0.5, 0.9], [0, 0.5, 0.9], [0, 0.75, 0.9], [0, 0.5, 0.9]]
+_PHASES = {
+    "train": {"episode_return_mean": _TRAIN, "sparsity": _SPARSITY},
+    "eval": {"episode_return_mean": _EVAL, "sparsity": np.ones((4, 3))},
+}
+_FEW = {phase: {k: v[:2] for k, v in fields.items()} for phase, fields in _PHASES.items()}
+
+
+@pytest.fixture
+def two_runs(tmp_path, write_values):
+    """Four seeds called dense, two of the same called pruned."""
+    dense = write_values(tmp_path / "dense", _STEPS, _PHASES)
+    pruned = write_values(tmp_path / "pruned", _STEPS, _FEW)
+    return [Run(dense, "dense"), Run(pruned, "pruned")]
+
+
+def _thin(axes, color):
+    return [x for x in axes.lines if to_hex(x.get_color()) == to_hex(color)][:-1]
+
+
+def test_lines_are_means_over_seeds_and_thin_lines_the_seeds(two_runs, line_called, mean_of):
+    returns, _ = curves.draw(two_runs).axes
+    for label, values in (("dense (4 seeds)", _EVAL), ("pruned (2 seeds)", _EVAL[:2])):
+        line = line_called(returns, label)
+        np.testing.assert_array_equal(line.get_xdata(), _STEPS)
+        np.testing.assert_allclose(line.get_ydata(), mean_of(values))
+        thin = _thin(returns, line.get_color())
+        assert [x.get_xdata().tolist() for x in thin] == [_STEPS] * len(values)
+        np.testing.assert_array_equal([x.get_ydata() for x in thin], values)
+        assert all(x.get_linewidth() < line.get_linewidth() and x.get_alpha() < 1 for x in thin)
+
+
+def test_the_band_is_the_interval_and_drawn_from_three_seeds_on(
+    two_runs, line_called, band_of_color, interval_of
+):
+    returns, _ = curves.draw(two_runs).axes
+    band = band_of_color(returns, line_called(returns, "dense (4 seeds)").get_color())
+    nobody, *expected = interval_of(_EVAL)
+    assert nobody is None
+    assert sorted(band) == _STEPS[1:]
+    np.testing.assert_allclose([band[x] for x in _STEPS[1:]], expected)
+    assert len(returns.collections) == 1
+
+
+def test_three_seeds_have_a_band(tmp_path, write_values, band_of_color, interval_of):
+    three = write_values(tmp_path / "x", _STEPS, {"train": {"episode_return_mean": _TRAIN[:3]}})
+    returns, _ = curves.draw([Run(three)]).axes
+    band = band_of_color(returns, "C0")
+    np.testing.assert_allclose([band[x] for x in _STEPS], interval_of(_TRAIN[:3]))
+
+
+def test_sparsity_is_that_of_training_on_the_whole_scale(two_runs, mean_of):
+    returns, sparsity = curves.draw(two_runs).axes
+    dense, pruned = sparsity.lines
+    np.testing.assert_array_equal(dense.get_xdata(), _STEPS)
+    np.testing.assert_allclose(dense.get_ydata(), mean_of(_SPARSITY))
+    np.testing.assert_allclose(pruned.get_ydata(), mean_of(_SPARSITY[:2]))
+    low, high = sparsity.get_ylim()
+    assert -0.1 < low < 0
+    assert 1 < high < 1.1
+    legend = {x.get_label(): to_hex(x.get_color()) for x in returns.get_legend().get_lines()}
+    assert legend == {
+        "dense (4 seeds)": to_hex(dense.get_color()),
+        "pruned (2 seeds)": to_hex(pruned.get_color()),
+    }
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_every_run_has_a_colour_of_its_own_and_the_same_in_both_panels(
+    tmp_path, write_values, count
+):
+    one = {"train": {"episode_return_mean": [[1.0]], "sparsity": [[0.0]]}}
+    many = [Run(write_values(tmp_path / f"{i}", [10], one), f"{i}") for i in range(count)]
+    returns, sparsity = curves.draw(many).axes
+    means = [line for line in returns.lines if line.get_label().endswith(" (1 seed)")]
+    assert [line.get_label() for line in means] == [f"{i} (1 seed)" for i in range(count)]
+    colors = [to_hex(line.get_color()) for line in means]
+    assert len(set(colors)) == count
+    assert [to_hex(line.get_color()) for line in sparsity.lines] == colors
+
+
+def test_axes_say_what_they_show(two_runs):
+    returns, sparsity = curves.draw(two_runs).axes
+    assert returns.get_ylabel() == "episode return (evaluation)"
+    assert (sparsity.get_xlabel(), sparsity.get_ylabel()) == ("agent steps per seed", "sparsity")
+    assert curves.draw([Run(two_runs[0].directory)]).axes[0].get_legend() is None
+
+
+def test_training_returns_of_all_where_one_run_has_not_evaluated(
+    tmp_path, two_runs, write_values, line_called, mean_of
+):
+    trained = write_values(tmp_path / "trained", _STEPS, {"train": _PHASES["train"]})
+    asked_or_not = [
+        curves.draw([two_runs[0], Run(trained, "trained")]),
+        curves.draw([two_runs[0], Run(trained, "trained")], "train"),
+        curves.draw([two_runs[0]], "train"),
+    ]
+    for figure in asked_or_not:
+        assert figure.axes[0].get_ylabel() == "episode return (training)"
+        line = line_called(figure.axes[0], "dense (4 seeds)")
+        np.testing.assert_allclose(line.get_ydata(), mean_of(_TRAIN))
+
+
+def test_a_run_without_the_phase_that_is_asked_for_is_one_line(
+    tmp_path, two_runs, write_values, capsys
+):
+    trained = write_values(tmp_path / "trained", _STEPS, {"train": _PHASES["train"]})
+    picture = tmp_path / "x.png"
+    flags = [f"--run=a={two_runs[0].directory}", f"--run=b={trained}", f"--out={picture}"]
+    assert curves.main([*flags, "--phase=eval"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(trained) in error
+    assert str(two_runs[0].directory) not in error
+    assert "Runner.evaluation_steps=" in error
+    assert not picture.exists()
+    assert curves.main([*flags, "--phase=train"]) == 0
 
 
 @pytest.mark.filterwarnings("error")
@@ -14,9 +142,26 @@ def test_picture_and_numbers_of_two_runs(tmp_path, write_run):
     arguments = [f"--run=dense={dense}", f"--run={pruned}", f"--out={picture}", f"--csv={numbers}"]
     assert curves.main(arguments) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    lines = numbers.read_text().splitlines()
-    assert len(lines) == 1 + 12 + 6
-    assert lines[-1] == "pruned,5,1,train,200,50,800,51.0,2,0.5"
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        "compare.png",
+        "compare.csv",
+    }
+    with numbers.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12 + 6
+    assert rows[1] == {
+        "run": "dense",
+        "seed": "4",
+        "iteration": "0",
+        "phase": "eval",
+        "agent_steps": "100",
+        "gradient_steps": "25",
+        "frames": "400",
+        "episode_return_mean": "",
+        "num_episodes": "2",
+        "sparsity": "0.0",
+    }
+    assert numbers.read_text().splitlines()[-1] == "pruned,5,1,train,200,50,800,51.0,2,0.5"
 
 
 @pytest.mark.parametrize("content", [None, ""])
