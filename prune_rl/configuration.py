@@ -9,11 +9,11 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import gin
 
 from prune_rl.errors import ConfigError, nearest
+from prune_rl.gin_files import ROOTS, find_gin_file, shipped_gin_files
 from prune_rl.quiet import quiet_libraries
 
 # Importing these registers every name that a gin file may bind.
@@ -40,32 +40,6 @@ _DOPAMINE_NAMES = {
     "vmin": "vmax, the support is [-vmax, vmax]",
 }
 
-_PACKAGE = Path(__file__).resolve().parent
-# Installed wheel first, then a checkout.
-_ROOTS = (_PACKAGE / "gin_configs", _PACKAGE.parent / "gin_configs")
-
-
-def shipped_gin_files() -> dict[str, Path]:
-    """The gin files that come with the package: name (`agents/dqn.gin`) to path."""
-    root = next((root for root in _ROOTS if root.is_dir()), None)
-    if root is None:
-        return {}
-    return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.gin"))}
-
-
-def find_gin_file(name: str) -> Path:
-    """Returns the path of a gin file given by path or by shipped name.
-
-    Raises:
-      ConfigError: there is no such file; names the nearest shipped one.
-    """
-    shipped = shipped_gin_files()
-    if Path(name).is_file():
-        return Path(name)
-    if name in shipped:
-        return shipped[name]
-    raise ConfigError(f"--gin_files={name}: no such file; {nearest(name, shipped)}")
-
 
 def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     """Replaces gin's state by the given files, then bindings; later ones win.
@@ -76,7 +50,7 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     for module in _CONFIGURABLE_MODULES:
         importlib.import_module(module)
     gin.clear_config()
-    for root in _ROOTS:
+    for root in ROOTS:
         gin.add_config_file_search_path(str(root))
     paths = [find_gin_file(name) for name in gin_files]
     for name, path in zip(gin_files, paths, strict=True):

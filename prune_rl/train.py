@@ -3,9 +3,11 @@
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from prune_rl.errors import ConfigError
+from prune_rl.gin_files import shipped_gin_files
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
@@ -13,20 +15,24 @@ episodes.csv (the truth), tensorboard/, checkpoints/, config.gin, provenance.jso
 and curve.png. The same command on the same directory resumes where it stopped.
 """
 
+# Folders of gin_configs/, in the order in which a training is composed.
+_KINDS = {
+    "agents": "what learns",
+    "networks": "what it learns with, any width",
+    "pruning": "how it is pruned; by default not at all",
+    "plasticity": "what pruning is compared with",
+    "diagnostics": "what is measured beside returns",
+    "suites": "which games",
+    "experiments": "whole settings to start from, and the grids of the paper's figures",
+}
+_COLUMNS = 100
+
 _EPILOG = """\
 gin files compose, one of each kind; later files and bindings win:
-  agents/       dqn.gin                            what learns
-  networks/     nature.gin impala.gin minatar.gin  what it learns with, any width
-  pruning/      magnitude.gin rigl.gin snip.gin none.gin and ten others   how it is pruned
-                                                   (default: not at all)
-  plasticity/   reset.gin redo.gin weight_decay.gin l2.gin   what pruning is compared with
-  diagnostics/  all.gin                            what is measured beside returns
-  suites/       atari_15.gin atari_26.gin atari_60.gin minatar.gin   which games
-  experiments/  whole settings to start from, such as minatar_breakout.gin, and the
-                grids of the paper's figures: figure_1.gin atari_100k.gin and others
-Files are found by path or by these names; every value in them is a gin binding:
-  Runner.{num_seeds,seed,num_iterations,training_steps,evaluation_steps}   (agent steps)
-  create_updater_from_config.{sparsity,update_start_step,update_end_step}  (gradient steps,
+{shipped}
+Files are found by path or by these names, as agents/dqn.gin; every value in them is a gin binding:
+  Runner.{{num_seeds,seed,num_iterations,training_steps,evaluation_steps}}   (agent steps)
+  create_updater_from_config.{{sparsity,update_start_step,update_end_step}}  (gradient steps,
       or fractions of the run when written as 0.2)
   ImpalaTorso.width, DQNAgent.gamma, create_optimizer.learning_rate, ReplayBuffer.max_capacity
 
@@ -38,7 +44,7 @@ examples:
   # the paper's setting: Impala ResNet, three times as wide, on Atari
   python -m prune_rl.train --base_dir=runs/pong --gin_files=agents/dqn.gin \\
     --gin_files=networks/impala.gin --gin_files=pruning/magnitude.gin \\
-    --gin_bindings='ImpalaTorso.width=3' \\
+    --gin_bindings='ImpalaTorso.width=3' --gin_bindings='Runner.num_iterations=40' \\
     --gin_bindings='create_atari_environment.game_name="Pong"'
 
   # which games a suite holds; which trainings a figure needs, with their flags; one of them
@@ -49,12 +55,26 @@ examples:
 """
 
 
+def _list_shipped() -> str:
+    """Every shipped gin file, by kind: `agents/` and its meaning, then names to go behind it."""
+    files: dict[str, list[str]] = {kind: [] for kind in _KINDS}
+    for name in shipped_gin_files():
+        kind, _, file = name.partition("/")
+        files.setdefault(kind, []).append(file)
+    margin = " " * 16
+    return "\n".join(
+        f"  {kind + '/':<14}{_KINDS.get(kind, '')}\n"
+        + textwrap.fill(" ".join(own), _COLUMNS, initial_indent=margin, subsequent_indent=margin)
+        for kind, own in files.items()
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m prune_rl.train`."""
     result = argparse.ArgumentParser(
         prog="python -m prune_rl.train",
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(shipped=_list_shipped()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

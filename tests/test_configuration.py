@@ -5,11 +5,12 @@ import pytest
 
 from prune_rl import configuration
 from prune_rl.errors import ConfigError
+from prune_rl.gin_files import find_gin_file, shipped_gin_files
 
 
 def test_shipped_files_are_found_from_any_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert configuration.find_gin_file("agents/dqn.gin").is_file()
+    assert find_gin_file("agents/dqn.gin").is_file()
 
 
 def test_a_path_goes_before_a_shipped_name(tmp_path, monkeypatch):
@@ -17,10 +18,10 @@ def test_a_path_goes_before_a_shipped_name(tmp_path, monkeypatch):
     own = tmp_path / "agents" / "dqn.gin"
     own.parent.mkdir()
     own.write_text("DQNAgent.gamma = 0.5")
-    assert configuration.find_gin_file("agents/dqn.gin").resolve() == own
+    assert find_gin_file("agents/dqn.gin").resolve() == own
 
 
-@pytest.mark.parametrize("name", sorted(configuration.shipped_gin_files()))
+@pytest.mark.parametrize("name", sorted(shipped_gin_files()))
 def test_every_shipped_file_parses(name):
     configuration.load([name], [])
 

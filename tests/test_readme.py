@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,40 @@ def test_quickstart_and_the_comparison(tmp_path):
     done = _run(_command_with("reporting.curves"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "runs/compare.csv").read_text().splitlines()) == 1 + 2 * 2 * 3
+
+
+def test_quickstart_shows_progress_as_it_happens(tmp_path):
+    """A python that trains until a file is there stands in; its line must come before that."""
+    go, stub = tmp_path / "go", tmp_path / "venv" / "bin" / "python"
+    stub.parent.mkdir(parents=True)
+    stub.write_text(
+        "#!/bin/bash\n"
+        "case $2 in\n"
+        f"  prune_rl.train) echo under way >&2; while [ ! -e {go} ]; do sleep 0.05; done ;;\n"
+        "  prune_rl.reporting.curves) echo wrote ${@: -1} ;;\n"
+        "esac\n"
+    )
+    stub.chmod(0o755)
+    process = subprocess.Popen(
+        ["bash", str(_ROOT / "quickstart.sh")],
+        env=os.environ | {"VENV": str(stub.parents[1]), "RUNS": "runs/quickstart"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    watchdog = threading.Timer(30, go.touch)  # ends a quickstart that says nothing
+    watchdog.start()
+    lines = [process.stdout.readline() for _ in range(4)]
+    was_live = not go.exists()
+    go.touch()
+    watchdog.cancel()
+    rest, _ = process.communicate(timeout=30)
+    assert was_live, lines
+    assert lines[0].startswith("installing into ")
+    assert "minutes" in lines[1]
+    assert sorted(lines[2:]) == ["dense: under way\n", "pruned: under way\n"]
+    assert rest == "wrote --out=runs/quickstart/compare.png\n"
+    assert process.returncode == 0
 
 
 def test_a_pruning_method_of_ones_own_and_the_diagnostics(tmp_path):
@@ -137,7 +172,7 @@ def test_the_table_of_figures_counts_as_list_does():
         assert len(Grid()) == number, name
 
 
-@pytest.mark.parametrize("text", [_README, train._EPILOG])
+@pytest.mark.parametrize("text", [_README, train.parser().epilog])
 def test_every_gin_file_that_is_named_exists(text):
     names = re.findall(
         r"\b(?:agents|networks|pruning|plasticity|diagnostics|suites|experiments)/\w+\.gin", text

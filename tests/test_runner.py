@@ -13,7 +13,8 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl import configuration, train
+from prune_rl import train
+from prune_rl.gin_files import shipped_gin_files
 from prune_rl.phases import Trainer
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
@@ -175,7 +176,7 @@ def test_diagnostics_change_nothing_but_the_log(tmp_path, train_minatar, read_me
 
 _METHODS = sorted(
     name
-    for name in configuration.shipped_gin_files()
+    for name in shipped_gin_files()
     if name.startswith("pruning/") and not name.endswith(("/none.gin", "_of_100m.gin"))
 )
 

@@ -1,7 +1,9 @@
 """The command line: what it teaches, what it refuses, and what it leaves behind."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +29,20 @@ def test_help_teaches_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for word in ("--gin_files", "examples:", "ImpalaTorso.width", "suites/"):
+    for word in ("--gin_files", "examples:", "ImpalaTorso.width", "Runner.num_iterations=40"):
         assert word in done.stdout
+
+
+def test_help_lists_every_shipped_file_below_its_folder():
+    lines = train.parser().epilog.splitlines()
+    assert max(map(len, lines)) <= 100
+    listed, folder = set(), None
+    for line in lines[1 : next(i for i, x in enumerate(lines) if x.startswith("Files are"))]:
+        heading = re.match(r"  (\w+/) +\w", line)  # followed by what is in it
+        folder = heading[1] if heading else folder
+        listed |= set() if heading else {folder + name for name in line.split()}
+    root = Path(__file__).parents[1] / "gin_configs"
+    assert listed == {path.relative_to(root).as_posix() for path in root.rglob("*.gin")}
 
 
 def test_what_a_training_needs_imports_nothing_that_draws(tmp_path):
