@@ -172,6 +172,20 @@ def test_the_table_of_figures_counts_as_list_does():
         assert len(Grid()) == number, name
 
 
+def test_what_the_readme_links_to_is_there():
+    links = re.findall(r"\]\(([^)#:]+)\)", _README)
+    assert {"LICENSE", "results/minatar_breakout", "results/minatar"} <= set(links)
+    for link in links:
+        assert (_ROOT / link).exists(), link
+
+
+def test_the_license_is_the_one_that_the_package_names():
+    text = (_ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "\nlicense = Apache-2.0\nlicense_files = LICENSE\n" in (_ROOT / "setup.cfg").read_text()
+
+
 @pytest.mark.parametrize("text", [_README, train.parser().epilog])
 def test_every_gin_file_that_is_named_exists(text):
     names = re.findall(
