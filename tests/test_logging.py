@@ -93,3 +93,92 @@ def test_matrices_are_stored_whole_or_not_at_all(tmp_path, monkeypatch):
             log.matrices("gradient_covariance", 7, 80, np.array([3, 4]), matrix + 1)
     with np.load(path) as stored:
         np.testing.assert_array_equal(stored["matrix"], matrix)
+
+
+# Tags that Dopamine has are Dopamine's.
+_TAGS = {
+    "episode_return_mean": "AverageReturns",
+    "num_episodes": "NumEpisodes",
+    "agent_steps_per_second": "AverageStepsPerSecond",
+    "sparsity": "Sparsity",
+    "loss": "Loss",
+    "grad_norm": "GradientNorm",
+    "q_mean": "MeanQ",
+    "q_variance": "QVariance",
+    "q_target_variance": "QTargetVariance",
+    "q_norm": "QNorm",
+    "parameter_norm": "ParametersNorm",
+    "srank": "Srank",
+    "dormant": "DormantFraction",
+    "dead_units": "DeadUnitsFraction",
+    "gradient_correlation": "GradientCorrelation",
+    "mask_churn": "MaskChurn",
+    "probe_loss": "ProbeLoss",
+    "probe_grad_norm": "ProbeGradientNorm",
+}
+
+
+def _shown(folder):
+    """{tag: {step: value}} of every scalar of a seed."""
+    found = {}
+    for path in folder.iterdir():
+        for event in _events(path):
+            for value in event.summary.value:
+                found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
+
+
+def test_every_number_goes_to_its_tag_below_phase_and_seed(tmp_path):
+    phases = {"train": "Train", "eval": "Eval", "diagnostics": "Diagnostics"}
+    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+        for seed in (3, 4):
+            for p, phase in enumerate(phases):
+                numbers = {name: float(100 * seed + 50 * p + i) for i, name in enumerate(_TAGS)}
+                # Neither counters nor layers have tags; nor has what is not finite.
+                others = {"epsilon": 0.5, "gradient_steps": 9, "sparsity_by_layer": {"head": 0.5}}
+                log.metrics(_row(7, **numbers, **others) | {"seed": seed, "phase": phase})
+                log.metrics(_row(8, loss=float("nan")) | {"seed": seed, "phase": phase})
+    for seed in (3, 4):
+        assert _shown(tmp_path / "tensorboard" / f"seed_{seed}") == {
+            f"{prefix}/{tag}": {70: 100 * seed + 50 * p + i}
+            for p, prefix in enumerate(phases.values())
+            for i, tag in enumerate(_TAGS.values())
+        }
+
+
+def test_metrics_hold_every_row_as_it_was_given(tmp_path):
+    given = [
+        _row(1, sparsity_by_layer={"params/head/kernel": 0.25}, episode_return_mean=None, loss=0.5),
+        _row(2, num_episodes=3, frames=80) | {"phase": "eval"},
+    ]
+    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+        for row in given:
+            log.metrics(row)
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert text.endswith("}\n")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert rows == given
+    assert [list(row) for row in rows] == [list(row) for row in given]
+
+
+def test_episodes_begin_with_one_header(tmp_path):
+    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+        positions = log.positions()
+    header = "seed,iteration,phase,agent_steps,episode_return,episode_length,ended\n"
+    assert (tmp_path / "episodes.csv").read_text() == header
+    with RunLog(tmp_path, positions=positions, agent_steps=0) as log:
+        log.episode(3, 1, "eval", 70, 2.5, 9, "truncated")
+    assert (tmp_path / "episodes.csv").read_text() == f"{header}3,1,eval,70,2.5,9,truncated\n"
+
+
+def test_positions_are_what_is_on_disk(tmp_path):
+    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+        log.metrics(_row(1, game="Pokémon"))  # bytes, not letters
+        log.episode(0, 0, "train", 7, 1.0, 7, "terminated")
+        positions = log.positions()
+        files = {"metrics": "metrics.jsonl", "episodes": "episodes.csv"}
+        sizes = {name: (tmp_path / file).stat().st_size for name, file in files.items()}
+        assert positions == sizes
+        assert min(sizes.values()) > 0
+        (events,) = (tmp_path / "tensorboard" / "seed_0").iterdir()
+        assert events.stat().st_size > 0

@@ -2,7 +2,10 @@
 
 import io
 
-from prune_rl.progress import RunProgress, _clock
+import pytest
+
+from prune_rl import progress
+from prune_rl.progress import RunProgress, _clock, say_finished
 
 
 class _Terminal(io.StringIO):
@@ -11,10 +14,10 @@ class _Terminal(io.StringIO):
 
 
 def _show(stream, mean_return=3.5):
-    progress = RunProgress(total_steps=1000, done_steps=0, num_iterations=4, stream=stream)
-    with progress:
-        assert not progress.due()
-        progress.show(250, iteration=0, phase="train", mean_return=mean_return, sparsity=0.5)
+    shown = RunProgress(total_steps=1000, done_steps=0, num_iterations=4, stream=stream)
+    with shown:
+        assert not shown.due()
+        shown.show(250, iteration=0, phase="train", mean_return=mean_return, sparsity=0.5)
     return stream.getvalue()
 
 
@@ -24,6 +27,42 @@ def test_plain_line_says_where_the_run_stands():
     for word in ("agent steps/s", "return 3.50", "sparsity 0.500", "25%", "ETA 0:00:0"):
         assert word in line
     assert line.count("\n") == 1
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What `time.monotonic` says, in seconds; the test moves it."""
+    now = [1_000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_rate_and_time_left_are_those_of_this_start(clock):
+    """A resumed run, 200 of 1,000 steps done before: 300 steps in 20 s leave 500, 33 s."""
+    stream = io.StringIO()
+    shown = RunProgress(total_steps=1000, done_steps=200, num_iterations=4, stream=stream)
+    clock[0] += 20
+    shown.show(500, iteration=2, phase="eval", mean_return=-1.239, sparsity=0.9504)
+    assert stream.getvalue() == (
+        "iteration 3/4 eval  15 agent steps/s  return -1.24  sparsity 0.950  50%  ETA 0:00:33\n"
+    )
+
+
+@pytest.mark.parametrize(("stream", "period"), [(io.StringIO(), 30), (_Terminal(), 2)])
+def test_news_are_due_once_a_period(clock, stream, period):
+    shown = RunProgress(total_steps=10, done_steps=0, num_iterations=1, stream=stream)
+    for _ in range(2):
+        clock[0] += period - 0.5
+        assert not shown.due()
+        clock[0] += 0.5
+        assert shown.due()
+        shown.show(5, iteration=0, phase="train", mean_return=None, sparsity=0.0)
+
+
+def test_a_finished_run_is_said_to_be_one(capsys, tmp_path):
+    say_finished(tmp_path, 20)
+    said = f"{tmp_path} is finished (20 of 20 iterations); nothing to do\n"
+    assert capsys.readouterr() == ("", said)
 
 
 def test_no_finished_episode_is_shown_as_such():
