@@ -1,0 +1,287 @@
+"""A scripted game, and spies on what the replay is given and what the learner is asked.
+
+The game keeps a record of what it was asked and what it answered: expectations come from there,
+from the settings below and from arithmetic in the tests, never from the loop itself.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gin
+import jax
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.networks.noisy import dense
+from prune_rl.plasticity.occasions import Occasions
+from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.runner import Runner
+
+FIRST_SEED, NUM_SEEDS, STACK, FRAME_SKIP, LONGEST = 5, 2, 3, 5, 7
+FRAME_SHAPE = (2, 2, 1)
+REWARDS = (-3.5, 0.5, 0.0, 2.0, -0.25, 1.5)
+# Lengths after which the game is over, in turn; an episode of more than LONGEST is cut there.
+LENGTHS = ((5, 4, 99, 3), (99, 6, 2, 5))
+LIFE_LOST_AT = (3, 2)  # step of an episode, where the game is not over by then
+
+
+class Played(NamedTuple):
+    """One agent step of a scripted game, as the game saw it."""
+
+    action: int
+    frame: np.ndarray
+    reward: float
+    over: bool
+    life_lost: bool
+
+
+class ScriptedEnvironment:
+    """A game whose every frame, reward and end is known; `log` has resets' frames and steps."""
+
+    frame_shape, stack_size, frame_skip, num_actions = FRAME_SHAPE, STACK, FRAME_SKIP, 3
+    steps_off_gil, protocol = False, {"suite": "scripted"}
+
+    def __init__(self, number: int, seed: int) -> None:
+        self.number, self.seed = number, seed
+        self.log: list[Any] = []
+        self.life_lost = False
+        self._frames = self._episodes = self._steps = self._length = 0
+
+    def _frame(self) -> np.ndarray:
+        self._frames += 1
+        pixels = [self.number + 1, self._frames % 251, self._frames // 251, 7]
+        return np.array(pixels, np.uint8).reshape(FRAME_SHAPE)
+
+    def reset(self) -> np.ndarray:
+        self._episodes, self._length, self.life_lost = self._episodes + 1, 0, False
+        self.log.append(self._frame())
+        return self.log[-1]
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool]:
+        place = self.number % NUM_SEEDS
+        self._length += 1
+        self._steps += 1
+        over = self._length == LENGTHS[place][(self._episodes - 1) % 4]
+        self.life_lost = self._length == LIFE_LOST_AT[place] and not over
+        reward = REWARDS[(self._steps + place) % len(REWARDS)]
+        self.log.append(Played(action, self._frame(), reward, over, self.life_lost))
+        return self.log[-1].frame, reward, over
+
+    def get_state(self) -> bytes:
+        return b"scripted"
+
+    def set_state(self, state: bytes) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class Transition(NamedTuple):
+    """What one step of one seed must become; observations are (stack, H, W, C)."""
+
+    action: int
+    reward: float
+    over: bool
+    life_lost: bool
+    truncated: bool
+    next_frame: np.ndarray
+    frame: np.ndarray
+    observation: np.ndarray
+
+
+def transitions(environment: ScriptedEnvironment) -> list[Transition]:
+    """The steps of a game, with the observation that each action was to be chosen from."""
+    log, seen, length, found = list(environment.log), [], 0, []
+    for position, entry in enumerate(log):
+        if not isinstance(entry, Played):
+            seen, length = [entry], 0
+            continue
+        length += 1
+        blank = [np.zeros(FRAME_SHAPE, np.uint8)] * STACK
+        observation = np.stack([*blank, *seen][-STACK:])
+        truncated = length == LONGEST and not entry.over
+        frame = entry.frame
+        if (entry.over or truncated) and position + 1 < len(log):
+            frame = log[position + 1]
+        rest = (entry.reward, entry.over, entry.life_lost, truncated, entry.frame, frame)
+        found.append(Transition(entry.action, *rest, observation))
+        seen = [entry.frame] if entry.life_lost else [*seen, entry.frame]
+    return found
+
+
+class Event(NamedTuple):
+    """Something handed over: `kind` as 'act', 'add', 'sample'; arrays copied to NumPy."""
+
+    kind: str
+    given: Any
+    returned: Any
+
+
+@dataclass
+class Recorded:
+    """A finished run and everything that was seen of it, in order."""
+
+    directory: Path
+    environments: list[ScriptedEnvironment] = field(default_factory=list)
+    replays: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    spans: list[int] = field(default_factory=list)  # gradient steps that schedules were told
+
+    def of(self, *kinds: str) -> list[Event]:
+        return [event for event in self.events if event.kind in kinds]
+
+    def note(self, kind: str, given: Any, returned: Any) -> None:
+        self.events.append(Event(kind, _copied(given), _copied(returned)))
+
+    def played(self, evaluation: int | None = None) -> list[list[Transition]]:
+        """Steps of each seed: of training, or of the evaluation after that iteration."""
+        first = 0 if evaluation is None else NUM_SEEDS * (evaluation + 1)
+        return [transitions(own) for own in self.environments[first : first + NUM_SEEDS]]
+
+
+def _copied(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.array(leaf) if hasattr(leaf, "shape") else leaf, tree)
+
+
+def _holes(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    return jax.random.bernoulli(key, 0.5, shape).astype(dtype)
+
+
+class Torso(nn.Module):
+    """Four linear features of all pixels, and a layer nobody reads: zeros where a seed has them."""
+
+    noisy: bool = False
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        layer = dense(4, "Dense_0", nn.initializers.lecun_normal(), noisy=self.noisy)
+        features = layer(observation.reshape(-1) / 255.0)
+        nn.Dense(9, kernel_init=_holes, name="Dense_1")(features)
+        return features
+
+
+class Witness:
+    """An intervention that changes nothing and notes what it is shown."""
+
+    statistics_batch_size = 4
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._recorded = recorded
+
+    def occasions(self, num_gradient_steps: int, *_: Any, **__: Any) -> Occasions:
+        self._recorded.spans.append(num_gradient_steps)
+        return Occasions(period=3, start=4, end=num_gradient_steps)
+
+    def check(self, quantities: Any, params: Any) -> None:
+        pass
+
+    def apply(self, quantities: Any, state: Any, observations: Any, key: Any) -> Any:
+        jax.debug.callback(
+            lambda seen, own: self._recorded.note("intervention", (seen, own), None),
+            observations,
+            key,
+        )
+        return state
+
+
+def _spied(kind: str, function: Any, recorded: Recorded) -> Any:
+    def spy(*args: Any) -> Any:
+        given = _copied(args)  # before: a donated state cannot be read afterwards
+        returned = function(*args)
+        recorded.events.append(Event(kind, given, _copied(returned)))
+        return returned
+
+    return spy
+
+
+def _with_spies(kind: type, recorded: Recorded, settings: dict[str, Any]) -> Any:
+    class Spied(kind):
+        def learner(self, *args: Any, **more: Any) -> Any:
+            learner = super().learner(*args, **more)
+            names = ("init", "act", "act_eval", "update", "sync_target")
+            spies = {name: _spied(name, getattr(learner, name), recorded) for name in names}
+            return learner._replace(**spies)
+
+    return Spied(torso=Torso(), **settings)
+
+
+def _spy_on_replay(patch: pytest.MonkeyPatch, recorded: Recorded) -> None:
+    create = ReplayBuffer.__init__
+
+    def init(self: ReplayBuffer, **settings: Any) -> None:
+        recorded.replays.append(settings)
+        create(self, **settings)
+
+    patch.setattr(ReplayBuffer, "__init__", init)
+    for name in ("add_first", "add", "sample", "sample_uniformly", "update_priorities"):
+        original = getattr(ReplayBuffer, name)
+
+        def method(self: Any, *args: Any, _name: str = name, _own: Any = original, **more: Any):
+            returned = _own(self, *args, **more)
+            recorded.note(_name, (args, more), returned)
+            return returned
+
+        patch.setattr(ReplayBuffer, name, method)
+
+
+def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, Any]) -> Recorded:
+    recorded = Recorded(directory)
+
+    def create(seed: int) -> ScriptedEnvironment:
+        recorded.environments.append(ScriptedEnvironment(len(recorded.environments), seed))
+        return recorded.environments[-1]
+
+    gin.clear_config()
+    with pytest.MonkeyPatch.context() as patch:
+        _spy_on_replay(patch, recorded)
+        own = Runner(
+            directory,
+            agent=_with_spies(kind, recorded, agent),
+            create_environment_fn=create,
+            max_steps_per_episode=LONGEST,
+            num_seeds=NUM_SEEDS,
+            seed=FIRST_SEED,
+            **{
+                name: value(recorded) if callable(value) else value
+                for name, value in runner.items()
+            },
+        )
+        own.run()
+        jax.effects_barrier()
+    return recorded
+
+
+DQN_SETTINGS = {
+    "gamma": 0.9,
+    "update_horizon": 2,
+    "min_replay_history": 8,
+    "replay_ratio": 0.5,
+    "target_update_period": 6,
+    "epsilon_train": 0.1,
+    "epsilon_eval": 0.05,
+    "epsilon_decay_period": 40,
+}
+DQN_RUN = {"num_iterations": 2, "training_steps": 30, "evaluation_steps": 5}
+RAINBOW_SETTINGS = DQN_SETTINGS | {"replay_ratio": 2, "noisy": True, "num_atoms": 5}
+RAINBOW_RUN = {"num_iterations": 2, "training_steps": 14, "num_eval_episodes": 2}
+
+
+@pytest.fixture(scope="session")
+def dqn_run(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """DQN with `DQN_SETTINGS` for 2 x 30 agent steps of seeds 5 and 6, and an intervention."""
+    interventions = {"interventions": lambda recorded: [Witness(recorded)]}
+    directory = tmp_path_factory.mktemp("wiring") / "dqn"
+    return _run(directory, DQNAgent, DQN_SETTINGS, DQN_RUN | interventions)
+
+
+@pytest.fixture(scope="session")
+def rainbow_run(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Noisy prioritised Rainbow with two updates a step, evaluated on two episodes."""
+    directory = tmp_path_factory.mktemp("wiring") / "rainbow"
+    settings = RAINBOW_RUN | {"evaluation_steps": 0}
+    return _run(directory, RainbowAgent, RAINBOW_SETTINGS, settings)

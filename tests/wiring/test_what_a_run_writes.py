@@ -1,0 +1,115 @@
+"""episodes.csv and metrics.jsonl against what the scripted games and the updates gave."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(params=["dqn_run", "rainbow_run"])
+def run(request):
+    return request.getfixturevalue(request.param)
+
+
+def _episodes(run, steps):
+    """(agent steps, seed, return, length, end) of the training episodes, in order of their ends."""
+    found = []
+    for seed, own in zip((5, 6), run.played(), strict=True):
+        length, total = 0, 0.0
+        for t, x in enumerate(own, start=1):
+            length, total = length + 1, total + x.reward
+            if x.over or x.truncated:
+                end = "terminated" if x.over else "truncated"
+                found.append((t, seed, total, length, end))
+                length, total = 0, 0.0
+    return sorted(own for own in found if own[0] in steps)
+
+
+def _metrics(run, phase):
+    rows = [json.loads(line) for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["phase"] == phase]
+
+
+def test_episodes_are_those_of_the_games_with_raw_returns(run):
+    with (run.directory / "episodes.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["phase"] == "train"]
+    written = [
+        (
+            int(row["agent_steps"]),
+            int(row["seed"]),
+            float(row["episode_return"]),
+            int(row["episode_length"]),
+            row["ended"],
+        )
+        for row in rows
+    ]
+    assert sorted(written) == _episodes(run, range(100))
+    assert {own[4] for own in written} == {"terminated", "truncated"}
+
+
+@pytest.mark.parametrize("iteration", [0, 1])
+def test_an_iteration_sums_up_its_own_episodes(dqn_run, iteration):
+    rows = _metrics(dqn_run, "train")[2 * iteration : 2 * iteration + 2]
+    own = _episodes(dqn_run, range(30 * iteration + 1, 30 * iteration + 31))
+    assert [row["seed"] for row in rows] == [5, 6]
+    for row in rows:
+        mine = [x for x in own if x[1] == row["seed"]]
+        assert row["num_episodes"] == len(mine) > 3
+        assert row["episode_return_mean"] == pytest.approx(np.mean([x[2] for x in mine]))
+        assert row["episode_length_mean"] == pytest.approx(np.mean([x[3] for x in mine]))
+        assert np.median([x[2] for x in mine]) != pytest.approx(np.mean([x[2] for x in mine]))
+
+
+def test_counters_and_units(dqn_run):
+    for iteration in range(2):
+        for phase in ("train", "eval"):
+            for row in _metrics(dqn_run, phase)[2 * iteration : 2 * iteration + 2]:
+                assert row["iteration"] == iteration
+                assert row["agent_steps"] == 30 * (iteration + 1)
+                assert row["frames"] == 5 * 30 * (iteration + 1)
+                assert row["gradient_steps"] == (10, 25)[iteration]
+
+
+def test_epsilon_is_that_of_the_iterations_end(dqn_run, rainbow_run):
+    after_22_of_40_steps = 1 - 0.9 * 22 / 40
+    expected = [after_22_of_40_steps] * 2 + [0.1] * 2
+    assert [row["epsilon"] for row in _metrics(dqn_run, "train")] == pytest.approx(expected)
+    assert {row["epsilon"] for row in _metrics(rainbow_run, "train")} == {0.0}  # noisy
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "q_mean"])
+def test_losses_are_means_over_every_tenth_update_of_the_seed(dqn_run, name):
+    updates = [event.returned[1][name] for event in dqn_run.of("update")]
+    assert len(updates) == 25
+    kept = {0: [updates[0]], 1: [updates[10], updates[20]]}
+    rows = _metrics(dqn_run, "train")
+    for iteration, values in kept.items():
+        for place, row in enumerate(rows[2 * iteration : 2 * iteration + 2]):
+            expected = np.mean([value[place] for value in values])
+            assert row[name] == pytest.approx(expected, rel=1e-6)
+    assert updates[10][0] != updates[10][1]
+    assert updates[10][0] != updates[20][0]
+
+
+def test_evaluation_rows_hold_no_losses(dqn_run):
+    assert all("loss" not in row and "epsilon" not in row for row in _metrics(dqn_run, "eval"))
+    assert len(_metrics(dqn_run, "eval")) == 4
+
+
+def test_sparsity_is_counted_from_each_seeds_own_weights(dqn_run):
+    """An unread layer holds as many zeros as chance gave the seed; nothing else is zero."""
+    params = dqn_run.of("init")[0].returned.params["params"]
+    layers = {
+        "params/torso/Dense_0/kernel": params["torso"]["Dense_0"]["kernel"],
+        "params/torso/Dense_1/kernel": params["torso"]["Dense_1"]["kernel"],
+        "params/head/kernel": params["head"]["kernel"],
+    }
+    zeros = [int((layers["params/torso/Dense_1/kernel"][place] == 0).sum()) for place in (0, 1)]
+    assert zeros[0] != zeros[1]
+    size = sum(kernel[0].size for kernel in layers.values())
+    for phase in ("train", "eval"):
+        for row, own in zip(_metrics(dqn_run, phase)[:2], zeros, strict=True):
+            assert row["sparsity"] == pytest.approx(own / size)
+            expected = dict.fromkeys(layers, 0.0) | {"params/torso/Dense_1/kernel": own / 36}
+            assert row["sparsity_by_layer"] == pytest.approx(expected)
