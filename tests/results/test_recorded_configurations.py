@@ -1,4 +1,4 @@
-"""Recorded configurations still load and build their runs; an edit of one says so."""
+"""Recorded configurations still load; an edit of one says so."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import gin
 import pytest
 
 from prune_rl import configuration
-from prune_rl.runner import Runner
 
 _RESULTS = Path(__file__).parents[2] / "results"
 _FILES = sorted(path.relative_to(_RESULTS).as_posix() for path in _RESULTS.rglob("*.gin"))
@@ -18,11 +17,9 @@ _EDITED += [
 
 
 @pytest.mark.parametrize("name", _FILES)
-def test_a_recorded_configuration_loads_and_builds_its_run(tmp_path, name):
-    # The replay of an Atari run is 6.6 GiB; how large it is plays no part here.
-    configuration.load([str(_RESULTS / name)], ["ReplayBuffer.max_capacity = 1000"])
-    Runner(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_a_recorded_configuration_loads(name):
+    configuration.load([str(_RESULTS / name)], [])
+    assert gin.query_parameter("Runner.num_iterations") > 0
 
 
 @pytest.mark.parametrize("name", _EDITED)
