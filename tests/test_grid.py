@@ -108,6 +108,17 @@ def test_figure_8_runs_its_agents_for_40_million_frames_under_their_protocol():
     assert {binding: gin.query_parameter(binding) for binding in expected} == expected
 
 
+@pytest.mark.parametrize("name", _FIGURES)
+def test_a_figure_trains_without_evaluating_as_continuous_train_does(name):
+    """Atari 100k alone evaluates, on the 100 episodes of its protocol."""
+    cells = [cell for cell in _grid_of(name).cells() if cell.name.endswith("/Breakout/0")]
+    for cell in cells:
+        _load(cell)
+        measured = [f"Runner.{x}" for x in ("evaluation_steps", "num_eval_episodes")]
+        expected = [0, 100] if name == "atari_100k" else [0, 0]
+        assert [gin.query_parameter(binding) for binding in measured] == expected
+
+
 def test_figure_10_prunes_a_long_run_as_a_short_one():
     _load(_grid_of("figure_10").cell("dqn/x3/40M/Pong/0"))
     names = [f"create_updater_from_config.update_{x}_step" for x in ("start", "end")]
