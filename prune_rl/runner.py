@@ -122,7 +122,8 @@ class Runner:
         environments, agent = self._environments, self._agent
         total_steps = self._num_iterations * self._training_steps
         gradient_steps = agent.num_gradient_steps(total_steps)
-        pruner = create_updater_from_config(gradient_steps)
+        nominal = agent.nominal_gradient_steps(total_steps)
+        pruner = create_updater_from_config(gradient_steps, nominal_gradient_steps=nominal)
         observation_shape = (environments.stack_size, *environments.frame_shape)
         self._learner = agent.learner(environments.num_actions, observation_shape, pruner)
         replay = ReplayBuffer(
@@ -134,7 +135,7 @@ class Runner:
             replay_scheme=agent.replay_scheme,
             longest_run=total_steps,
         )
-        interventions = bind(self._interventions, self._learner, gradient_steps)
+        interventions = bind(self._interventions, self._learner, gradient_steps, nominal)
         return Trainer(
             agent,
             self._learner,

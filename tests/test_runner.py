@@ -13,8 +13,11 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl import configuration, train
+from prune_rl import configuration, runner, train
 from prune_rl.phases import Trainer
+from prune_rl.plasticity.occasions import Occasions
+from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.pruning.schedules import PolynomialSchedule
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
 _ATARI = [
@@ -298,6 +301,37 @@ def test_a_seed_does_not_depend_on_its_neighbours(tmp_path, train_minatar, read_
     if strategy == "unroll":
         for a, b in zip(_latest_agent_leaves(three), _latest_agent_leaves(one), strict=True):
             np.testing.assert_array_equal(a[1:2] if a.ndim else a, b)
+
+
+def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(monkeypatch, tmp_path):
+    """40M frames on MinAtar: 2,500,000 nominal gradient steps, of which 2,494,999 are made."""
+    configuration.load(
+        [
+            "experiments/minatar_breakout.gin",
+            "pruning/magnitude.gin",
+            "plasticity/reset.gin",
+        ],
+        [
+            "Runner.num_iterations=40",
+            "Runner.training_steps=250_000",
+            "DQNAgent.min_replay_history=20_000",
+            "Reset.reset_period=0.1",
+            "Reset.reset_start_step=0.2",
+        ],
+    )
+    pruners, handed = [], {}
+
+    def create(*args, **kwargs):
+        pruners.append(create_updater_from_config(*args, **kwargs))
+        return pruners[-1]
+
+    monkeypatch.setattr(runner, "create_updater_from_config", create)
+    monkeypatch.setattr(runner, "ReplayBuffer", lambda **_: None)
+    monkeypatch.setattr(runner, "Trainer", lambda *_, **kwargs: handed.update(kwargs))
+    runner.Runner(tmp_path)
+    (pruner,), (reset,) = pruners, handed["interventions"]
+    assert pruner.schedule == PolynomialSchedule(500_000, 2_000_000, 1000)
+    assert reset.occasions == Occasions(250_000, 500_000, 2_494_999)
 
 
 def test_seeds_differ(tmp_path, train_minatar, read_metrics):

@@ -38,5 +38,5 @@ def test_defaults(ours, theirs, arguments):
 
 
 def test_evaluation_must_be_asked_for():
-    """Dopamine's Runner would evaluate for 125,000 steps; its schedule, continuous_train, does not."""
+    """Dopamine has 125,000 there, which its default schedule, continuous_train, does not read."""
     assert inspect.signature(Runner).parameters["evaluation_steps"].default == 0
