@@ -35,10 +35,10 @@ examples:
   python -m prune_rl.train --base_dir=runs/pruned --gin_files=experiments/minatar_breakout.gin \\
     --gin_files=pruning/magnitude.gin --gin_bindings='Runner.num_seeds=3'
 
-  # the paper's setting: Impala ResNet, three times as wide, on Atari
+  # the paper's setting: Impala ResNet, three times as wide, 40M frames of an Atari game
   python -m prune_rl.train --base_dir=runs/pong --gin_files=agents/dqn.gin \\
     --gin_files=networks/impala.gin --gin_files=pruning/magnitude.gin \\
-    --gin_bindings='ImpalaTorso.width=3' \\
+    --gin_bindings='ImpalaTorso.width=3' --gin_bindings='Runner.num_iterations=40' \\
     --gin_bindings='create_atari_environment.game_name="Pong"'
 
   # which games a suite holds; which trainings a figure needs, with their flags; one of them

@@ -1,11 +1,13 @@
 """The command line: what it teaches, what it refuses, and what it leaves behind."""
 
+import shlex
 import subprocess
 import sys
 
+import gin
 import pytest
 
-from prune_rl import train
+from prune_rl import configuration, train
 
 _DQN = "--gin_files=agents/dqn.gin"
 _PONG = "--gin_bindings=create_atari_environment.game_name='Pong'"
@@ -29,6 +31,17 @@ def test_help_teaches_and_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
     for word in ("--gin_files", "examples:", "ImpalaTorso.width", "suites/"):
         assert word in done.stdout
+
+
+def test_the_papers_setting_in_help_is_40_million_frames_of_a_wide_resnet():
+    text = train._EPILOG.split("# the paper's setting")[1].split("\n\n")[0]
+    command = text.split("\n", 1)[1].replace("\\\n", " ")
+    flags = train.parser().parse_args(shlex.split(command)[3:])
+    configuration.load(flags.gin_files, flags.gin_bindings)
+    steps = [gin.query_parameter(f"Runner.{x}") for x in ("num_iterations", "training_steps")]
+    assert 4 * steps[0] * steps[1] == 40_000_000
+    assert gin.query_parameter("ImpalaTorso.width") == 3
+    assert gin.query_parameter("create_updater_from_config.sparsity") == 0.95
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,10 @@ def resolve_schedule(
         num_gradient_steps: those that the run makes, >= 1.
         update_start_step: int for gradient steps, float for a fraction of the run; None for 0.2
             of it ('polynomial') or its first step ('one_shot', 'periodic').
-        update_end_step: likewise; None for 0.8. 'one_shot' has none.
+        update_end_step: likewise; None for 0.8. 'one_shot' has none. Gradient steps may lie beyond
+            the run if 'periodic', which has nothing to reach by then.
         update_freq: gradient steps between mask updates; None for 1000, or less where fewer than
-            100 mask updates would fit between start and end.
+            100 mask updates would fit between start and end within the run.
         nominal_gradient_steps: what fractions are fractions of; None for num_gradient_steps. A
             fraction beyond the run means its last step.
         schedule_type: one of `SCHEDULE_TYPES`; 'none' ignores the other settings.
@@ -63,12 +64,16 @@ def resolve_schedule(
         _require(same, "update_end_step", update_end_step, expected)
         return OneShotSchedule(start)
     given_end = _DEFAULT_END if update_end_step is None else update_end_step
-    end = _resolve_step("update_end_step", given_end, num_gradient_steps, nominal_steps)
+    if schedule_type == "periodic" and type(given_end) is int and given_end > num_gradient_steps:
+        end = given_end  # nothing is to be reached there
+    else:
+        end = _resolve_step("update_end_step", given_end, num_gradient_steps, nominal_steps)
     place = f"gradient step {end} of {num_gradient_steps}"
     expected = f"no later than update_end_step={given_end!r} ({place}); the latest is {end}"
     _require(start <= end, "update_start_step", given_start, expected)
     if update_freq is None:
-        update_freq = max(1, min(_DEFAULT_FREQ, (end - start) // _LEAST_UPDATES))
+        length = min(end, num_gradient_steps) - start
+        update_freq = max(1, min(_DEFAULT_FREQ, length // _LEAST_UPDATES))
     expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
     _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
     if schedule_type == "periodic":

@@ -12,7 +12,7 @@ import pytest
 from prune_rl.errors import ConfigError
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.methods import METHODS
-from prune_rl.pruning.schedules import NoUpdateSchedule, PolynomialSchedule
+from prune_rl.pruning.schedules import NoUpdateSchedule, PeriodicSchedule, PolynomialSchedule
 
 _GIN_FILES = Path(__file__).parents[2] / "gin_configs" / "pruning"
 _PARAMS = {"kernel": jax.ShapeDtypeStruct((100, 10), jnp.float32)}
@@ -46,6 +46,20 @@ def test_dynamic_methods_start_at_once_and_replace_less_and_less(name):
     assert (pruner.schedule.update_start_step, pruner.schedule.update_end_step) == (0, 800)
     fractions = [float(pruner.drop_fraction(step)) for step in (0, 400, 800, 999)]
     assert fractions == pytest.approx([0.1, 0.05, 0.0, 0.0], abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["set", "rigl"])
+def test_dynamic_methods_update_every_1000_gradient_steps_whatever_came_before(name):
+    _parse("sparse_reg.gin", f"{name}.gin")
+    pruner = create_updater_from_config(2_494_999, nominal_gradient_steps=2_500_000)
+    assert pruner.schedule == PeriodicSchedule(0, 2_000_000, 1000)
+
+
+@pytest.mark.parametrize("num_gradient_steps", [100, 1_000_000])
+def test_sparse_reg_is_the_same_in_any_run(num_gradient_steps):
+    _parse("sparse_reg.gin")
+    schedule = create_updater_from_config(num_gradient_steps).schedule
+    assert schedule == PeriodicSchedule(0, 200_000, 5_000)
 
 
 @pytest.mark.parametrize("name", ["snip", "global_snip"])

@@ -116,6 +116,14 @@ def test_default_frequency_leaves_room_for_a_hundred_mask_updates(num_gradient_s
             "one_shot has no other step",
         ),
         ({"schedule_type": "periodic", "update_freq": 0}, "update_freq=0", "an integer >= 1"),
+        (
+            {"schedule_type": "periodic", "update_start_step": 1001, "update_end_step": 2000},
+            "update_start_step=1001",
+            "the nearest is 1000",
+        ),
+        ({"schedule_type": "periodic", "update_end_step": -1}, "update_end_step=-1", "is 0"),
+        ({"schedule_type": "periodic", "update_end_step": 1.5}, "update_end_step=1.5", "is 1.0"),
+        ({"schedule_type": "periodic", "update_end_step": True}, "update_end_step=True", "integer"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(settings_, name, mentions):
@@ -138,6 +146,8 @@ def test_a_run_without_gradient_steps_cannot_prune():
         ("one_shot", (9,), OneShotSchedule(9)),
         ("periodic", (), PeriodicSchedule(0, 800, 8)),
         ("periodic", (10, 200, 50), PeriodicSchedule(10, 200, 50)),
+        ("periodic", (0, 200_000, 5_000), PeriodicSchedule(0, 200_000, 5_000)),
+        ("periodic", (100, 200_000), PeriodicSchedule(100, 200_000, 9)),  # 900 steps are left
         ("none", (), NoUpdateSchedule()),
     ],
 )
