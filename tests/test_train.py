@@ -177,12 +177,12 @@ def test_foreign_metrics_are_never_overwritten(tmp_path, capsys, train_minatar):
     assert (tmp_path / "metrics.jsonl").read_text() == "precious"
 
 
-@pytest.mark.parametrize(("suite", "count"), [("atari_15", 15), ("atari_26", 26), ("atari_60", 60)])
-def test_list_prints_the_games_of_a_suite(capsys, suite, count):
-    assert train.main([f"--gin_files=suites/{suite}.gin", "--list"]) == 0
+@pytest.mark.parametrize("count", [2, 4, 15, 26, 60])
+def test_list_prints_the_games_of_a_suite(capsys, count):
+    assert train.main([f"--gin_files=suites/atari_{count}.gin", "--list"]) == 0
     games = capsys.readouterr().out.split()
     assert len(set(games)) == count
-    assert "Pong" in games
+    assert "Breakout" in games
 
 
 def test_list_without_a_suite_is_refused(capsys):
