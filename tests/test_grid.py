@@ -185,6 +185,10 @@ def test_a_grid_of_another_form_is_refused(settings, binding):
         Grid(**settings)
 
 
+def test_the_papers_five_seeds_are_the_default():
+    assert Grid().num_seeds == 5
+
+
 def test_a_grid_needs_a_suite():
     with pytest.raises(ConfigError, match=r"^Suite\.name: not set"):
         len(Grid(axes=[("width", _WIDTHS)]))

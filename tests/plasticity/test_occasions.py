@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from prune_rl.errors import ConfigError
 from prune_rl.plasticity import occasions
 from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+from prune_rl.plasticity.redo import ReDo
+from prune_rl.plasticity.reset import Reset
 
 
 def test_docstring_example():
@@ -26,6 +28,13 @@ def test_fractions_are_of_the_run_and_integers_are_gradient_steps():
     assert resolve_occasions("Reset", 900, 1000, 0.1, 0.25, 0.75) == Occasions(100, 250, 750)
     assert resolve_occasions("Reset", 900, 1000, 7, 20, 30) == Occasions(7, 20, 30)
     assert resolve_occasions("Reset", 900, 1000, 7, 0, None) == Occasions(7, 0, 900)
+
+
+@pytest.mark.parametrize("intervention", [ReDo, Reset])
+def test_the_settings_of_an_intervention_reach_its_occasions(intervention):
+    own = intervention(reset_period=0.1, reset_start_step=0.25, reset_end_step=0.75)
+    assert own.occasions(900, 1000) == Occasions(100, 250, 750)
+    assert intervention(reset_period=7).occasions(900, 1000) == Occasions(7, 0, 900)
 
 
 @pytest.mark.parametrize("end", [0.95, 1.0, 2_000])
