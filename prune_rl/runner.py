@@ -36,13 +36,14 @@ _sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
 class Runner:
     """Trains and evaluates `num_seeds` seeds in lock-step, as `python -m prune_rl.train` does.
 
-    Gin names and defaults are Dopamine's; a seed's randomness does not depend on `num_seeds`.
+    Gin names and defaults are Dopamine's, except that it does not evaluate unless asked to, as in
+    Dopamine's schedule continuous_train. A seed's randomness does not depend on `num_seeds`.
 
     Args:
       base_dir: the run directory; a run that it holds is resumed.
       agent: the hyper-parameters and algorithm.
       create_environment_fn: called with a seed, returns one environment.
-      num_iterations: how many times to train, then evaluate.
+      num_iterations: how many times to train, then to evaluate if asked to.
       training_steps: agent steps of each seed per iteration.
       evaluation_steps: agent steps of each seed per evaluation, the last episode is finished;
         0 for none.
@@ -66,7 +67,7 @@ class Runner:
         create_environment_fn: Callable[[int], Environment] | None = None,
         num_iterations: int = 200,
         training_steps: int = 250_000,
-        evaluation_steps: int = 125_000,
+        evaluation_steps: int = 0,
         num_eval_episodes: int = 0,
         max_steps_per_episode: int = 27_000,
         num_seeds: int = 1,
@@ -119,7 +120,8 @@ class Runner:
         environments, agent = self._environments, self._agent
         total_steps = self._num_iterations * self._training_steps
         gradient_steps = agent.num_gradient_steps(total_steps)
-        pruner = create_updater_from_config(gradient_steps)
+        nominal = agent.nominal_gradient_steps(total_steps)
+        pruner = create_updater_from_config(gradient_steps, nominal_gradient_steps=nominal)
         observation_shape = (environments.stack_size, *environments.frame_shape)
         self._learner = agent.learner(environments.num_actions, observation_shape, pruner)
         replay = ReplayBuffer(
@@ -131,7 +133,7 @@ class Runner:
             replay_scheme=agent.replay_scheme,
             longest_run=total_steps,
         )
-        interventions = bind(self._interventions, self._learner, gradient_steps)
+        interventions = bind(self._interventions, self._learner, gradient_steps, nominal)
         return Trainer(
             agent,
             self._learner,

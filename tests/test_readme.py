@@ -16,6 +16,7 @@ from prune_rl.grid import Grid
 
 _ROOT = Path(__file__).resolve().parent.parent
 _README = (_ROOT / "README.md").read_text()
+_FIGURES = (_ROOT / "gin_configs/experiments/README.md").read_text()
 _BLOCKS = re.findall(r"```bash\n(.*?)```", _README, re.DOTALL)
 _COMMANDS = [block.replace("\\\n", " ").strip() for block in _BLOCKS]
 _SHORTER = [
@@ -166,7 +167,7 @@ def test_the_table_of_figures_counts_as_list_does():
         names = re.findall(r"experiments/\w+\.gin", files)
         numbers = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*\d", number)]
         counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
-    assert len(counted) == 11
+    assert len(counted) == 14
     for name, number in counted.items():
         configuration.load([name], [])
         assert len(Grid()) == number, name
@@ -186,7 +187,18 @@ def test_the_license_is_the_one_that_the_package_names():
     assert "\nlicense = Apache-2.0\nlicense_files = LICENSE\n" in (_ROOT / "setup.cfg").read_text()
 
 
-@pytest.mark.parametrize("text", [_README, train.parser().epilog])
+def test_what_the_paper_leaves_open_is_said_for_every_figure():
+    table = _FIGURES.split("## Figure by figure")[1]
+    said = {
+        number
+        for row in re.findall(r"^\| (\d[\d, ]*) \|", table, re.M)
+        for number in row.split(", ")
+    }
+    assert said == {str(number) for number in range(1, 18)}
+    assert "`atari_100k.gin`" in table
+
+
+@pytest.mark.parametrize("text", [_README, _FIGURES, train.parser().epilog])
 def test_every_gin_file_that_is_named_exists(text):
     names = re.findall(
         r"\b(?:agents|networks|pruning|plasticity|diagnostics|suites|experiments)/\w+\.gin", text

@@ -13,9 +13,12 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl import train
+from prune_rl import configuration, runner, train
 from prune_rl.gin_files import shipped_gin_files
 from prune_rl.phases import Trainer
+from prune_rl.plasticity.occasions import Occasions
+from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.pruning.schedules import PolynomialSchedule
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
 _ATARI = [
@@ -185,8 +188,7 @@ _METHODS = sorted(
 def test_every_pruning_method_trains_a_sparse_network_from_one_gin_file(
     tmp_path, train_minatar, read_metrics, name
 ):
-    early = ["create_updater_from_config.update_end_step=80"] * (name == "pruning/sparse_reg.gin")
-    assert train_minatar(tmp_path, *early, "Runner.num_iterations=2", files=(name,)) == 0
+    assert train_minatar(tmp_path, "Runner.num_iterations=2", files=(name,)) == 0
     last = read_metrics(tmp_path)[-1]
     layers = last["sparsity_by_layer"]
     if name == "pruning/nm.gin":
@@ -313,6 +315,37 @@ def test_a_seed_does_not_depend_on_its_neighbours(tmp_path, train_minatar, read_
     if strategy == "unroll":
         for a, b in zip(_latest_agent_leaves(three), _latest_agent_leaves(one), strict=True):
             np.testing.assert_array_equal(a[1:2] if a.ndim else a, b)
+
+
+def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(monkeypatch, tmp_path):
+    """40M frames on MinAtar: 2,500,000 nominal gradient steps, of which 2,494,999 are made."""
+    configuration.load(
+        [
+            "experiments/minatar_breakout.gin",
+            "pruning/magnitude.gin",
+            "plasticity/reset.gin",
+        ],
+        [
+            "Runner.num_iterations=40",
+            "Runner.training_steps=250_000",
+            "DQNAgent.min_replay_history=20_000",
+            "Reset.reset_period=0.1",
+            "Reset.reset_start_step=0.2",
+        ],
+    )
+    pruners, handed = [], {}
+
+    def create(*args, **kwargs):
+        pruners.append(create_updater_from_config(*args, **kwargs))
+        return pruners[-1]
+
+    monkeypatch.setattr(runner, "create_updater_from_config", create)
+    monkeypatch.setattr(runner, "ReplayBuffer", lambda **_: None)
+    monkeypatch.setattr(runner, "Trainer", lambda *_, **kwargs: handed.update(kwargs))
+    runner.Runner(tmp_path)
+    (pruner,), (reset,) = pruners, handed["interventions"]
+    assert pruner.schedule == PolynomialSchedule(500_000, 2_000_000, 1000)
+    assert reset.occasions == Occasions(250_000, 500_000, 2_494_999)
 
 
 def test_seeds_differ(tmp_path, train_minatar, read_metrics):

@@ -111,6 +111,13 @@ class ValueAgent:
         occasions = max(0, until_last - self.min_replay_history // self._period)
         return occasions * self._updates_at_once
 
+    def nominal_gradient_steps(self, num_agent_steps: int) -> int:
+        """Agent steps times replay ratio, as if there were no warm-up: 2,500,000 in 40M frames.
+
+        Fractions of a run, of pruning and of interventions, are fractions of this.
+        """
+        return num_agent_steps * self._updates_at_once // self._period
+
     @property
     def _period(self) -> int:
         return max(1, round(1 / self.replay_ratio))

@@ -1,8 +1,11 @@
 """Names of games: the paper's sets, and every Atari game that ale-py carries.
 
-Sets: Obando-Ceron et al. 2024, appendix B. Atari names are Dopamine's (`MsPacman`).
+Sets: Obando-Ceron et al. 2024, appendix B; the two smallest, section 5. Atari names are Dopamine's
+(`MsPacman`).
 """
 
+ATARI_2 = ("Breakout", "VideoPinball")  # figure 13
+ATARI_4 = ("BeamRider", "Breakout", "Enduro", "VideoPinball")  # figure 11
 ATARI_15 = (
     *("MsPacman", "Pong", "Qbert", "Assault", "Asterix", "BeamRider", "Boxing", "Breakout"),
     *("CrazyClimber", "DemonAttack", "Enduro", "FishingDerby", "SpaceInvaders", "Tutankham"),
@@ -26,6 +29,8 @@ ATARI_60 = (
 MINATAR = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 
 SUITES = {
+    "atari_2": ATARI_2,
+    "atari_4": ATARI_4,
     "atari_15": ATARI_15,
     "atari_26": ATARI_26,
     "atari_60": ATARI_60,

@@ -1,6 +1,6 @@
 """The residual network of Espeholt et al. 2018 (IMPALA), as Dopamine builds it for DQN."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import gin
@@ -8,9 +8,11 @@ import jax
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
+from prune_rl.errors import require
 from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 
-_BLOCKS = [f"ImpalaStack_{i}/ResidualBlock_{j}" for i in range(3) for j in range(2)]
+_NUM_STACKS = 3
+_BLOCKS = [f"ImpalaStack_{i}/ResidualBlock_{j}" for i in range(_NUM_STACKS) for j in range(2)]
 
 
 class ResidualBlock(nn.Module):
@@ -43,7 +45,7 @@ class ImpalaStack(nn.Module):
 
 @gin.configurable
 class ImpalaTorso(Torso):
-    """Impala ResNet: stacks of 16, 32 and 32 channels times width, then 512 dense features.
+    """Impala ResNet: three stacks of `stacks` channels times width, then 512 dense features.
 
     No normalisation; 15 convolutions. After Dopamine (dopamine/jax/networks.py, ImpalaEncoder and
     ImpalaDQNNetwork, commit 81f695c), where `width` is `nn_scale`. On (4, 84, 84, 1) observations
@@ -52,22 +54,31 @@ class ImpalaTorso(Torso):
 
     Attributes:
         width: multiplies the channels of every convolution.
-        scale_hidden: the dense layer also grows, to 512·width (Dopamine's offline agents).
+        scale_hidden: the dense layer also grows, to 512·width, as in Dopamine's offline agents and
+            in its Rainbow on this network (ParameterizedRainbowNetwork).
+        stacks: channels at width 1. (32, 64, 64) are those of Dopamine's labs/redo, which takes
+            them together with `scale_hidden`: 4,363,698 parameters, 39,203,058 at width 3.
 
     Input (stack, H, W, C) uint8, output (512,) float32, or (512·width,) with `scale_hidden`.
     """
 
-    scale_hidden: bool = False
+    stacks: Sequence[int] = (16, 32, 32)
     # Only the inner convolution of a block is read by one layer and nothing else.
     wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **{f"{block}/Conv_0": (f"{block}/Conv_1",) for block in _BLOCKS},
         "Dense_0": (FEATURES,),
     }
 
+    def __post_init__(self) -> None:
+        stacks = self.stacks
+        valid = isinstance(stacks, list | tuple) and len(stacks) == _NUM_STACKS
+        valid = valid and all(type(channels) is int and channels >= 1 for channels in stacks)
+        require(valid, "ImpalaTorso.stacks", stacks, "three integers >= 1, as (16, 32, 32)")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         x = merge_stack(observation)  # (H, W, stack*C)
-        for channels in (16, 32, 32):
+        for channels in self.stacks:
             x = ImpalaStack(channels * self.width, self._initializer())(x)
-        hidden = 512 * self.width if self.scale_hidden else 512
-        return self._hidden(hidden, nn.relu(x).reshape(-1))
+        return self._hidden(512, nn.relu(x).reshape(-1))

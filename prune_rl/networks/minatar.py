@@ -19,7 +19,7 @@ class MinAtarTorso(Torso):
     6-action head the parameters number (131,088 + 144·channels)·width + 902: for Breakout's
     4 channels 132,566 / 264,230 / 395,894 / 527,558 / 659,222 for width 1 to 5.
 
-    Input (stack, H, W, C) uint8, output (128,) float32.
+    Input (stack, H, W, C) uint8, output (128,) float32, or (128·width,) with `scale_hidden`.
     """
 
     wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -15,13 +15,13 @@ class NatureTorso(Torso):
     """Nature CNN: 32·width 8x8/4, 64·width 4x4/2, 64·width 3x3/1, then 512 dense features.
 
     SAME padding, Xavier-uniform weights (unless told otherwise) and ReLU throughout, after
-    Dopamine 4.1.2 (dopamine/jax/networks.py, NatureDQNNetwork); the dense layer does not grow with
-    `width`.
+    Dopamine 4.1.2 (dopamine/jax/networks.py, NatureDQNNetwork); the dense layer grows with `width`
+    only if `scale_hidden`.
     On (4, 84, 84, 1) observations 7744·width values are flattened, and with an 18-action head
     the parameters number 69,632·width² + 3,973,280·width + 9,746:
     4,052,658 / 8,234,834 / 12,556,274 / 17,016,978 / 21,616,946 for width 1 to 5.
 
-    Input (stack, H, W, C) uint8, output (512,) float32.
+    Input (stack, H, W, C) uint8, output (512,) float32, or (512·width,) with `scale_hidden`.
     """
 
     wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -20,6 +20,7 @@ class Torso(nn.Module):
 
     Attributes:
         width: multiplies the number of channels of every convolution, an integer >= 1.
+        scale_hidden: whether it multiplies the units of the dense layer too.
         kernel_init: 'xavier_uniform' or 'rainbow', see `networks.initializers`.
         noisy: whether the dense layer is a `NoisyDense`; agents with noisy nets set it.
         wiring: hidden layers followed by a ReLU, and the layers that read the result; the layer
@@ -34,11 +35,15 @@ class Torso(nn.Module):
     width: int = 1
     kernel_init: str = "xavier_uniform"
     noisy: bool = False
+    scale_hidden: bool = False
     wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __post_init__(self) -> None:
         valid = type(self.width) is int and self.width >= 1
         require(valid, f"{type(self).__name__}.width", self.width, "an integer >= 1")
+        scales = self.scale_hidden
+        is_bool = isinstance(scales, bool)
+        require(is_bool, f"{type(self).__name__}.scale_hidden", scales, "True or False")
         self._initializer()
         super().__post_init__()
 
@@ -46,7 +51,11 @@ class Torso(nn.Module):
         return kernel_initializer(f"{type(self).__name__}.kernel_init", self.kernel_init)
 
     def _hidden(self, features: int, inputs: jax.Array) -> jax.Array:
-        """The dense layer that ends a torso, with its ReLU; call it in a compact method."""
+        """The dense layer that ends a torso, with its ReLU; call it in a compact method.
+
+        `features` are those of width 1.
+        """
+        features *= self.width if self.scale_hidden else 1
         layer = dense(features, "Dense_0", self._initializer(), noisy=self.noisy)
         hidden: jax.Array = nn.relu(layer(inputs))
         return hidden

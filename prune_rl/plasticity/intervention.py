@@ -28,8 +28,12 @@ class Intervention(Protocol):
     @property
     def statistics_batch_size(self) -> int: ...
 
-    def occasions(self, num_gradient_steps: int) -> Occasions:
-        """When it acts in a run of that length; `ConfigError` if a setting does not fit."""
+    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
+        """When it acts in a run that makes so many gradient steps, fractions being of the nominal.
+
+        Raises:
+            ConfigError: a setting does not fit.
+        """
         ...
 
     def check(self, quantities: Quantities, params: Any) -> None:
@@ -60,9 +64,18 @@ class BoundIntervention:
 
 
 def bind(
-    interventions: Sequence[Intervention], learner: Learner, num_gradient_steps: int
+    interventions: Sequence[Intervention],
+    learner: Learner,
+    num_gradient_steps: int,
+    nominal_gradient_steps: int,
 ) -> list[BoundIntervention]:
     """Checks interventions against the agent and the run's length, and compiles them.
+
+    Args:
+        interventions: in the order in which they act.
+        learner: of the agent that they change.
+        num_gradient_steps: those that the run makes.
+        nominal_gradient_steps: what fractions of the run are fractions of.
 
     Raises:
         ConfigError: one does not fit, or is none.
@@ -71,16 +84,20 @@ def bind(
     valid = is_list and all(hasattr(own, "occasions") for own in interventions)
     require(valid, "Runner.interventions", interventions, "a list, as [@ReDo()]")
     return [
-        _bind(intervention, position, learner, num_gradient_steps)
+        _bind(
+            intervention,
+            intervention.occasions(num_gradient_steps, nominal_gradient_steps),
+            learner,
+            position,
+        )
         for position, intervention in enumerate(interventions)
     ]
 
 
 def _bind(
-    intervention: Intervention, position: int, learner: Learner, num_gradient_steps: int
+    intervention: Intervention, occasions: Occasions, learner: Learner, position: int
 ) -> BoundIntervention:
     quantities, axes = learner.quantities, learner.state_axes
-    occasions = intervention.occasions(num_gradient_steps)
     params = jax.eval_shape(quantities.init_params, jax.random.PRNGKey(0))
     intervention.check(quantities, params)
 

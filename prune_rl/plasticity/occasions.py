@@ -25,6 +25,7 @@ class Occasions:
 def resolve_occasions(
     name: str,
     num_gradient_steps: int,
+    nominal_gradient_steps: int,
     reset_period: int | float,
     reset_start_step: int | float,
     reset_end_step: int | float | None,
@@ -33,7 +34,8 @@ def resolve_occasions(
 
     Args:
         name: of the configurable, for messages.
-        num_gradient_steps: length of the run.
+        num_gradient_steps: those that the run makes; none of the occasions comes after the last.
+        nominal_gradient_steps: what fractions are fractions of.
         reset_period: > 0.
         reset_start_step: >= 0.
         reset_end_step: > the start; None for the end of the run.
@@ -41,22 +43,23 @@ def resolve_occasions(
     Raises:
         ConfigError: a setting has the wrong type or lies outside its range.
     """
-    period = _resolve(f"{name}.reset_period", reset_period, num_gradient_steps, least=1)
-    start = _resolve(f"{name}.reset_start_step", reset_start_step, num_gradient_steps, least=0)
-    if reset_end_step is None:
-        return Occasions(period, start, max(num_gradient_steps, start))
-    end = _resolve(f"{name}.reset_end_step", reset_end_step, num_gradient_steps, least=0)
-    expected = f"after reset_start_step={reset_start_step!r}, gradient step {start}"
-    require(end > start, f"{name}.reset_end_step", reset_end_step, expected)
-    return Occasions(period, start, end)
+    nominal = nominal_gradient_steps
+    period = _resolve(f"{name}.reset_period", reset_period, nominal, least=1)
+    start = _resolve(f"{name}.reset_start_step", reset_start_step, nominal, least=0)
+    end = num_gradient_steps
+    if reset_end_step is not None:
+        end = _resolve(f"{name}.reset_end_step", reset_end_step, nominal, least=0)
+        expected = f"after reset_start_step={reset_start_step!r}, gradient step {start}"
+        require(end > start, f"{name}.reset_end_step", reset_end_step, expected)
+    return Occasions(period, start, max(min(end, num_gradient_steps), start))
 
 
-def _resolve(binding: str, given: object, num_gradient_steps: int, least: int) -> int:
+def _resolve(binding: str, given: object, nominal_gradient_steps: int, least: int) -> int:
     if isinstance(given, float):
         low = "(0" if least else "[0"
         expected = f"a fraction of the run in {low}, 1], or an integer number of gradient steps"
         require(0.0 <= given <= 1.0 and (given > 0.0 or not least), binding, given, expected)
-        return max(round(given * num_gradient_steps), least)
+        return max(round(given * nominal_gradient_steps), least)
     expected = f"an integer number of gradient steps >= {least}, or a float fraction of the run"
     valid = isinstance(given, int) and not isinstance(given, bool) and given >= least
     require(valid, binding, given, expected)

@@ -62,10 +62,16 @@ class ReDo:
         valid = type(size) is int and size >= 1
         require(valid, "ReDo.statistics_batch_size", size, "an integer >= 1")
 
-    def occasions(self, num_gradient_steps: int) -> Occasions:
+    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
         """See `Intervention`."""
-        start, end = self.reset_start_step, self.reset_end_step
-        return resolve_occasions("ReDo", num_gradient_steps, self.reset_period, start, end)
+        return resolve_occasions(
+            "ReDo",
+            num_gradient_steps,
+            nominal_gradient_steps,
+            self.reset_period,
+            self.reset_start_step,
+            self.reset_end_step,
+        )
 
     def check(self, quantities: Quantities, params: Any) -> None:
         """See `Intervention`."""

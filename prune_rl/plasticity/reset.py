@@ -43,10 +43,16 @@ class Reset:
     reset_end_step: int | float | None = None
     statistics_batch_size = 0
 
-    def occasions(self, num_gradient_steps: int) -> Occasions:
+    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
         """See `Intervention`."""
-        start, end = self.reset_start_step, self.reset_end_step
-        return resolve_occasions("Reset", num_gradient_steps, self.reset_period, start, end)
+        return resolve_occasions(
+            "Reset",
+            num_gradient_steps,
+            nominal_gradient_steps,
+            self.reset_period,
+            self.reset_start_step,
+            self.reset_end_step,
+        )
 
     def check(self, quantities: Quantities, params: Any) -> None:
         """See `Intervention`."""

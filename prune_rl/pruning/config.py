@@ -22,6 +22,7 @@ def create_updater_from_config(
     num_gradient_steps: int,
     pruner_type: str = "no_prune",
     *,
+    nominal_gradient_steps: int | None = None,
     dist_type: str = "erk",
     dense_layers: Sequence[str] = (),
     sparsity_type: str = "unstructured",
@@ -39,6 +40,8 @@ def create_updater_from_config(
     Args:
         num_gradient_steps: gradient steps that the run will make.
         pruner_type: 'no_prune' or one of `methods.METHODS`.
+        nominal_gradient_steps: what fractions of the run are fractions of; None for
+            num_gradient_steps.
         dist_type: 'uniform' or 'erk', how sparsity is shared among tensors; without meaning for
             methods that rank the whole network at once.
         dense_layers: glob patterns of the layers never to prune, see `distributions`.
@@ -86,6 +89,7 @@ def create_updater_from_config(
         update_start_step,
         update_end_step,
         update_freq,
+        nominal_gradient_steps=nominal_gradient_steps,
         schedule_type=schedule_type,
         power=power,
     )

@@ -1,6 +1,8 @@
 """Turns a user's settings into a schedule that ends within the run.
 
 Steps are gradient steps, counted from 0: a start or end at the run's length means its last step.
+Fractions are of a nominal length, which may be a little more than the run makes: a run that gathers
+data before it learns prunes when the paper's would, at 500,000 and not at 499,000.
 """
 
 from prune_rl.errors import require, require_choice
@@ -26,18 +28,22 @@ def resolve_schedule(
     update_end_step: Step = None,
     update_freq: int | None = None,
     *,
+    nominal_gradient_steps: int | None = None,
     schedule_type: str = "polynomial",
     power: float = 3,
 ) -> Schedule:
     """Resolves defaults and fractions of the run.
 
     Args:
-        num_gradient_steps: length of the run, >= 1.
+        num_gradient_steps: those that the run makes, >= 1.
         update_start_step: int for gradient steps, float for a fraction of the run; None for 0.2
             of it ('polynomial') or its first step ('one_shot', 'periodic').
-        update_end_step: likewise; None for 0.8. 'one_shot' has none.
+        update_end_step: likewise; None for 0.8. 'one_shot' has none. Gradient steps may lie beyond
+            the run if 'periodic', which has nothing to reach by then.
         update_freq: gradient steps between mask updates; None for 1000, or less where fewer than
-            100 mask updates would fit between start and end.
+            100 mask updates would fit between start and end within the run.
+        nominal_gradient_steps: what fractions are fractions of; None for num_gradient_steps. A
+            fraction beyond the run means its last step.
         schedule_type: one of `SCHEDULE_TYPES`; 'none' ignores the other settings.
         power: > 0, of the polynomial.
 
@@ -49,20 +55,25 @@ def resolve_schedule(
         return NoUpdateSchedule()
     expected = "a run that makes at least 1 gradient step to prune at; make it longer"
     _require(num_gradient_steps >= 1, "num_gradient_steps", num_gradient_steps, expected)
+    nominal_steps = nominal_gradient_steps or num_gradient_steps
     given_start = _DEFAULT_START[schedule_type] if update_start_step is None else update_start_step
-    start = _resolve_step("update_start_step", given_start, num_gradient_steps)
+    start = _resolve_step("update_start_step", given_start, num_gradient_steps, nominal_steps)
     if schedule_type == "one_shot":
         same = update_end_step is None or update_end_step == given_start
         expected = f"None, or update_start_step={given_start!r}: one_shot has no other step"
         _require(same, "update_end_step", update_end_step, expected)
         return OneShotSchedule(start)
     given_end = _DEFAULT_END if update_end_step is None else update_end_step
-    end = _resolve_step("update_end_step", given_end, num_gradient_steps)
+    if schedule_type == "periodic" and type(given_end) is int and given_end > num_gradient_steps:
+        end = given_end  # nothing is to be reached there
+    else:
+        end = _resolve_step("update_end_step", given_end, num_gradient_steps, nominal_steps)
     place = f"gradient step {end} of {num_gradient_steps}"
     expected = f"no later than update_end_step={given_end!r} ({place}); the latest is {end}"
     _require(start <= end, "update_start_step", given_start, expected)
     if update_freq is None:
-        update_freq = max(1, min(_DEFAULT_FREQ, (end - start) // _LEAST_UPDATES))
+        length = min(end, num_gradient_steps) - start
+        update_freq = max(1, min(_DEFAULT_FREQ, length // _LEAST_UPDATES))
     expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
     _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
     if schedule_type == "periodic":
@@ -72,13 +83,13 @@ def resolve_schedule(
     return PolynomialSchedule(start, end, update_freq, power)
 
 
-def _resolve_step(name: str, given: object, num_gradient_steps: int) -> int:
+def _resolve_step(name: str, given: object, num_gradient_steps: int, nominal_steps: int) -> int:
     if isinstance(given, float):
         nearest = min(max(0.0, given), 1.0)
         expected = f"a fraction of the run in [0.0, 1.0], the nearest is {nearest}; "
         expected += "or an integer number of gradient steps"
         _require(0.0 <= given <= 1.0, name, given, expected)
-        return min(round(given * num_gradient_steps), num_gradient_steps - 1)
+        return min(round(given * nominal_steps), num_gradient_steps - 1)
     if isinstance(given, int) and not isinstance(given, bool):
         nearest_step = min(max(0, given), num_gradient_steps)
         expected = f"within the run's {num_gradient_steps} gradient steps, the nearest is "

@@ -52,6 +52,17 @@ def test_gradient_steps_of_the_published_run():
 
 
 @pytest.mark.parametrize(
+    ("replay_ratio", "expected"),
+    [(0.25, 2_500_000), (0.5, 5_000_000), (0.333, 3_333_333), (1, 10_000_000), (2, 20_000_000)],
+)
+def test_nominal_gradient_steps_of_40_million_frames(replay_ratio, expected):
+    """The warm-up counts: it makes no difference."""
+    for min_replay_history in (0, 20_000):
+        agent = DQNAgent(replay_ratio=replay_ratio, min_replay_history=min_replay_history)
+        assert agent.nominal_gradient_steps(10_000_000) == expected
+
+
+@pytest.mark.parametrize(
     ("ratio", "nearest"),
     [(1.5, "the nearest is 2"), (0.4, "the nearest is 0.5, one update every 2 agent steps")],
 )

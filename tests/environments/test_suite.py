@@ -2,12 +2,15 @@
 
 import pytest
 
-from prune_rl.environments.games import ATARI_15, ATARI_26, ATARI_60, atari_roms
+from prune_rl.environments.games import ATARI_2, ATARI_4, ATARI_15, ATARI_26, ATARI_60, atari_roms
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
 
 
 def test_sets_have_the_papers_sizes_and_every_game_has_a_rom():
+    assert ATARI_4 == ("BeamRider", "Breakout", "Enduro", "VideoPinball")
+    assert ATARI_2 == ("Breakout", "VideoPinball")
+    assert set(ATARI_2) < set(ATARI_4) < set(ATARI_15)
     assert [len(set(games)) for games in (ATARI_15, ATARI_26, ATARI_60)] == [15, 26, 60]
     assert set(ATARI_15) | set(ATARI_26) <= set(ATARI_60) <= set(atari_roms())
 

@@ -108,6 +108,8 @@ def impala(observation, params):
         (MinAtarTorso(width=3), (2, 10, 10, 4), minatar),
         (ImpalaTorso(), (4, 9, 12, 1), impala),
         (ImpalaTorso(width=2, scale_hidden=True), MINATAR, impala),
+        (ImpalaTorso(stacks=(3, 7, 5)), MINATAR, impala),
+        (NatureTorso(width=2, scale_hidden=True), (2, 16, 16, 2), nature),
     ],
 )
 def test_features_match_numpy(torso, shape, reference):
@@ -151,6 +153,35 @@ def test_parameter_counts_of_widths_one_to_five(torso, shape, num_actions, sizes
     assert [size(torso(width=w), shape, num_actions) for w in range(1, 6)] == sizes
 
 
+@pytest.mark.parametrize(
+    ("torso", "shape", "num_actions", "sizes"),
+    [
+        # By hand, layer by layer; width 1 is as without.
+        (NatureTorso, ATARI, 18, [4_052_658, 16_174_418, 36_365_298]),
+        (MinAtarTorso, MINATAR, 6, [132_566, 527_270, 1_184_118]),
+    ],
+)
+def test_parameter_counts_with_the_dense_layer_scaled(torso, shape, num_actions, sizes):
+    counted = [size(torso(width=w, scale_hidden=True), shape, num_actions) for w in (1, 2, 3)]
+    assert counted == sizes
+
+
+@pytest.mark.parametrize(("width", "expected"), [(1, 4_363_698), (3, 39_203_058)])
+def test_parameter_counts_of_labs_redo(width, expected):
+    """Those of Dopamine's ScalableDQNResNet."""
+    torso = ImpalaTorso(width=width, stacks=[32, 64, 64], scale_hidden=True)
+    assert size(torso, ATARI, 18) == expected
+
+
+def test_parameter_count_of_rainbow_on_a_resnet_scaled_as_a_whole():
+    """As Dopamine's ParameterizedRainbowNetwork on the Impala encoder, nn_scale 2, not dueling."""
+    network = QNetwork(ImpalaTorso(width=2, scale_hidden=True), 18, num_atoms=51)
+    shapes = jax.eval_shape(network.init, KEY, jax.ShapeDtypeStruct(ATARI, jnp.uint8))
+    convolutions = 4_363_698 - (11 * 11 * 64 + 1) * 512 - 513 * 18
+    dense = (11 * 11 * 64 + 1) * 1024 + 1025 * 18 * 51
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == convolutions + dense
+
+
 def test_scale_hidden_widens_only_the_dense_layer():
     flat, extra = 11 * 11 * 32 * 3, 2 * 512  # 1,024 more features at width 3
     grown = (flat + 1) * extra + extra * 18
@@ -180,6 +211,18 @@ def test_initialisers_of_impala():
 def test_a_wrong_width_names_its_binding(torso, width):
     with pytest.raises(ConfigError, match=rf"{torso.__name__}\.width=.*integer >= 1"):
         torso(width=width)
+
+
+@pytest.mark.parametrize("torso", [NatureTorso, ImpalaTorso, MinAtarTorso])
+def test_a_wrong_scale_hidden_names_its_binding(torso):
+    with pytest.raises(ConfigError, match=rf"{torso.__name__}\.scale_hidden=1: expected True"):
+        torso(scale_hidden=1)
+
+
+@pytest.mark.parametrize("stacks", [(16, 32), (16, 32, 32, 32), (16, 32, 0), (16, 32, 2.0), 16])
+def test_wrong_stacks_name_their_binding(stacks):
+    with pytest.raises(ConfigError, match=r"ImpalaTorso\.stacks=.*three integers >= 1"):
+        ImpalaTorso(stacks=stacks)
 
 
 def test_gin_sets_the_width():

@@ -18,7 +18,7 @@ _DQN += ["epsilon_train", "epsilon_eval", "epsilon_decay_period", "loss_type"]
 # Its n of 3 is in rainbow.gin, as the other agents' settings: see tests/agents/test_agent_files.py.
 _RAINBOW = [x for x in _DQN if x not in ("update_horizon", "loss_type")]
 _RAINBOW += ["num_atoms", "vmax", "replay_scheme"]
-_RUNNER = ["num_iterations", "training_steps", "evaluation_steps", "max_steps_per_episode"]
+_RUNNER = ["num_iterations", "training_steps", "max_steps_per_episode"]
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,8 @@ def test_defaults(ours, theirs, arguments):
     expected = json.loads(str(cases.recorded()["defaults"]))[theirs]
     parameters = inspect.signature(ours).parameters
     assert {x: parameters[x].default for x in arguments} == {x: expected[x] for x in arguments}
+
+
+def test_evaluation_must_be_asked_for():
+    """Dopamine has 125,000 there, which its default schedule, continuous_train, does not read."""
+    assert inspect.signature(Runner).parameters["evaluation_steps"].default == 0

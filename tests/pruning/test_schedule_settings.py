@@ -32,6 +32,30 @@ def test_settings_resolve_to_steps(given_steps, expected):
     assert resolve_schedule(2_500_000, *given_steps) == PolynomialSchedule(*expected)
 
 
+@pytest.mark.parametrize(
+    ("given_steps", "expected"),
+    [
+        ((None, None), (500_000, 2_000_000)),
+        ((0.2, 0.999), (500_000, 2_494_999)),  # the run's last step
+        ((0.999, 1.0), (2_494_999, 2_494_999)),
+        ((7, 1_000), (7, 1_000)),
+    ],
+)
+def test_fractions_are_of_the_nominal_length(given_steps, expected):
+    schedule = resolve_schedule(2_495_000, *given_steps, nominal_gradient_steps=2_500_000)
+    assert (schedule.update_start_step, schedule.update_end_step) == expected
+
+
+def test_a_step_is_within_the_run_not_within_its_nominal_length():
+    with pytest.raises(ConfigError, match="nearest is 2495000"):
+        resolve_schedule(2_495_000, 0, 2_500_000, nominal_gradient_steps=2_500_000)
+
+
+def test_one_shot_at_a_fraction_of_the_nominal_length():
+    schedule = resolve_schedule(900, 0.2, nominal_gradient_steps=1_000, schedule_type="one_shot")
+    assert schedule == OneShotSchedule(200)
+
+
 def test_a_fraction_is_not_truncated_by_its_float():
     assert resolve_schedule(100, 0.29, 0.57).update_start_step == 29  # 0.29 * 100 < 29
 
@@ -40,12 +64,14 @@ def test_a_fraction_is_not_truncated_by_its_float():
     st.integers(1, 3_000),
     st.one_of(st.none(), st.floats(0, 1)),
     st.one_of(st.none(), st.floats(0, 1)),
+    st.integers(0, 500),
 )
 @settings(max_examples=50, deadline=None)
-def test_any_run_ends_at_its_target(num_gradient_steps, start, end):
+def test_any_run_ends_at_its_target(num_gradient_steps, start, end, warm_up):
     if (0.2 if start is None else start) > (0.8 if end is None else end):
         start, end = end, start
-    schedule = resolve_schedule(num_gradient_steps, start, end)
+    nominal = num_gradient_steps + warm_up
+    schedule = resolve_schedule(num_gradient_steps, start, end, nominal_gradient_steps=nominal)
     assert 0 <= schedule.update_start_step <= schedule.update_end_step < num_gradient_steps
     last = np.int32(schedule.update_end_step)
     assert schedule.is_mask_update(last)
@@ -90,6 +116,14 @@ def test_default_frequency_leaves_room_for_a_hundred_mask_updates(num_gradient_s
             "one_shot has no other step",
         ),
         ({"schedule_type": "periodic", "update_freq": 0}, "update_freq=0", "an integer >= 1"),
+        (
+            {"schedule_type": "periodic", "update_start_step": 1001, "update_end_step": 2000},
+            "update_start_step=1001",
+            "the nearest is 1000",
+        ),
+        ({"schedule_type": "periodic", "update_end_step": -1}, "update_end_step=-1", "is 0"),
+        ({"schedule_type": "periodic", "update_end_step": 1.5}, "update_end_step=1.5", "is 1.0"),
+        ({"schedule_type": "periodic", "update_end_step": True}, "update_end_step=True", "integer"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(settings_, name, mentions):
@@ -112,6 +146,8 @@ def test_a_run_without_gradient_steps_cannot_prune():
         ("one_shot", (9,), OneShotSchedule(9)),
         ("periodic", (), PeriodicSchedule(0, 800, 8)),
         ("periodic", (10, 200, 50), PeriodicSchedule(10, 200, 50)),
+        ("periodic", (0, 200_000, 5_000), PeriodicSchedule(0, 200_000, 5_000)),
+        ("periodic", (100, 200_000), PeriodicSchedule(100, 200_000, 9)),  # 900 steps are left
         ("none", (), NoUpdateSchedule()),
     ],
 )

@@ -130,7 +130,7 @@ class Recorded:
     environments: list[ScriptedEnvironment] = field(default_factory=list)
     replays: list[dict[str, Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    spans: list[int] = field(default_factory=list)  # gradient steps that schedules were told
+    spans: list[tuple[int, int]] = field(default_factory=list)  # made and nominal, as told
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -173,8 +173,8 @@ class Witness:
     def __init__(self, recorded: Recorded) -> None:
         self._recorded = recorded
 
-    def occasions(self, num_gradient_steps: int, *_: Any, **__: Any) -> Occasions:
-        self._recorded.spans.append(num_gradient_steps)
+    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
+        self._recorded.spans.append((num_gradient_steps, nominal_gradient_steps))
         return Occasions(period=3, start=4, end=num_gradient_steps)
 
     def check(self, quantities: Any, params: Any) -> None:

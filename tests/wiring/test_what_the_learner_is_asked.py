@@ -118,7 +118,8 @@ def test_noisy_nets_explore_by_noise_alone(rainbow_run):
 
 
 def test_schedules_are_told_the_gradient_steps_of_the_whole_run(dqn_run):
-    assert dqn_run.spans == [25] == [len(dqn_run.of("update"))]
+    assert dqn_run.spans == [(25, 30)]  # 60 agent steps at ratio 0.5, warm-up included
+    assert len(dqn_run.of("update")) == 25
 
 
 def test_interventions_come_after_their_gradient_steps_with_states_from_the_replay(dqn_run):
