@@ -28,6 +28,7 @@ def resolve_schedule(
     *,
     schedule_type: str = "polynomial",
     power: float = 3,
+    goes_on: bool = False,
 ) -> Schedule:
     """Resolves defaults and fractions of the run.
 
@@ -40,6 +41,8 @@ def resolve_schedule(
             100 mask updates would fit between start and end.
         schedule_type: one of `SCHEDULE_TYPES`; 'none' ignores the other settings.
         power: > 0, of the polynomial.
+        goes_on: masks go on changing after the end ('polynomial', 'periodic'); no setting of
+            users, the method decides.
 
     Raises:
         ConfigError: a setting is of the wrong type, lies outside the run, or start is after end.
@@ -66,10 +69,10 @@ def resolve_schedule(
     expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
     _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
     if schedule_type == "periodic":
-        return PeriodicSchedule(start, end, update_freq)
+        return PeriodicSchedule(start, end, update_freq, goes_on)
     is_number = isinstance(power, int | float) and not isinstance(power, bool)
     _require(is_number and power > 0, "power", power, "a number > 0; 3 is the paper's")
-    return PolynomialSchedule(start, end, update_freq, power)
+    return PolynomialSchedule(start, end, update_freq, power, goes_on)
 
 
 def _resolve_step(name: str, given: object, num_gradient_steps: int) -> int:

@@ -48,6 +48,23 @@ def test_dynamic_methods_start_at_once_and_replace_less_and_less(name):
     assert fractions == pytest.approx([0.1, 0.05, 0.0, 0.0], abs=1e-7)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_masks_of_straight_through_methods_alone_go_on_changing_after_the_schedule(name):
+    settings = {"update_start_step": 4, "update_end_step": 14, "update_freq": 6, "sparsity": 0.5}
+
+    def steps(schedule_type):
+        pruner = create_updater_from_config(40, name, schedule_type=schedule_type, **settings)
+        return [step for step in range(40) if pruner.schedule.is_mask_update(jnp.int32(step))]
+
+    after = [18, 24, 30, 36] if name in ("magnitude_ste", "random_ste") else []
+    never = name == "static_sparse"
+    assert steps("polynomial") == ([] if never else [6, 12, 14, *after])
+    assert steps("periodic") == ([] if never else [6, 12, *after])
+    assert steps("none") == []
+    settings["update_end_step"] = None
+    assert steps("one_shot") == ([] if never else [4])
+
+
 @pytest.mark.parametrize("name", ["snip", "global_snip"])
 def test_snip_makes_its_masks_at_the_first_gradient_step(name):
     _parse(f"{name}.gin")
