@@ -8,7 +8,7 @@ Of several updates in a row, each batch is drawn while the device computes the u
 priorities of that one come a batch late.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ from prune_rl.environments.batch import EnvironmentBatch, Step
 from prune_rl.environments.stack import FrameStack
 from prune_rl.episodes import Episode, EpisodeTracker
 from prune_rl.plasticity.intervention import BoundIntervention
-from prune_rl.replay.batch import Batch
+from prune_rl.replay.batch import Batch, Draw, Probe
 from prune_rl.replay.buffer import ReplayBuffer
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
@@ -59,7 +59,7 @@ class Trainer:
         self.gradient_steps = 0
         self._metrics: list[dict[str, jax.Array]] = []
         self._priorities: jax.Array | None = None  # of an update that the replay has not seen
-        self._probe: Batch | None = None
+        self._fixed_probe: dict[str, Probe] = {}
 
     def start(self) -> None:
         """Resets the environments; call it once, unless `set_state` restores a run."""
@@ -123,11 +123,21 @@ class Trainer:
             observations = self._replay.sample_uniformly(size).s_tm1 if size else None
             self.agent_state = intervention.apply(self.agent_state, observations)
 
-    def probe(self, size: int) -> Batch:
-        """`size` transitions of each seed, drawn at the first call and the same ever after."""
-        if self._probe is None:
-            self._probe = self._replay.probe(size)
-        return self._probe
+    def probe(
+        self, draws: Mapping[str, Draw], iteration: int, *, fixed: bool
+    ) -> Mapping[str, Probe]:
+        """What each draw asks of the replay, apart from what training samples.
+
+        New for every iteration, from the replay as it is now; if `fixed`, drawn at the first call
+        and the same ever after.
+        """
+        if fixed and self._fixed_probe:
+            return self._fixed_probe
+        replay = self._replay
+        drawn = {name: replay.probe(x, f"{name} {iteration}") for name, x in draws.items()}
+        if fixed:
+            self._fixed_probe = drawn
+        return drawn
 
     def take_metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """Means (S,) over the updates sampled since the last call; empty if there were none."""
@@ -146,7 +156,7 @@ class Trainer:
             "replay": self._replay.get_state(),
             "stack": self._stack.get_state(),
             "episodes": self._tracker.get_state(),
-        } | ({} if self._probe is None else {"probe": self._probe._asdict()})
+        } | ({"probe": _to_arrays(self._fixed_probe)} if self._fixed_probe else {})
 
     def set_state(self, agent_state: AgentState, host: dict[str, Any]) -> None:
         """Goes on, to the bit, from a run's `agent_state` and `get_state()`."""
@@ -157,7 +167,15 @@ class Trainer:
         self._replay.set_state(host["replay"])
         self._stack.set_state(host["stack"])
         self._tracker.set_state(host["episodes"])
-        self._probe = Batch(**host["probe"]) if "probe" in host else None
+        self._fixed_probe = _from_arrays(host.get("probe", {}))
+
+
+def _to_arrays(probe: dict[str, Probe]) -> dict[str, Any]:
+    return {name: x._asdict() if isinstance(x, Batch) else x for name, x in probe.items()}
+
+
+def _from_arrays(arrays: dict[str, Any]) -> dict[str, Probe]:
+    return {name: Batch(**x) if isinstance(x, dict) else x for name, x in arrays.items()}
 
 
 def evaluation_keys(seeds: npt.NDArray[np.int64], iteration: int) -> jax.Array:

@@ -224,7 +224,8 @@ class Runner:
             return
         if (iteration + 1) % settings.period or not trainer.gradient_steps:
             return
-        rows = self._measure(trainer.agent_state, trainer.probe(settings.probe_size))
+        probe = trainer.probe(self._measure.draws, iteration, fixed=settings.fixed_probe)
+        rows = self._measure.rows(trainer.agent_state, probe)
         matrices = [row.pop(MATRIX) for row in rows if MATRIX in row]
         if matrices:
             log.matrices(MATRIX, iteration, trainer.agent_steps, self._seeds, np.stack(matrices))

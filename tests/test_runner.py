@@ -132,9 +132,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("stop_at", [130, 390])
+@pytest.mark.parametrize(("stop_at", "fixed_probe"), [(390, False), (390, True)])
 def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
-    tmp_path, monkeypatch, train_minatar, read_metrics, stop_at
+    tmp_path, monkeypatch, train_minatar, read_metrics, stop_at, fixed_probe
 ):
     files = (*_MAGNITUDE, "plasticity/redo.gin", "diagnostics/all.gin")
     bind = (
@@ -143,6 +143,7 @@ def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
         "ReDo.dead_neurons_threshold=0.2",
         "ReDo.statistics_batch_size=16",
         "Reset.reset_period=0.4",
+        f"Diagnostics.fixed_probe={fixed_probe}",
         "Diagnostics.probe_size=20",
         "Diagnostics.num_gradients=4",
     )
@@ -175,6 +176,26 @@ def test_diagnostics_change_nothing_but_the_log(tmp_path, train_minatar, read_me
     own = [row for row in rows if row["phase"] == "diagnostics"]
     assert [(row["iteration"], row["seed"]) for row in own] == [(1, 0), (1, 1)]
     assert all(row["parameter_norm"] > 0 for row in own)
+
+
+@pytest.mark.parametrize("fixed_probe", [False, True])
+def test_weights_that_stand_still_measure_the_same_on_a_fixed_probe_only(
+    tmp_path, train_minatar, read_metrics, fixed_probe
+):
+    bind = (
+        "Runner.num_iterations=2",
+        "create_optimizer.learning_rate=1e-30",  # lost in float32
+        "Diagnostics.quantities=['q_norm', 'parameter_norm', 'loss']",
+        f"Diagnostics.fixed_probe={fixed_probe}",
+    )
+    assert train_minatar(tmp_path, *bind, files=("diagnostics/all.gin",)) == 0
+    rows = [row for row in read_metrics(tmp_path) if row["phase"] == "diagnostics"]
+    for first, second in ((rows[0], rows[2]), (rows[1], rows[3])):
+        assert first["seed"] == second["seed"]
+        assert first["parameter_norm"] == second["parameter_norm"]
+        for name in ("q_norm", "probe_loss"):
+            assert (first[name] == second[name]) == fixed_probe
+    assert rows[0]["q_norm"] != rows[1]["q_norm"]
 
 
 _METHODS = sorted(

@@ -13,15 +13,18 @@ class Quantities(NamedTuple):
     (batch, stack, H, W, C) uint8.
 
     Attributes:
+        observation_shape: (stack, H, W, C) of one observation.
         init_params: key -> new parameters, as at the start of a run.
         wiring: hidden layers by path and the layers that read them, see `networks.torso.Torso`.
-        activations: (params, observations) -> (batch, ..., units) after the ReLU, by layer.
+        activations: (params, observations) -> (batch, ..., units) after the ReLU, by layer: those
+            of `wiring` and what else is counted, see `networks.torso.Torso.counted`.
         features: (params, observations) -> (batch, features), what the last layer reads.
         q_values: (params, observations) -> (batch, num_actions).
         q_targets: (state, batch) -> (batch,), what the loss pulls the values to.
         losses: (params, state, batch) -> (batch,), per transition; differentiable in `params`.
     """
 
+    observation_shape: tuple[int, ...]
     init_params: Callable[[jax.Array], Any]
     wiring: Mapping[str, tuple[str, ...]]
     activations: Callable[[Any, jax.Array], dict[str, jax.Array]] | None = None

@@ -180,6 +180,7 @@ def _quantities(rules: Rules, observation_shape: tuple[int, ...]) -> Quantities:
 
     features: Any = partial(network.apply, method="features")
     return Quantities(
+        observation_shape=observation_shape,
         init_params=lambda key: network.init(key, observation),
         wiring=network.wiring,
         activations=partial(hidden_activations, network),

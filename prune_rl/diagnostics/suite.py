@@ -1,6 +1,6 @@
 """Which diagnostics a run measures, on which transitions, and how often."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,24 +21,25 @@ from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
 from prune_rl.diagnostics.units import dead_units
 from prune_rl.errors import require, require_choice
-from prune_rl.replay.batch import Batch
+from prune_rl.replay.batch import Batch, Draw, Probe
 
 MATRIX = "gradient_covariance"
+_CHUNK = 256  # observations that go through the network at once
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Probe:
-    """What the measurements share: computed once inside jit, if one of them asks."""
+class _Seed:
+    """What is measured of one seed; what measurements share is computed once inside jit."""
 
     settings: "Diagnostics"
     quantities: Any  # `Quantities`, of which those asked for are there
     state: AgentState
-    batch: Batch
+    probe: Mapping[str, Any]  # by the names in `Diagnostics.draws`
 
     @cached_property
     def q_values(self) -> jax.Array:
-        values: jax.Array = self.quantities.q_values(self.state.params, self.batch.s_tm1)
+        values: jax.Array = self.quantities.q_values(self.state.params, self.probe["values"].s_tm1)
         return values
 
     def loss(self, params: Any, batch: Batch) -> jax.Array:
@@ -47,69 +48,91 @@ class _Probe:
 
     @cached_property
     def mean_gradient(self) -> tuple[jax.Array, Any]:
-        return jax.value_and_grad(self.loss)(self.state.params, self.batch)
+        return jax.value_and_grad(self.loss)(self.state.params, self.probe["values"])
 
-    def gradients(self, number: int) -> Any:
-        """Of the losses of the first transitions, leaves (number, ...)."""
-        alone = jax.tree.map(lambda leaf: leaf[:number, None], self.batch)
+    @property
+    def gradients(self) -> Any:
+        """Of the losses of single transitions, leaves (num_gradients, ...)."""
+        alone = jax.tree.map(lambda leaf: leaf[:, None], self.probe["gradients"])
         return jax.vmap(jax.grad(self.loss), in_axes=(None, 0))(self.state.params, alone)
+
+    @property
+    def features(self) -> jax.Array:
+        def features_of(observation: jax.Array) -> jax.Array:
+            features: jax.Array = self.quantities.features(self.state.params, observation[None])
+            return features[0]
+
+        return jax.lax.map(features_of, self.probe["srank"], batch_size=_CHUNK)
 
 
 class _Measurement(NamedTuple):
-    compute: Callable[[_Probe], Row]
+    compute: Callable[[_Seed], Row]
     needs: str | None = None  # field of `Quantities`
+    probe: str | None = None  # what it is measured on, a name in `Diagnostics.draws`
 
 
 def _with_layers(name: str, measured: tuple[jax.Array, dict[str, jax.Array]]) -> Row:
     return {name: measured[0], f"{name}_by_layer": measured[1]}
 
 
-def _q_target_variance(probe: _Probe) -> Row:
-    targets = probe.quantities.q_targets(probe.state, probe.batch)
+def _q_target_variance(seed: _Seed) -> Row:
+    targets = seed.quantities.q_targets(seed.state, seed.probe["values"])
     return {"q_target_variance": q_target_variance(targets)}
 
 
-def _parameter_norm(probe: _Probe) -> Row:
-    params = probe.state.params
+def _parameter_norm(seed: _Seed) -> Row:
+    params = seed.state.params
     norms = parameter_norm(params), parameter_norms_by_layer(params)
     return _with_layers("parameter_norm", norms)
 
 
-def _srank(probe: _Probe) -> Row:
-    features = probe.quantities.features(probe.state.params, probe.batch.s_tm1)
-    return {"srank": srank(features, probe.settings.srank_delta)}
-
-
-def _dormant(probe: _Probe) -> Row:
-    activations = probe.quantities.activations(probe.state.params, probe.batch.s_tm1)
-    threshold = probe.settings.dead_neurons_threshold
+def _dormant(seed: _Seed) -> Row:
+    activations = seed.quantities.activations(seed.state.params, seed.probe["dormant"])
+    threshold = seed.settings.dead_neurons_threshold
     return _with_layers("dormant", dormant_fraction(activations, threshold))
 
 
-def _dead_units(probe: _Probe) -> Row:
-    return _with_layers("dead_units", dead_units(probe.state.params, probe.quantities.wiring))
+def _dead_units(seed: _Seed) -> Row:
+    return _with_layers("dead_units", dead_units(seed.state.params, seed.quantities.wiring))
 
 
-def _gradient_covariance(probe: _Probe) -> Row:
-    matrix = gradient_covariance(probe.gradients(probe.settings.num_gradients))
+def _gradient_covariance(seed: _Seed) -> Row:
+    matrix = gradient_covariance(seed.gradients)
     return {MATRIX: matrix, "gradient_correlation": gradient_correlation(matrix)}
 
 
 MEASUREMENTS = {
-    "q_variance": _Measurement(lambda p: {"q_variance": q_variance(p.q_values)}, "q_values"),
-    "q_target_variance": _Measurement(_q_target_variance, "q_targets"),
-    "q_norm": _Measurement(lambda p: {"q_norm": q_norm(p.q_values)}, "q_values"),
+    "q_variance": _Measurement(
+        lambda seed: {"q_variance": q_variance(seed.q_values)}, "q_values", "values"
+    ),
+    "q_target_variance": _Measurement(_q_target_variance, "q_targets", "values"),
+    "q_norm": _Measurement(lambda seed: {"q_norm": q_norm(seed.q_values)}, "q_values", "values"),
     "parameter_norm": _Measurement(_parameter_norm),
-    "srank": _Measurement(_srank, "features"),
-    "dormant": _Measurement(_dormant, "activations"),
+    "srank": _Measurement(
+        lambda seed: {"srank": srank(seed.features, seed.settings.srank_delta)}, "features", "srank"
+    ),
+    "dormant": _Measurement(_dormant, "activations", "dormant"),
     "dead_units": _Measurement(_dead_units, "wiring"),
-    MATRIX: _Measurement(_gradient_covariance, "losses"),
-    "mask_churn": _Measurement(lambda p: {"mask_churn": p.state.opt_state.churn}),
-    "loss": _Measurement(lambda p: {"probe_loss": p.mean_gradient[0]}, "losses"),
+    MATRIX: _Measurement(_gradient_covariance, "losses", "gradients"),
+    "mask_churn": _Measurement(lambda seed: {"mask_churn": seed.state.opt_state.churn}),
+    "loss": _Measurement(lambda seed: {"probe_loss": seed.mean_gradient[0]}, "losses", "values"),
     "grad_norm": _Measurement(
-        lambda p: {"probe_grad_norm": optax.tree.norm(p.mean_gradient[1])}, "losses"
+        lambda seed: {"probe_grad_norm": optax.tree.norm(seed.mean_gradient[1])}, "losses", "values"
     ),
 }
+
+
+class BoundDiagnostics(NamedTuple):
+    """The measurement of one agent.
+
+    Attributes:
+        draws: what it wants from the replay, by name.
+        rows: (state, the answers by name, each with the leading seed axis) -> a row per seed.
+            Rows hold floats by name, dicts of floats by layer, and `MATRIX` as a (k, k) array.
+    """
+
+    draws: Mapping[str, Draw]
+    rows: Callable[[AgentState, Mapping[str, Probe]], list[Row]]
 
 
 @gin.configurable
@@ -117,14 +140,20 @@ MEASUREMENTS = {
 class Diagnostics:
     """The paper's measurements (figures 11 and 13) and a few more, during a run.
 
-    All of them see the same transitions from first to last: `probe_size` of each seed's replay,
-    drawn when first measured.
+    They see transitions of each seed's replay, drawn anew at every measurement and apart from what
+    training samples: one batch for srank, one for dormancy, one for the gradient covariance and
+    one for values, targets, loss and gradient norm together.
 
     Attributes:
         quantities: names among `MEASUREMENTS`; None for all that the agent has.
         period: iterations between measurements, which come after the training phase.
-        probe_size: transitions of each seed that are measured on.
-        num_gradients: how many of them the gradient covariance compares, k of its k x k.
+        fixed_probe: the transitions of the first measurement serve all later ones instead, and
+            lie in the checkpoints.
+        probe_size: transitions for values, targets, loss and gradient norm.
+        srank_probe_size: observations for srank, whose rank it bounds: never fewer are drawn than
+            there are features. 2,048 as in google-research's coherence_compute.py.
+        dormant_probe_size: observations for dormancy; 256 as in Dopamine's labs/redo.
+        num_gradients: transitions that the gradient covariance compares, k of its k x k.
         dead_neurons_threshold: tau of the dormant neurons (Sokar et al. 2023).
         srank_delta: delta of the effective rank (Kumar et al. 2021).
 
@@ -134,7 +163,10 @@ class Diagnostics:
 
     quantities: Sequence[str] | None = None
     period: int = 1
+    fixed_probe: bool = False
     probe_size: int = 256
+    srank_probe_size: int = 2048
+    dormant_probe_size: int = 256
     num_gradients: int = 32
     dead_neurons_threshold: float = 0.025
     srank_delta: float = 0.01
@@ -142,42 +174,52 @@ class Diagnostics:
     def __post_init__(self) -> None:
         for name in self.quantities or ():
             require_choice("Diagnostics.quantities", name, MEASUREMENTS)
-        for name in ("period", "probe_size", "num_gradients"):
+        sizes = ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients")
+        for name in ("period", *sizes):
             value = getattr(self, name)
             valid = type(value) is int and value >= 1
             require(valid, f"Diagnostics.{name}", value, "an integer >= 1")
-        expected = f"at most probe_size, {self.probe_size}"
-        fits = self.num_gradients <= self.probe_size
-        require(fits, "Diagnostics.num_gradients", self.num_gradients, expected)
+        fixed, expected = self.fixed_probe, "True or False"
+        require(isinstance(fixed, bool), "Diagnostics.fixed_probe", fixed, expected)
         threshold, delta = self.dead_neurons_threshold, self.srank_delta
         require(threshold >= 0, "Diagnostics.dead_neurons_threshold", threshold, "a number >= 0")
         require(0 < delta < 1, "Diagnostics.srank_delta", delta, "a number in (0, 1), as 0.01")
 
-    def bind(self, learner: Learner) -> Callable[[AgentState, Batch], list[Row]]:
-        """The compiled measurement of an agent: (state, probe) of all seeds -> a row per seed.
-
-        Rows hold floats by name, dicts of floats by layer, and `MATRIX` as a (k, k) array.
+    def bind(self, learner: Learner) -> BoundDiagnostics:
+        """The compiled measurement of an agent.
 
         Raises:
             ConfigError: the agent lacks a quantity.
         """
-        names = self._names(learner.quantities)
+        quantities = learner.quantities
+        names = self._names(quantities)
 
-        def measure(state: AgentState, batch: Batch) -> Row:
-            probe = _Probe(self, learner.quantities, state, batch)
+        def measure(state: AgentState, probe: Mapping[str, Any]) -> Row:
+            seed = _Seed(self, quantities, state, probe)
             row: Row = {}
             for name in names:
-                row |= MEASUREMENTS[name].compute(probe)
+                row |= MEASUREMENTS[name].compute(seed)
             return row
 
         # One seed after another: per-sample gradients of all at once may not fit.
         of_seeds = map_seeds(jax.jit(measure), "unroll", (learner.state_axes, 0), 0)
 
-        def rows(state: AgentState, probe: Batch) -> list[Row]:
-            measured = jax.device_get(of_seeds(state, jax.tree.map(jnp.asarray, probe)))
-            return [_of_seed(measured, i) for i in range(len(probe.a_tm1))]
+        def rows(state: AgentState, probe: Mapping[str, Probe]) -> list[Row]:
+            measured = jax.device_get(of_seeds(state, jax.tree.map(jnp.asarray, dict(probe))))
+            return [_of_seed(measured, i) for i in range(len(state.keys))]
 
-        return rows
+        draws = self._draws(quantities)
+        asked = {MEASUREMENTS[name].probe for name in names}
+        return BoundDiagnostics({name: draws[name] for name in draws if name in asked}, rows)
+
+    def _draws(self, quantities: Quantities) -> dict[str, Draw]:
+        srank_size = max(self.srank_probe_size, _num_features(quantities))
+        return {
+            "values": Draw(self.probe_size),
+            "srank": Draw(srank_size, observations_only=True),
+            "dormant": Draw(self.dormant_probe_size, observations_only=True),
+            "gradients": Draw(self.num_gradients),
+        }
 
     def _names(self, quantities: Quantities) -> list[str]:
         def has(name: str) -> bool:
@@ -191,6 +233,14 @@ class Diagnostics:
             expected = f"what this agent and network have: {', '.join(available)}"
             require(name in available, "Diagnostics.quantities", name, expected)
         return list(self.quantities)
+
+
+def _num_features(quantities: Quantities) -> int:
+    if quantities.features is None:
+        return 0
+    observations = jax.ShapeDtypeStruct((1, *quantities.observation_shape), jnp.uint8)
+    params = jax.eval_shape(quantities.init_params, jax.random.PRNGKey(0))
+    return jax.eval_shape(quantities.features, params, observations).shape[-1]
 
 
 def _of_seed(measured: Any, i: int) -> Row:

@@ -11,8 +11,8 @@ from jax.nn.initializers import Initializer
 from prune_rl.errors import require
 from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 
-_NUM_STACKS = 3
-_BLOCKS = [f"ImpalaStack_{i}/ResidualBlock_{j}" for i in range(_NUM_STACKS) for j in range(2)]
+_STACKS = [f"ImpalaStack_{i}" for i in range(3)]
+_BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]
 
 
 class ResidualBlock(nn.Module):
@@ -23,6 +23,15 @@ class ResidualBlock(nn.Module):
         channels = x.shape[-1]
         y = nn.Conv(channels, (3, 3))(nn.relu(x))  # flax's default: LeCun normal
         return x + nn.Conv(channels, (3, 3))(nn.relu(y))
+
+
+class MaxPool(nn.Module):
+    """3x3 max-pool with stride 2, a module so that its output has a name."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        pooled: jax.Array = nn.max_pool(x, (3, 3), (2, 2), padding="SAME")
+        return pooled
 
 
 class ImpalaStack(nn.Module):
@@ -37,7 +46,7 @@ class ImpalaStack(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = nn.Conv(self.channels, (3, 3), kernel_init=self.initializer)(x)
-        x = nn.max_pool(x, (3, 3), (2, 2), padding="SAME")
+        x = MaxPool()(x)
         for _ in range(2):
             x = ResidualBlock()(x)
         return x
@@ -60,6 +69,18 @@ class ImpalaTorso(Torso):
             them together with `scale_hidden`: 4,363,698 parameters, 39,203,058 at width 3.
 
     Input (stack, H, W, C) uint8, output (512,) float32, or (512·width,) with `scale_hidden`.
+
+    Dormant units are counted in the 13 layers that Dopamine's labs/redo records (its networks.py,
+    ScalableDQNResNet): Dense_0 and four of the five convolutions of each stack, all after a ReLU.
+
+        labs/redo        here                                    recorded
+        Stack_i/Conv_0   ImpalaStack_i/Conv_0                    its max-pool, which block 0 reads
+        Stack_i/Conv_1   ImpalaStack_i/ResidualBlock_0/Conv_0    its output, inside block 0
+        Stack_i/Conv_2   ImpalaStack_i/ResidualBlock_0/Conv_1    block 0's sum, which block 1 reads
+        Stack_i/Conv_3   ImpalaStack_i/ResidualBlock_1/Conv_0    its output, inside block 1
+        Stack_i/Conv_4   ImpalaStack_i/ResidualBlock_1/Conv_1    never
+
+    `wiring` has those that can be recycled, there as here: Conv_1, Conv_3 and Dense_0.
     """
 
     stacks: Sequence[int] = (16, 32, 32)
@@ -68,10 +89,14 @@ class ImpalaTorso(Torso):
         **{f"{block}/Conv_0": (f"{block}/Conv_1",) for block in _BLOCKS},
         "Dense_0": (FEATURES,),
     }
+    counted: ClassVar[Mapping[str, str]] = {
+        **{f"{stack}/Conv_0": f"{stack}/MaxPool_0" for stack in _STACKS},
+        **{f"{stack}/ResidualBlock_0/Conv_1": f"{stack}/ResidualBlock_0" for stack in _STACKS},
+    }
 
     def __post_init__(self) -> None:
         stacks = self.stacks
-        valid = isinstance(stacks, list | tuple) and len(stacks) == _NUM_STACKS
+        valid = isinstance(stacks, list | tuple) and len(stacks) == len(_STACKS)
         valid = valid and all(type(channels) is int and channels >= 1 for channels in stacks)
         require(valid, "ImpalaTorso.stacks", stacks, "three integers >= 1, as (16, 32, 32)")
         super().__post_init__()

@@ -94,3 +94,10 @@ class QNetwork(nn.Module):
             return tuple(path for group in named for path in group)
 
         return {f"torso/{layer}": paths(readers) for layer, readers in inner.items()}
+
+    @property
+    def counted(self) -> Mapping[str, str]:
+        """Hidden layers whose dormant units are counted, by path, and whose output shows them."""
+        more = getattr(self.torso, "counted", {})
+        named = {f"torso/{layer}": f"torso/{module}" for layer, module in more.items()}
+        return {layer: layer for layer in self.wiring} | named

@@ -26,7 +26,9 @@ class Torso(nn.Module):
         wiring: hidden layers followed by a ReLU, and the layers that read the result; the layer
             that makes the features is read by `FEATURES`. Where a residual stream reads a layer
             too, it is left out: its units cannot be silenced by their outgoing weights alone.
-            ReDo, dormant and dead units are about these layers.
+            ReDo and dead units are about these layers.
+        counted: hidden layers whose dormant units are counted beside those of `wiring`, and the
+            module whose output, after a ReLU, is what their units answer.
 
     Raises:
         ConfigError: a value is not valid; names the gin binding, as `NatureTorso.width`.
@@ -37,6 +39,7 @@ class Torso(nn.Module):
     noisy: bool = False
     scale_hidden: bool = False
     wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    counted: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         valid = type(self.width) is int and self.width >= 1

@@ -51,7 +51,8 @@ def create_updater_from_config(
         power: of the polynomial.
         update_start_step: gradient step (int) or fraction of the run (float) of the first mask
             update.
-        update_end_step: gradient step (int) or fraction of the run (float) of the last mask update.
+        update_end_step: gradient step (int) or fraction of the run (float) of the last mask
+            update; straight-through methods go on every `update_freq`, unless 'one_shot'.
         update_freq: gradient steps between mask updates.
         sparsity: final fraction of zeros in tensors of rank > 1, in [0, 1).
         drop_fraction: part of the weights that 'set' and 'rigl' replace at step 0, in [0, 1]; it
@@ -92,6 +93,7 @@ def create_updater_from_config(
         nominal_gradient_steps=nominal_gradient_steps,
         schedule_type=schedule_type,
         power=power,
+        goes_on=method.pruned == "trained",
     )
     decay = _decay(drop_fraction, schedule)
     return create(schedule, share, drop_fraction=decay)

@@ -31,7 +31,7 @@ def drop_and_grow(
     density = ones / jnp.float32(mask.size)
     sparsity = 1.0 - density * (1.0 - drop_fraction)
     kept = topk_mask(drop_scores, mask, sparsity) & mask
-    # The exact count, where JaxPruner's comes from a float32 density and may drift.
+    # The exact count: a float32 density may drift (tests/parity/README.md).
     return grown_mask(grow_scores, kept, ones)
 
 

@@ -33,8 +33,8 @@ def topk_mask(scores: jax.Array, active: jax.Array, sparsity: jax.Array) -> jax.
 
     Weights pruned before (`active` False) rank below all others, so that none comes back while
     `sparsity` does not fall. NaN ranks below every number, -0.0 equal to 0.0. The result is that
-    of a stable argsort and of JaxPruner's top-k, bit for bit, except where an active weight
-    scores exactly 0: JaxPruner may prune it and bring back a pruned one of lower index.
+    of a stable argsort and of JaxPruner's top-k, bit for bit; for exceptions see
+    tests/parity/README.md.
 
     Args:
         scores: float32, any shape.

@@ -1,8 +1,9 @@
 """Every way to train a sparse network, as data that one wrapper reads (`updater.Pruner`).
 
-Names are those of JaxPruner's registry, and 'snip', 'global_snip'. JaxPruner remakes the masks of
-straight-through methods at each forward pass; ours change at the schedule's steps, so that with
-update_freq=1 they are those of one step before.
+Names are those of JaxPruner's registry, and 'snip', 'global_snip'; tests/parity/README.md lists
+where its masks are others. Those of straight-through methods ('trained' below) change at the
+schedule's steps and go on changing, every `update_freq` steps, from its end to the run's: what they
+leave out goes on learning. Under 'one_shot' they are made once, like any other's.
 
 To add a method, write a score and name it; `import my_module` in a gin file is enough for
 `pruner_type = 'mine'` to be known:

@@ -1,7 +1,7 @@
 """Structured sparsity: N:M, blocks and channels, each with the signature of `masks.topk_mask`.
 
-Names and results are those of JaxPruner (sparsity_types.py, mask_calculator.py), which takes
-shapes that a pattern does not divide; here they are refused before training.
+Names and results are those of JaxPruner (sparsity_types.py, mask_calculator.py) but for the
+exceptions in tests/parity/README.md: a shape that a pattern does not divide is refused here.
 """
 
 import math

@@ -31,6 +31,7 @@ def resolve_schedule(
     nominal_gradient_steps: int | None = None,
     schedule_type: str = "polynomial",
     power: float = 3,
+    goes_on: bool = False,
 ) -> Schedule:
     """Resolves defaults and fractions of the run.
 
@@ -46,6 +47,8 @@ def resolve_schedule(
             fraction beyond the run means its last step.
         schedule_type: one of `SCHEDULE_TYPES`; 'none' ignores the other settings.
         power: > 0, of the polynomial.
+        goes_on: masks go on changing after the end ('polynomial', 'periodic'); no setting of
+            users, the method decides.
 
     Raises:
         ConfigError: a setting is of the wrong type, lies outside the run, or start is after end.
@@ -77,10 +80,10 @@ def resolve_schedule(
     expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
     _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
     if schedule_type == "periodic":
-        return PeriodicSchedule(start, end, update_freq)
+        return PeriodicSchedule(start, end, update_freq, goes_on)
     is_number = isinstance(power, int | float) and not isinstance(power, bool)
     _require(is_number and power > 0, "power", power, "a number > 0; 3 is the paper's")
-    return PolynomialSchedule(start, end, update_freq, power)
+    return PolynomialSchedule(start, end, update_freq, power, goes_on)
 
 
 def _resolve_step(name: str, given: object, num_gradient_steps: int, nominal_steps: int) -> int:

@@ -50,15 +50,18 @@ class PeriodicSchedule:
         update_start_step: first gradient step at which masks may change, >= 0.
         update_end_step: last one, >= `update_start_step`.
         update_freq: masks change at the multiples of it in between, >= 1.
+        goes_on: masks also change at those after `update_end_step`, for as long as the run lasts.
     """
 
     update_start_step: int
     update_end_step: int
     update_freq: int
+    goes_on: bool = False
 
     def is_mask_update(self, step: jax.Array) -> jax.Array:
         """Whether the masks change at `step` (int32 scalar, may be traced)."""
-        in_range = (step >= self.update_start_step) & (step <= self.update_end_step)
+        not_over = (step <= self.update_end_step) | self.goes_on
+        in_range = (step >= self.update_start_step) & not_over
         return in_range & (step % self.update_freq == 0)
 
     def sparsity(self, target: float, step: jax.Array) -> jax.Array:
@@ -70,24 +73,27 @@ class PeriodicSchedule:
 class PolynomialSchedule:
     """Sparsity rises from 0 to a target between two steps, fast at first, in steps of masks.
 
-    As JaxPruner computes it, except that the masks also change at `update_end_step` when that is
-    no multiple of `update_freq`: JaxPruner makes its last update before it, short of the target.
+    As JaxPruner computes it; tests/parity/README.md says what its last mask update is.
 
     Attributes:
         update_start_step: first gradient step at which masks may change, >= 0.
-        update_end_step: last one, >= `update_start_step`.
+        update_end_step: last one, >= `update_start_step`; they always change at it.
         update_freq: masks change at the multiples of it in between, >= 1.
         power: of the polynomial, > 0; 3 is the paper's.
+        goes_on: masks also change at the multiples of `update_freq` after `update_end_step`, at
+            the target sparsity, for as long as the run lasts.
     """
 
     update_start_step: int
     update_end_step: int
     update_freq: int
     power: float = 3
+    goes_on: bool = False
 
     def is_mask_update(self, step: jax.Array) -> jax.Array:
         """Whether the masks change at `step` (int32 scalar, may be traced)."""
-        in_range = (step >= self.update_start_step) & (step <= self.update_end_step)
+        not_over = (step <= self.update_end_step) | self.goes_on
+        in_range = (step >= self.update_start_step) & not_over
         return in_range & (step % self.update_freq == 0) | (step == self.update_end_step)
 
     def sparsity(self, target: float, step: jax.Array) -> jax.Array:

@@ -2,8 +2,7 @@
 
 A tensor called 'x_sigma' beside one called 'x' is tied to it (`NoisyDense`: kernel and
 kernel_sigma). It is not ranked and pays for no other's density; a pruned connection of a noisy
-layer is silent altogether. JaxPruner ranks both on their own, so that a connection may lose its
-mean and keep its noise.
+layer is silent altogether. JaxPruner does otherwise (tests/parity/README.md).
 """
 
 from collections.abc import Mapping

@@ -5,6 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 
+class Draw(NamedTuple):
+    """What a measurement asks of a replay: `size` transitions of each seed, or only their s_tm1."""
+
+    size: int
+    observations_only: bool = False
+
+
 class Batch(NamedTuple):
     """B transitions for each of S seeds; a learner's target is r_t + discount_t * max_a Q(s_t, a).
 
@@ -20,3 +27,6 @@ class Batch(NamedTuple):
     s_t: np.ndarray  # (S, B, stack, H, W, C) uint8, the observation m steps after s_tm1
     # (S, B) float32, chance of each to be drawn, priority / sum of priorities; None if uniform
     probabilities: np.ndarray | None = None
+
+
+Probe = Batch | np.ndarray  # what a `Draw` gets: the array if it wants observations only

@@ -10,7 +10,7 @@ import gin
 import numpy as np
 
 from prune_rl.errors import ConfigError, require, require_choice
-from prune_rl.replay.batch import Batch
+from prune_rl.replay.batch import Batch, Draw, Probe
 from prune_rl.replay.memory import require_memory
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ring import ROW_FIELDS, FrameRing
@@ -136,13 +136,21 @@ class ReplayBuffer:
         """Draws `size` transitions of each seed uniformly, whatever the scheme; as `sample`."""
         return self._gather(self._uniform.draw(self._streams, size, *self._candidates()))
 
-    def probe(self, size: int) -> Batch:
+    def probe(self, draw: Draw, name: str) -> Probe:
         """Draws like `sample_uniformly` without moving the stream that samples are drawn from.
 
-        The same ones at every call while the contents are the same; raises like `sample`.
+        A function of seed, name and contents; draws of different names are independent. Raises
+        like `sample`.
+
+        Returns:
+          A batch, or with `observations_only` its s_tm1, (S, size, stack, H, W, C) uint8.
         """
-        streams = create_streams(self._seeds.tolist(), "probe")
-        return self._gather(self._uniform.draw(streams, size, *self._candidates()))
+        streams = create_streams(self._seeds.tolist(), f"probe {name}")
+        starts = self._uniform.draw(streams, draw.size, *self._candidates())
+        if not draw.observations_only:
+            return self._gather(starts)
+        ages = self._ring.ages.take(self._ring.locate(starts))
+        return self._ring.stacks(starts, ages, self._stack_size)
 
     def update_priorities(self, priorities: np.ndarray) -> None:
         """Gives new priorities (S, B), at least 0, to the oldest batch sampled that has none yet.

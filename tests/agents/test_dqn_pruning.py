@@ -10,18 +10,22 @@ from prune_rl.pruning.config import create_updater_from_config
 NUM_UPDATES, NUM_SEEDS = 12, 3
 
 
-@pytest.fixture
-def pruner():
+def _pruner(pruner_type):
     """Keeps half of each kernel from gradient step 8 of 20 on."""
     return create_updater_from_config(
         num_gradient_steps=20,
-        pruner_type="magnitude",
+        pruner_type=pruner_type,
         dist_type="uniform",
         update_start_step=2,
         update_end_step=8,
         update_freq=2,
         sparsity=0.5,
     )
+
+
+@pytest.fixture
+def pruner():
+    return _pruner("magnitude")
 
 
 def kernels(tree):
@@ -47,6 +51,25 @@ def test_pruned_weights_are_zero_and_reach_the_target(make_learner, make_batch, 
     masks = [k != 0 for k in kernels(state.params)]
     for kernel, mask in zip(kernels(learner.sync_target(state).target_params), masks, strict=True):
         np.testing.assert_array_equal(kernel != 0, mask)
+
+
+def test_a_straight_through_network_acts_and_bootstraps_sparse_and_never_settles(
+    make_learner, make_batch
+):
+    learner = make_learner(pruner=_pruner("random_ste"))
+    state, masks = learner.init(range(NUM_SEEDS)), []
+    for step in range(NUM_UPDATES):
+        state, *_ = learner.update(state, make_batch(NUM_SEEDS, step))
+        masks.append([k != 0 for k in kernels(state.params)])
+    acting, stored = kernels(state.params), kernels(state.opt_state.weights)
+    bootstrapping = kernels(learner.sync_target(state).target_params)
+    for kernel, dense, target, kept in zip(acting, stored, bootstrapping, (45, 10), strict=True):
+        assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
+        assert (dense != 0).all()
+        np.testing.assert_array_equal(target, kernel)
+    # Masks change at 2, 4, 6, 8 and, behind the schedule, at 10.
+    changed = [(masks[i][0] != masks[i - 1][0]).any() for i in range(1, NUM_UPDATES)]
+    assert np.flatnonzero(changed).tolist() == [1, 3, 5, 7, 9]
 
 
 def test_strategies_make_the_same_masks(make_learner, make_batch, pruner):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
+from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.errors import ConfigError
 from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.pruning.config import create_updater_from_config
@@ -30,13 +30,13 @@ SCALARS = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def learner():
     pruner = create_updater_from_config(10)
     return DQNAgent(torso=MinAtarTorso(), gamma=0.9).learner(NUM_ACTIONS, SHAPE, pruner)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def batch():
     rng, size = np.random.default_rng(0), (NUM_SEEDS, SIZE)
     return Batch(
@@ -48,14 +48,33 @@ def batch():
     )
 
 
-def _measure(learner, batch, state=None, **settings):
-    settings = {"probe_size": SIZE, "num_gradients": 5} | settings
-    state = learner.init([0, 1]) if state is None else state
-    return Diagnostics(**settings).bind(learner)(state, batch)
+@pytest.fixture(scope="module")
+def state(learner):
+    """Two seeds whose target networks are not their online networks."""
+    state = learner.init([0, 1])
+    return state.replace(target_params=jax.tree.map(lambda leaf: leaf * 1.5, state.params))
 
 
-def test_every_measurement_has_a_row_entry(learner, batch):
-    rows = _measure(learner, batch)
+@pytest.fixture(scope="module")
+def measure(learner):
+    """Compiled once for all tests: (batch, state) -> rows."""
+    bound = Diagnostics().bind(learner)
+
+    def rows(batch, state):
+        first = jax.tree.map(lambda leaf: leaf[:, :5], batch)
+        s = batch.s_tm1
+        probe = {"values": batch, "srank": s, "dormant": s, "gradients": first}
+        return bound.rows(state, probe)
+
+    return rows
+
+
+@pytest.fixture(scope="module")
+def rows(measure, batch, state):
+    return measure(batch, state)
+
+
+def test_every_measurement_has_a_row_entry(rows):
     assert len(rows) == NUM_SEEDS
     for row in rows:
         assert {name for name, value in row.items() if isinstance(value, float)} == SCALARS
@@ -66,12 +85,14 @@ def test_every_measurement_has_a_row_entry(learner, batch):
     assert rows[0] != rows[1]
 
 
-def test_values_are_those_of_the_agents_loss_and_network_in_float64(learner, batch):
-    state = learner.init([0, 1])
-    row = _measure(learner, batch, state)[1]
-    params = jax.tree.map(lambda leaf: np.float64(leaf[1]), state.params["params"])
+def test_values_are_those_of_the_agents_loss_and_network_in_float64(rows, batch, state):
+    row = rows[1]
+    params, target_params = (
+        jax.tree.map(lambda leaf: np.float64(leaf[1]), own["params"])
+        for own in (state.params, state.target_params)
+    )
 
-    def forward(observations):
+    def forward(params, observations):
         image = observations[:, 0] / 255.0
         rows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(1, 2))
         conv = np.einsum("bijchw,hwcu->biju", rows, params["torso"]["Conv_0"]["kernel"])
@@ -79,8 +100,8 @@ def test_values_are_those_of_the_agents_loss_and_network_in_float64(learner, bat
         features = np.maximum(dense, 0)
         return features, features @ params["head"]["kernel"]
 
-    features, q = forward(batch.s_tm1[1])
-    _, q_t = forward(batch.s_t[1])
+    features, q = forward(params, batch.s_tm1[1])
+    _, q_t = forward(target_params, batch.s_t[1])
     targets = batch.r_t[1] + batch.discount_t[1] * q_t.max(axis=1)
     losses = (targets - q[np.arange(SIZE), batch.a_tm1[1]]) ** 2
     singular = np.linalg.svd(features, compute_uv=False)
@@ -99,9 +120,8 @@ def test_values_are_those_of_the_agents_loss_and_network_in_float64(learner, bat
         assert row[name] == pytest.approx(value, rel=1e-4), name
 
 
-def test_gradients_are_those_of_single_transitions(learner, batch):
-    state = learner.init([0, 1])
-    matrix = _measure(learner, batch, state)[0]["gradient_covariance"]
+def test_gradients_are_those_of_single_transitions(learner, rows, batch, state):
+    matrix = rows[0]["gradient_covariance"]
     own = jax.tree.map(lambda leaf: leaf[0], state.replace(opt_state=()))
     flat = []
     for i in range(5):
@@ -113,11 +133,11 @@ def test_gradients_are_those_of_single_transitions(learner, batch):
     np.testing.assert_allclose(matrix, gram / np.outer(norms, norms), atol=1e-5)
 
 
-def test_a_number_that_is_not_finite_is_not_averaged_away(learner, batch):
+def test_a_number_that_is_not_finite_is_not_averaged_away(learner, measure, batch):
     state = learner.init([0, 1])
     kernel = state.params["params"]["torso"]["Conv_0"]["kernel"]
     state.params["params"]["torso"]["Conv_0"]["kernel"] = kernel.at[0, 0, 0, 0, 0].set(jnp.nan)
-    bad, good = _measure(learner, batch, state)
+    bad, good = measure(batch, state)
     finite = {"mask_churn", "q_target_variance"}
     for name in SCALARS - finite:
         assert np.isnan(bad[name]), name
@@ -126,31 +146,10 @@ def test_a_number_that_is_not_finite_is_not_averaged_away(learner, batch):
     assert all(np.isfinite(good[name]) for name in SCALARS)
 
 
-def test_only_what_is_asked_for(learner, batch):
-    (row, _) = _measure(learner, batch, quantities=["srank", "mask_churn"])
-    assert row.keys() == {"srank", "mask_churn"}
-
-
-def test_a_seed_is_measured_as_alone(learner, batch):
-    rows = _measure(learner, batch)
-    alone = jax.tree.map(lambda leaf: leaf[1:], batch)
-    (row,) = _measure(learner, alone, learner.init([1]))
-    matrix = row.pop("gradient_covariance")
-    np.testing.assert_array_equal(matrix, rows[1].pop("gradient_covariance"))
-    assert row == rows[1]
-
-
-@pytest.mark.parametrize("needs", sorted({m.needs for m in MEASUREMENTS.values() if m.needs}))
-def test_an_agent_that_lacks_a_quantity_is_told_so_only_when_it_is_asked_for(learner, batch, needs):
-    empty = {} if needs == "wiring" else None
-    without = learner._replace(quantities=learner.quantities._replace(**{needs: empty}))
-    lost = {name for name, m in MEASUREMENTS.items() if m.needs == needs}
-    for name in lost:
-        with pytest.raises(ConfigError, match=rf"Diagnostics\.quantities='{name}'.*mask_churn"):
-            Diagnostics(quantities=[name]).bind(without)
-    (row, _) = _measure(without, batch)
-    assert not lost & row.keys()
-    assert "mask_churn" in row
+def test_a_seed_is_measured_as_alone(measure, rows, batch, state):
+    alone = jax.tree.map(lambda leaf: leaf[1:] if leaf.ndim else leaf, (batch, state))
+    (row,) = measure(*alone)
+    jax.tree.map(np.testing.assert_array_equal, row, rows[1])
 
 
 @pytest.mark.parametrize(
@@ -158,8 +157,11 @@ def test_an_agent_that_lacks_a_quantity_is_told_so_only_when_it_is_asked_for(lea
     [
         ("quantities", ["sranc"]),
         ("period", 0),
+        ("fixed_probe", "yes"),
         ("probe_size", 0),
-        ("num_gradients", 1000),
+        ("srank_probe_size", 2048.0),
+        ("dormant_probe_size", True),
+        ("num_gradients", 0),
         ("dead_neurons_threshold", -0.1),
         ("srank_delta", 0.0),
     ],

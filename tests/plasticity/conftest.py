@@ -33,6 +33,7 @@ class SmallTorso(Torso):
 
 NETWORK = QNetwork(SmallTorso(), num_actions=2)
 QUANTITIES = Quantities(
+    observation_shape=SHAPE,
     init_params=lambda key: NETWORK.init(key, jnp.zeros(SHAPE, jnp.uint8)),
     wiring=NETWORK.wiring,
     activations=partial(hidden_activations, NETWORK),

@@ -1,14 +1,20 @@
 """ReDo on a network whose dormant units are known."""
 
+from functools import partial
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
+from prune_rl.networks.activations import hidden_activations
+from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torso import FEATURES
 from prune_rl.plasticity.redo import ReDo
 
-from .conftest import QUANTITIES
+from .conftest import QUANTITIES, SmallTorso
 
 KEY = jax.random.PRNGKey(7)
 REDO = ReDo(dead_neurons_threshold=0.0)
@@ -133,3 +139,30 @@ def test_a_layer_that_is_not_there():
 def test_a_wrong_setting_names_its_binding(name, value):
     with pytest.raises(ConfigError, match=rf"ReDo\.{name}="):
         ReDo(**{name: value})
+
+
+def test_a_layer_whose_dormant_units_are_only_counted_is_never_recycled(make_state, observations):
+    """Its units are dormant, and they are reported: but it is not in the wiring."""
+
+    def quantities(counted_layers):
+        class DenseOnly(SmallTorso):
+            wiring: ClassVar = {"Dense_0": (FEATURES,)}
+            counted: ClassVar = counted_layers
+
+        network = QNetwork(DenseOnly(), num_actions=2)
+        return QUANTITIES._replace(
+            wiring=network.wiring, activations=partial(hidden_activations, network)
+        )
+
+    state = make_state(dead=[1], dead_dense=[3])
+    with_conv, without = quantities({"Conv_0": "Conv_0"}), quantities({})
+    answers = with_conv.activations(state.params, observations)
+    assert (answers["torso/Conv_0"][..., 1] == 0).all()
+    assert without.activations(state.params, observations).keys() == {"torso/Dense_0"}
+    after, expected = (
+        jax.jit(partial(REDO.apply, own))(state, observations, KEY) for own in (with_conv, without)
+    )
+    jax.tree.map(np.testing.assert_array_equal, after, expected)
+    conv, dense, _ = _layers(after.params)
+    jax.tree.map(np.testing.assert_array_equal, conv, _layers(state.params)[0])
+    assert (dense["kernel"][:, 3] != _layers(state.params)[1]["kernel"][:, 3]).any()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from prune_rl.pruning import distributions
+from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.dynamic import drop_and_grow, zero_moments
 from prune_rl.pruning.methods import METHODS
 from prune_rl.pruning.packing import apply_masks, unpack_like
@@ -117,6 +118,29 @@ def test_rigl_grows_from_zero_where_the_gradient_is_largest_and_trains_nothing_t
     assert state.inner_state[0].count == moments.count
     outside = ~after & (np.abs(grads["kernel"]) > np.abs(grads["kernel"])[new].min())
     assert not outside.any()
+
+
+@pytest.mark.parametrize("name", ["set", "rigl"])
+def test_the_last_mask_update_swaps_nothing_and_trains_nothing(name):
+    """The drop fraction is 0 by then; 4 does not divide the end, which is one all the same."""
+    pruner = create_updater_from_config(
+        20,
+        name,
+        sparsity=0.5,
+        drop_fraction=0.5,
+        update_start_step=0,
+        update_end_step=9,
+        update_freq=4,
+    )
+    optimizer = pruner.wrap(optax.sgd(0.1))
+    dense = {"kernel": jnp.arange(1.0, 21.0).reshape(5, 4), "bias": jnp.ones(4)}
+    start = optimizer.init(dense)
+    params, update = apply_masks(dense, start.masks), jax.jit(optimizer.update)
+    for step, (swaps, trains) in {4: (True, False), 9: (False, False), 10: (False, True)}.items():
+        at = start._replace(count=jnp.int32(step))
+        updates, state = update(dense, at, params)
+        assert (state.masks["kernel"] != start.masks["kernel"]).any() == swaps
+        assert (updates["bias"] != 0).any() == trains
 
 
 @given(

@@ -1,5 +1,7 @@
 """Each method against a rewrite in NumPy, and by hand where it differs from gradual pruning."""
 
+import itertools
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -18,10 +20,11 @@ from prune_rl.pruning.updater import Pruner
 
 _SHAPES = {"a": (9, 7), "b": (5,), "c": (2, 3, 8)}
 _KERNELS = ("a", "c")
-_STEPS, _SCHEDULE = 10, PolynomialSchedule(1, 8, 3)  # masks change at 3, 6 and 8
+_STEPS, _SCHEDULE = 14, PolynomialSchedule(1, 8, 3)  # masks change at 3, 6 and 8
 _RATE, _MOMENTUM, _SPARSITY, _DROP = 0.125, 0.5, 0.7, 0.4
 _START_SPARSE = ("static_sparse", "set", "rigl")
 _SNIPS = ("snip", "global_snip")
+_STRAIGHT_THROUGH = ("magnitude_ste", "random_ste")
 
 
 def _draw(seed):
@@ -38,6 +41,8 @@ def _gradient(params, step):
 
 
 def _pruner(name, sparsity=_SPARSITY, schedule=_SCHEDULE):
+    if name in _STRAIGHT_THROUGH:
+        schedule = replace(schedule, goes_on=True)  # and at 9 and 12
     decay = optax.cosine_decay_schedule(_DROP, schedule.update_end_step)
     distribution = partial(distributions.uniform, sparsity=sparsity)
     return Pruner(METHODS[name], schedule, distribution, drop_fraction=decay)
@@ -125,7 +130,8 @@ def _train_by_numpy(name):
             dense[own] = dense[own] * masks[own]
     trace = []
     for step in range(_STEPS):
-        is_update = step in (3, 6, 8) and name != "static_sparse"
+        steps = (3, 6, 8, 9, 12) if name in _STRAIGHT_THROUGH else (3, 6, 8)
+        is_update = step in steps and name != "static_sparse"
         sees_dense = is_update and name in _SNIPS
         grads = _gradient({k: w if sees_dense else w * masks[k] for k, w in dense.items()}, step)
         if is_update:
@@ -168,10 +174,19 @@ def test_training_is_that_of_a_rewrite_in_numpy(name):
 
 def test_churn_is_the_fraction_of_bits_that_changed_last():
     trace = _train(_pruner("random_ste"))
-    before, after = [unpack_like(trace[i][1].masks, trace[i][0]) for i in (8, 9)]
-    changed = sum(int((before[own] != after[own]).sum()) for own in _KERNELS)
-    assert trace[9][1].churn == trace[10][1].churn == np.float32(changed / (63 + 48))
-    assert trace[3][1].churn == 0
+    masks = [unpack_like(state.masks, params) for params, state in trace]
+    churns = [state.churn for _, state in trace]
+    changed = [
+        sum(int((before[own] != after[own]).sum()) for own in _KERNELS) / np.float32(63 + 48)
+        for before, after in itertools.pairwise(masks)
+    ]
+    # Masks change at 3, 6, 8 and, after the end, at 9 and 12; churn stays until the next time.
+    assert np.flatnonzero(changed).tolist() == [3, 6, 8, 9, 12]
+    last = [None, None, None, 3, 3, 3, 6, 6, 8, 9, 9, 9, 12, 12]
+    expected = [0 if step is None else changed[step] for step in last]
+    np.testing.assert_allclose(churns[1:], expected, rtol=1e-6)
+    kept = [sum(int(own[k].sum()) for k in _KERNELS) for own in masks[9:]]
+    assert kept == [19 + 14] * len(kept)  # 30 % of 63 and of 48
 
 
 def _one_layer(name, sparsity=0.5, schedule=None):

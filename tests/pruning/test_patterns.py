@@ -57,6 +57,11 @@ def test_pruned_weights_rank_last_in_their_group():
     assert _mask(NByM(2, 4), scores, active=active).tolist() == [[False, True, True, False]]
 
 
+def test_nan_ranks_last_in_its_group():
+    scores = np.array([[np.nan, 3.0, 2.0, np.nan]], np.float32)
+    assert _mask(NByM(2, 4), scores).tolist() == [[False, True, True, False]]
+
+
 @given(_SIZES, _SIZES, _SIZES, _SIZES, st.floats(0.05, 0.95), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_blocks_are_kept_whole_by_their_sum(rows, columns, height, width, sparsity, seed):

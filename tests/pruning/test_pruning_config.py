@@ -156,6 +156,23 @@ def test_sparse_reg_is_the_same_in_any_run(num_gradient_steps):
     assert schedule == PeriodicSchedule(0, 200_000, 5_000)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_masks_of_straight_through_methods_alone_go_on_changing_after_the_schedule(name):
+    settings = {"update_start_step": 4, "update_end_step": 14, "update_freq": 6, "sparsity": 0.5}
+
+    def steps(schedule_type):
+        pruner = create_updater_from_config(40, name, schedule_type=schedule_type, **settings)
+        return [step for step in range(40) if pruner.schedule.is_mask_update(jnp.int32(step))]
+
+    after = [18, 24, 30, 36] if name in ("magnitude_ste", "random_ste") else []
+    never = name == "static_sparse"
+    assert steps("polynomial") == ([] if never else [6, 12, 14, *after])
+    assert steps("periodic") == ([] if never else [6, 12, *after])
+    assert steps("none") == []
+    settings["update_end_step"] = None
+    assert steps("one_shot") == ([] if never else [4])
+
+
 @pytest.mark.parametrize("name", ["snip", "global_snip"])
 def test_snip_makes_its_masks_at_the_first_gradient_step(name):
     _parse(f"{name}.gin")

@@ -112,6 +112,28 @@ def test_periodic_is_the_multiples_in_the_range_at_full_sparsity(start, length, 
     assert (sparsities == np.float32(0.9)).all()
 
 
+@pytest.mark.parametrize(
+    ("schedule", "before_the_end", "after_it"),
+    [
+        # By hand: multiples of 6 from 4 on, and the end itself.
+        (partial(PolynomialSchedule, 4, 14, 6), [6, 12, 14], [18, 24, 30, 36]),
+        (partial(PolynomialSchedule, 4, 12, 6), [6, 12], [18, 24, 30, 36]),
+        (partial(PeriodicSchedule, 4, 14, 6), [6, 12], [18, 24, 30, 36]),
+        (partial(PolynomialSchedule, 5, 5, 6), [5], [6, 12, 18, 24, 30, 36]),
+    ],
+)
+def test_a_schedule_that_goes_on_keeps_its_steps_and_the_target_after_its_end(
+    schedule, before_the_end, after_it
+):
+    ending, going_on = schedule(), schedule(goes_on=True)
+    updates, sparsities = _over_run(ending, 0.5, 40)
+    assert np.flatnonzero(updates).tolist() == before_the_end
+    updates, its_sparsities = _over_run(going_on, 0.5, 40)
+    assert np.flatnonzero(updates).tolist() == before_the_end + after_it
+    np.testing.assert_array_equal(its_sparsities, sparsities)
+    assert (its_sparsities[ending.update_end_step :] == 0.5).all()
+
+
 @pytest.mark.parametrize("power", [1, 0.5, 2.5])
 def test_any_power(power):
     _, sparsities = _over_run(PolynomialSchedule(0, 10, 1, power), 0.8, 12)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from prune_rl.errors import ConfigError
+from prune_rl.replay.batch import Draw
 from prune_rl.replay.buffer import ReplayBuffer
 
 FRAME_SHAPE = (2, 3, 1)
@@ -217,16 +218,34 @@ def _filled(make_history, num_seeds, steps):
     return buffer, history
 
 
-def test_a_probe_is_the_same_until_more_is_stored_and_disturbs_no_sample(make_history):
+def _differ(first, second):
+    """Whether two batches of uniform draws hold other transitions, in every seed."""
+    return all((a != b).any() for a, b in zip(first.s_tm1, second.s_tm1, strict=True))
+
+
+def test_a_probe_is_a_function_of_seed_name_and_contents_and_disturbs_no_sample(make_history):
     (buffer, history), (other, _) = _filled(make_history, 2, 60), _filled(make_history, 2, 60)
-    first, second = buffer.probe(40), buffer.probe(40)
-    for a, b in zip(first[:-1], second[:-1], strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert first.a_tm1.shape == (2, 40)
+    first, draw = buffer.probe(Draw(40), "one"), Draw(40)
+    assert first.s_t.shape[:2] == (2, 40)
     for a, b in zip(buffer.sample(), other.sample(), strict=True):
         np.testing.assert_array_equal(a, b)
+    other.sample()  # moves the stream of one of the two
+    for same in (buffer.probe(draw, "one"), other.probe(draw, "one")):
+        for a, b in zip(first[:-1], same[:-1], strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert _differ(first, buffer.probe(draw, "two"))
+    assert (first.s_tm1[0] != first.s_tm1[1]).any()
     buffer.add(**history.step())
-    assert any((a != b).any() for a, b in zip(buffer.probe(40)[:-1], first[:-1], strict=True))
+    assert _differ(first, buffer.probe(draw, "one"))
+
+
+def test_a_probe_of_observations_only_is_where_the_transitions_begin(make_history):
+    buffer = make_buffer(2, stack_size=3)
+    play(buffer, make_history([0, 1]), 60)  # the ring has wrapped around
+    whole = buffer.probe(Draw(40), "one")
+    observations = buffer.probe(Draw(40, observations_only=True), "one")
+    np.testing.assert_array_equal(observations, whole.s_tm1)
+    assert (observations == 0).all(axis=(-3, -2, -1)).any()  # frames from before an episode
 
 
 def test_a_batch_of_another_size(make_history):

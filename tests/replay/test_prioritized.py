@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from prune_rl.errors import ConfigError
+from prune_rl.replay.batch import Draw
 from prune_rl.replay.buffer import ReplayBuffer
 
 FRAME_SHAPE = (2, 3, 1)
@@ -271,7 +272,7 @@ def test_without_a_complete_transition_sampling_says_so(make_history):
 def test_uniform_draws_need_no_priorities_and_take_none(make_history):
     buffer, _ = played(make_history)
     buffer.sample_uniformly(30)
-    buffer.probe(30)
+    buffer.probe(Draw(30), "one")
     with pytest.raises(RuntimeError, match="every batch"):
         buffer.update_priorities(np.ones((1, 8)))
 

@@ -1,0 +1,263 @@
+"""What each measurement is handed: on a hand-made agent whose numbers say what they came from."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.custom_batching import custom_vmap
+
+from prune_rl.agents.learner import AgentState, Learner
+from prune_rl.agents.quantities import Quantities
+from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
+from prune_rl.errors import ConfigError
+from prune_rl.replay.batch import Batch, Draw
+
+SEEDS, FEATURES = 2, 6
+SHAPE = (1, 1, 1, FEATURES)
+SIZES = {"values": 7, "srank": 13, "dormant": 9, "gradients": 5}
+DIAGNOSTICS = Diagnostics(
+    probe_size=7,
+    srank_probe_size=13,
+    dormant_probe_size=9,
+    num_gradients=5,
+    dead_neurons_threshold=0.0,
+)
+
+
+class _Churn(NamedTuple):
+    churn: jax.Array
+
+
+def _rows(observations):
+    return observations.reshape(len(observations), FEATURES).astype(jnp.float32)
+
+
+def _losses(params, state, batch):
+    return (params["scale"] * batch.r_t - state.target_params["scale"] * batch.discount_t) ** 2
+
+
+QUANTITIES = Quantities(
+    observation_shape=SHAPE,
+    init_params=lambda key: {"scale": jnp.float32(1)},
+    wiring={"first": ("second",), "second": ("head",)},
+    activations=lambda params, observations: {
+        "first": _rows(observations)[:, :4] * params["scale"],
+        "second": _rows(observations)[:, 4:] * params["scale"],
+    },
+    features=lambda params, observations: _rows(observations) * params["scale"],
+    q_values=lambda params, observations: _rows(observations)[:, :3] * params["scale"],
+    q_targets=lambda state, batch: state.target_params["scale"] * batch.r_t + batch.discount_t,
+    losses=_losses,
+)
+
+
+def _learner(quantities=QUANTITIES):
+    axes = AgentState(0, 0, 0, 0)
+    return Learner(None, None, None, None, None, "unroll", axes, quantities)
+
+
+def _state():
+    """Scales 2 and 3, targets' 5 and 7; of three-unit layers seed 0 has one and two dead units."""
+    params = {"scale": np.array([2.0, 3.0], np.float32), "params": {}}
+    for layer in ("first", "second", "head"):
+        kernel = np.ones((SEEDS, 3, 3), np.float32)
+        params["params"][layer] = {"kernel": kernel}
+    params["params"]["first"]["kernel"][0, :, 0] = 0
+    params["params"]["second"]["kernel"][0, :, :2] = 0
+    target = {"scale": np.array([5.0, 7.0], np.float32)}
+    churn = _Churn(np.array([0.25, 0.5], np.float32))
+    state = AgentState(params, target, churn, np.zeros((SEEDS, 2), np.uint32))
+    return jax.tree.map(jnp.asarray, state)
+
+
+def _batch(size, seed):
+    rng = np.random.default_rng(seed)
+    states = rng.integers(1, 256, (2, SEEDS, size, *SHAPE), dtype=np.uint8)
+    actions = rng.integers(0, 3, (SEEDS, size), dtype=np.int32)
+    rewards, discounts = rng.normal(size=(2, SEEDS, size)).astype(np.float32)
+    return Batch(states[0], actions, rewards, discounts, states[1])
+
+
+def _srank_observations():
+    """Seed 0 sees two directions, seed 1 three, each as often as the others."""
+    observations = np.zeros((SEEDS, SIZES["srank"], *SHAPE), np.uint8)
+    for i in range(SIZES["srank"]):
+        observations[0, i, ..., i % 2] = observations[1, i, ..., i % 3] = 9
+    return observations
+
+
+def _dormant_observations():
+    """Seed 0: one silent unit of the first layer's four; seed 1: one of the second's two."""
+    observations = _batch(SIZES["dormant"], 3).s_tm1
+    observations[0, ..., 2] = 0
+    observations[1, ..., 5] = 0
+    return observations
+
+
+def _probe():
+    return {
+        "values": _batch(SIZES["values"], 1),
+        "srank": _srank_observations(),
+        "dormant": _dormant_observations(),
+        "gradients": _batch(SIZES["gradients"], 2),
+    }
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """(rows, state, probe, shapes that the quantities saw)."""
+    seen = {}
+
+    def spied(name, function):
+        def call(*args):
+            sizes = jax.tree.map(lambda leaf: leaf.shape[:1], args[-1])
+            seen.setdefault(name, set()).update(
+                size for (size,) in jax.tree.leaves(sizes, _is_size)
+            )
+            return function(*args)
+
+        return call
+
+    names = ("activations", "features", "q_values", "q_targets", "losses")
+    spies = {name: spied(name, getattr(QUANTITIES, name)) for name in names}
+    bound = DIAGNOSTICS.bind(_learner(QUANTITIES._replace(**spies)))
+    state, probe = _state(), _probe()
+    return bound.rows(state, probe), state, probe, seen
+
+
+def _is_size(node):
+    return isinstance(node, tuple) and len(node) == 1
+
+
+def test_each_quantity_has_a_batch_of_its_own_size(measured):
+    bound = DIAGNOSTICS.bind(_learner())
+    assert bound.draws == {
+        "values": Draw(7),
+        "srank": Draw(13, observations_only=True),
+        "dormant": Draw(9, observations_only=True),
+        "gradients": Draw(5),
+    }
+    *_, seen = measured
+    assert seen["q_values"] == seen["q_targets"] == {7}
+    assert seen["activations"] == {9}
+    assert seen["losses"] == {7, 1}  # the mean, and single transitions under vmap
+    assert seen["features"] == {1}  # under lax.map
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(2, FEATURES), (FEATURES, FEATURES), (30, 30)])
+def test_srank_never_sees_fewer_observations_than_there_are_features(asked, drawn):
+    bound = Diagnostics(srank_probe_size=asked).bind(_learner())
+    assert bound.draws["srank"] == Draw(drawn, observations_only=True)
+
+
+@pytest.mark.parametrize(
+    ("quantities", "drawn"),
+    [
+        (["srank"], {"srank"}),
+        (["q_norm", "dormant"], {"values", "dormant"}),
+        (["gradient_covariance"], {"gradients"}),
+        (["mask_churn", "dead_units", "parameter_norm"], set()),
+    ],
+)
+def test_only_what_is_measured_is_drawn(quantities, drawn):
+    bound = Diagnostics(quantities=quantities).bind(_learner())
+    assert bound.draws.keys() == drawn
+
+
+def test_only_what_is_asked_for_is_in_the_rows():
+    (row, _) = (
+        Diagnostics(quantities=["dead_units", "mask_churn"]).bind(_learner()).rows(_state(), {})
+    )
+    assert row.keys() == {"dead_units", "dead_units_by_layer", "mask_churn"}
+
+
+@pytest.mark.parametrize("needs", sorted({m.needs for m in MEASUREMENTS.values() if m.needs}))
+def test_an_agent_that_lacks_a_quantity_is_told_so_only_when_it_is_asked_for(needs):
+    empty = {} if needs == "wiring" else None
+    without = _learner(QUANTITIES._replace(**{needs: empty}))
+    lost = {name for name, m in MEASUREMENTS.items() if m.needs == needs}
+    for name in lost:
+        with pytest.raises(ConfigError, match=rf"Diagnostics\.quantities='{name}'.*mask_churn"):
+            Diagnostics(quantities=[name]).bind(without)
+    bound, probe = DIAGNOSTICS.bind(without), _probe()
+    (row, _) = bound.rows(_state(), {name: probe[name] for name in bound.draws})
+    assert not lost & row.keys()
+    assert "mask_churn" in row
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_values_targets_loss_and_gradient_share_a_batch_and_tell_the_networks_apart(measured, seed):
+    rows, _, probe, _ = measured
+    batch = jax.tree.map(lambda leaf: np.float64(leaf[seed]), probe["values"])
+    scale, target = ((2.0, 5.0), (3.0, 7.0))[seed]
+    q = batch.s_tm1.reshape(7, FEATURES)[:, :3] * scale
+    errors = scale * batch.r_t - target * batch.discount_t
+    expected = {
+        "q_variance": q.var(),
+        "q_norm": np.linalg.norm(q, axis=1).mean(),
+        "q_target_variance": (target * batch.r_t + batch.discount_t).var(),
+        "probe_loss": (errors**2).mean(),
+        "probe_grad_norm": abs((2 * errors * batch.r_t).mean()),
+    }
+    for name, value in expected.items():
+        assert rows[seed][name] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_gradients_are_compared_on_their_own_batch(measured, seed):
+    rows, _, probe, _ = measured
+    batch = jax.tree.map(lambda leaf: np.float64(leaf[seed]), probe["gradients"])
+    scale, target = ((2.0, 5.0), (3.0, 7.0))[seed]
+    # One parameter: the cosine is the sign that two gradients have together.
+    signs = np.sign((scale * batch.r_t - target * batch.discount_t) * batch.r_t)
+    np.testing.assert_allclose(rows[seed]["gradient_covariance"], np.outer(signs, signs), atol=1e-6)
+    assert rows[seed]["gradient_correlation"] == pytest.approx(1)
+
+
+def test_srank_and_dormancy_see_each_seeds_own_observations(measured):
+    rows, *_ = measured
+    assert [row["srank"] for row in rows] == [2, 3]
+    assert [row["dormant"] for row in rows] == pytest.approx([1 / 6, 1 / 6])
+    by_layer = [row["dormant_by_layer"] for row in rows]
+    assert by_layer == [{"first": 0.25, "second": 0}, {"first": 0, "second": 0.5}]
+
+
+def test_what_is_read_off_the_state_is_each_seeds_and_each_layers(measured):
+    rows, *_ = measured
+    assert [row["mask_churn"] for row in rows] == [0.25, 0.5]
+    dead = [row["dead_units_by_layer"] for row in rows]
+    assert dead[0] == pytest.approx({"first": 1 / 3, "second": 2 / 3})
+    assert dead[1] == {"first": 0, "second": 0}
+    assert [row["dead_units"] for row in rows] == pytest.approx([0.5, 0])
+    squares = [{"first": 6, "second": 3, "head": 9}, {"first": 9, "second": 9, "head": 9}]
+    for row, own, scale in zip(rows, squares, (2, 3), strict=True):
+        expected = {f"params/{layer}/kernel": square**0.5 for layer, square in own.items()}
+        assert row["parameter_norm_by_layer"] == pytest.approx(expected | {"scale": scale})
+        assert row["parameter_norm"] == pytest.approx((sum(own.values()) + scale**2) ** 0.5)
+
+
+@pytest.mark.parametrize(("size", "chunks"), [(600, {256, 88}), (512, {256}), (100, {100})])
+def test_the_network_sees_at_most_256_observations_at_once(size, chunks):
+    """One direction is seen by the first observation only, one by the last only."""
+    seen = set()
+
+    @custom_vmap
+    def passed(observations):
+        return observations
+
+    @passed.def_vmap
+    def _(axis_size, in_batched, observations):
+        seen.add(axis_size)
+        return observations, in_batched[0]
+
+    features = lambda params, observations: _rows(passed(observations))  # noqa: E731
+    bound = Diagnostics(quantities=["srank"], srank_delta=1e-4).bind(
+        _learner(QUANTITIES._replace(features=features))
+    )
+    observations = np.zeros((SEEDS, size, *SHAPE), np.uint8)
+    observations[:, 1:-1, ..., 0] = observations[:, 0, ..., 1] = observations[:, -1, ..., 2] = 200
+    rows = bound.rows(_state(), {"srank": observations})
+    assert [row["srank"] for row in rows] == [3, 3]
+    assert seen == chunks

@@ -1,0 +1,84 @@
+"""What a `Trainer` keeps and hands out beside training, without learning anything."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from prune_rl.phases import Trainer
+from prune_rl.replay.batch import Batch, Draw
+
+DRAWS = {"values": Draw(3), "srank": Draw(5, observations_only=True)}
+
+
+class _Replay:
+    """Answers every draw with numbers that no other draw got, and notes what was asked."""
+
+    def __init__(self, first=0):
+        self.asked, self.next = [], first
+
+    def probe(self, draw, name):
+        self.asked.append((draw, name))
+        self.next += 1
+        array = np.full((2, draw.size), self.next)
+        return array if draw.observations_only else Batch(*(array + i for i in range(5)))
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+
+@pytest.fixture
+def make_trainer():
+    def make(replay):
+        stateful = {"get_state": dict, "set_state": lambda state: None}
+        environments = SimpleNamespace(frame_shape=(2, 2, 1), stack_size=1, **stateful)
+        learner = SimpleNamespace(init=lambda seeds: None)
+        return Trainer(None, learner, environments, replay, seeds=np.arange(2))
+
+    return make
+
+
+def _assert_equal(one, other):
+    assert one.keys() == other.keys()
+    np.testing.assert_array_equal(one["srank"], other["srank"])
+    assert isinstance(one["values"], Batch)
+    for a, b in zip(one["values"][:-1], other["values"][:-1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_probe_is_drawn_anew_in_every_iteration_under_a_name_of_its_own(make_trainer):
+    replay = _Replay()
+    trainer = make_trainer(replay)
+    first, second = (trainer.probe(DRAWS, i, fixed=False) for i in (3, 4))
+    assert [draw for draw, _ in replay.asked] == [*DRAWS.values()] * 2
+    assert len({name for _, name in replay.asked}) == 4
+    assert (first["srank"] == 2).all()
+    assert (second["srank"] == 4).all()
+    assert (second["values"].s_tm1 == 3).all()
+    assert "probe" not in trainer.get_state()
+
+
+def test_the_names_do_not_depend_on_what_was_drawn_before(make_trainer):
+    one, other = _Replay(), _Replay()
+    trainer = make_trainer(one)
+    trainer.probe(DRAWS, 3, fixed=False)
+    trainer.probe(DRAWS, 4, fixed=False)
+    make_trainer(other).probe({"srank": DRAWS["srank"]}, 4, fixed=False)
+    assert other.asked == one.asked[3:]
+
+
+def test_a_fixed_probe_is_drawn_once_and_goes_into_the_checkpoint(make_trainer):
+    replay = _Replay()
+    trainer = make_trainer(replay)
+    assert "probe" not in trainer.get_state()
+    first = trainer.probe(DRAWS, 3, fixed=True)
+    _assert_equal(trainer.probe(DRAWS, 4, fixed=True), first)
+    assert len(replay.asked) == 2
+    restored_replay = _Replay(first=100)
+    restored = make_trainer(restored_replay)
+    restored.set_state(None, trainer.get_state())
+    _assert_equal(restored.probe(DRAWS, 5, fixed=True), first)
+    assert not restored_replay.asked
