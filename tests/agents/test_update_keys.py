@@ -107,11 +107,11 @@ def spied_update(rules_of, num_updates=3):
 
 
 RULES = {
-    "plain values": {
+    "plain": {
         "num_atoms": 1,
         "make": lambda net, aug: td_rules(net, "mse", double_dqn=True, augment=aug),
     },
-    "distributions": {
+    "distributional": {
         "num_atoms": 3,
         "make": lambda net, aug: categorical_rules(net, double_dqn=True, augment=aug),
     },

@@ -59,14 +59,14 @@ TORSOS = {
     "nature": (NatureTorso, {}, ATARI, NATURE, 512),
     "impala": (ImpalaTorso, {}, ATARI, IMPALA, 512),
     "minatar": (MinAtarTorso, {}, MINATAR, MINATAR_LAYERS, 128),
-    "minatar twice as wide": (MinAtarTorso, {"width": 2}, MINATAR, MINATAR_TWICE, 128),
+    "minatar_twice_as_wide": (MinAtarTorso, {"width": 2}, MINATAR, MINATAR_TWICE, 128),
 }
 # Names, and outputs of the last layers: of 6 actions, or of them and 51 atoms.
 HEADS = {
     "single": ({}, {"head": 6}),
     "dueling": ({"num_atoms": ATOMS, "dueling": True}, {"advantage": 306, "value": 51}),
     "noisy": ({"num_atoms": ATOMS, "noisy": True}, {"head": 306}),
-    "noisy dueling": ({"dueling": True, "noisy": True}, {"advantage": 6, "value": 1}),
+    "noisy_dueling": ({"dueling": True, "noisy": True}, {"advantage": 6, "value": 1}),
 }
 INITIALIZERS = ("xavier_uniform", "rainbow")
 OTHER = {"xavier_uniform": "rainbow", "rainbow": "xavier_uniform"}

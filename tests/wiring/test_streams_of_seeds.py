@@ -260,17 +260,41 @@ def test_no_two_phases_share_a_key(notes):
     assert len(set().union(*phases)) == sum(map(len, phases))
 
 
-def test_the_keys_an_action_splits_are_no_other_phases(notes):
-    """Also what is drawn from, not only what is handed on."""
-    children = jax.vmap(lambda key: jax.random.split(key, 3))
-    drawn = [
-        {words(x) for x in children(jnp.asarray(np.concatenate(keys))).reshape(-1, 2)}
-        for keys in (notes.acting, notes.evaluating)
-    ]
+def test_what_acting_and_updates_make_of_their_keys_is_no_other_phases(notes):
+    """Keys drawn from are children or grandchildren of those handed on."""
+    split = jax.jit(jax.vmap(lambda key: jax.random.split(key, 3)))
+
+    def descendants(noted):
+        children = split(jnp.asarray(np.concatenate(noted))).reshape(-1, 2)
+        return {
+            words(key)
+            for own in (children, split(children))
+            for key in np.array(own).reshape(-1, 2)
+        }
+
+    acting, evaluating = descendants(notes.acting), descendants(notes.evaluating)
     renewing = {renewal.key for renewal in notes.renewals}
     masking = {words(key) for key in notes.initial.opt_state.key}
-    assert not drawn[0] & drawn[1]
-    assert not (drawn[0] | drawn[1]) & (renewing | masking)
+    assert not acting & evaluating
+    assert not (acting | evaluating) & (renewing | masking)
+
+
+def test_streams_of_a_seed_are_numbered(notes):
+    """0 trains, 1 evaluates, 2 makes masks (rng_seed 8 folded in): else runs would not repeat."""
+    init = jax.jit(notes.learner.quantities.init_params)
+    evaluating = {words(key) for keys in notes.evaluating for key in keys}
+    for i, seed in enumerate(SEEDS):
+        streams = [jax.random.fold_in(jax.random.PRNGKey(seed), number) for number in range(3)]
+        weights, exploration = jax.random.split(streams[0])
+        np.testing.assert_array_equal(notes.initial.keys[i], exploration)
+        for got, expected in zip(
+            kernels(notes.initial.params), kernels(init(weights)), strict=True
+        ):
+            np.testing.assert_allclose(got[i], expected, rtol=1e-6)
+        for iteration in range(ITERATIONS):
+            assert words(jax.random.fold_in(streams[1], iteration)) in evaluating
+        masks = jax.random.fold_in(streams[2], 8)
+        np.testing.assert_array_equal(notes.initial.opt_state.key[i], masks)
 
 
 def test_evaluation_leaves_no_trace_in_training(notes):
