@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gin
+import jax
 import pytest
 
 from prune_rl import train
@@ -24,6 +25,14 @@ _SHORT_MINATAR = (
 def _fresh_gin():
     yield
     gin.clear_config()
+
+
+@pytest.fixture(scope="module")
+def quick_compiling():
+    """XLA without most optimisations, for modules whose time is all compiling."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

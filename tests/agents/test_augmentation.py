@@ -1,5 +1,7 @@
 """Shifts and intensities against NumPy's padding and slicing."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,9 @@ def test_all_frames_of_a_stack_move_together_and_observations_apart():
     np.testing.assert_array_equal(places[:, 0], places[:, 1])
     rows, columns = np.divmod(places[:, 0], 9)
     assert set(rows) == set(columns) == set(range(1, 9))  # offsets 0 to 7, never 8
+    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) > 50  # of 64: independent
+    for pair in itertools.combinations((rows, columns, intensity), 2):
+        assert abs(np.corrcoef(pair)[0, 1]) < 0.25
 
 
 def test_no_padding_and_no_scale_change_nothing():

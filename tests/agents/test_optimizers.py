@@ -58,15 +58,22 @@ def test_weight_decay_is_part_of_the_gradient_under_adam():
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), ours, decayed)
 
 
-def test_adamw_decays_beside_adam():
-    rate, decay = 0.1, 0.3
-    params, grads = _tree(0), _tree(1)
-    plain = _steps(create_optimizer(learning_rate=rate), params, [grads])
-    ours = _steps(
-        create_optimizer("adamw", learning_rate=rate, weight_decay=decay), params, [grads]
+def test_adamw_follows_loshchilov_and_hutter():
+    """Algorithm 2 with their schedule eta 1, and the decay times the learning rate as in optax."""
+    rate, beta1, beta2, eps, decay = 0.1, 0.7, 0.95, 1e-2, 0.3
+    optimizer = create_optimizer(
+        "adamw", learning_rate=rate, beta1=beta1, beta2=beta2, eps=eps, weight_decay=decay
     )
-    expected = jax.tree.map(lambda p, w: p - rate * decay * w, plain, params)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), ours, expected)
+    gradients, params = [_tree(i) for i in range(1, 5)], _tree(0)
+    ours = _steps(optimizer, params, gradients)
+    for name, start in params.items():
+        expected, first, second = start.astype(np.float64), 0.0, 0.0
+        for t, grads in enumerate(gradients, start=1):
+            first = beta1 * first + (1 - beta1) * grads[name]
+            second = beta2 * second + (1 - beta2) * grads[name].astype(np.float64) ** 2
+            root = np.sqrt(second / (1 - beta2**t)) + eps
+            expected = expected - rate * (first / (1 - beta1**t) / root + decay * expected)
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_norm_penalty_adds_the_gradient_of_its_formula():

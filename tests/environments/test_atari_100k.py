@@ -64,19 +64,45 @@ def test_a_lost_life_restarts_the_stack_but_not_the_episode():
     assert lost == 4
 
 
-def test_noops_start_an_episode_somewhere_in_the_first_thirty_steps():
+def _numbers_of_noops(seed, num_episodes):
+    """By the frame that episodes of Ms. Pac-Man start with, which without sticking is known."""
     plain = create_atari_environment(0, "MsPacman", sticky_actions=False)
     frames = [plain.reset()]
     frames += [plain.step(0)[0] for _ in range(40)]
-    noops = create_atari_environment(0, "MsPacman", sticky_actions=False, max_noops=30)
-    lengths = []
-    for _ in range(25):
+    noops = create_atari_environment(seed, "MsPacman", sticky_actions=False, max_noops=30)
+    numbers = []
+    for _ in range(num_episodes):
         first = noops.reset()
         matches = [i for i, frame in enumerate(frames) if (frame == first).all()]
         assert matches
-        lengths.append(matches[0])
+        numbers.append(matches[0])
+    return numbers
+
+
+def test_noops_start_an_episode_somewhere_in_the_first_thirty_steps():
+    lengths = _numbers_of_noops(0, 25)
     assert max(lengths) < 30
     assert len(set(lengths)) > 8
+
+
+def test_a_seed_draws_noops_of_its_own_and_not_from_its_sticky_actions():
+    """Sticky actions are drawn from RandomState(seed), see test_atari.py."""
+    numbers = [_numbers_of_noops(seed, 4) for seed in range(6)]
+    assert len(set(map(tuple, numbers))) == 6
+    assert numbers[3] == _numbers_of_noops(3, 4)
+    first = [own[0] for own in numbers]
+    shared = [np.random.RandomState(seed).randint(30) for seed in range(6)]
+    assert sum(a == b for a, b in zip(first, shared, strict=True)) < 3
+
+
+def test_noops_do_not_change_which_actions_stick():
+    """Where the number drawn is 0, as for half of the seeds, the game is that without no-ops."""
+
+    def play_of(seed, max_noops):
+        game = create_atari_environment(seed, "Breakout", max_noops=max_noops)
+        return np.array([game.reset(), *(game.step(t % 4)[0] for t in range(60))])
+
+    assert any((play_of(seed, 0) == play_of(seed, 2)).all() for seed in range(8))
 
 
 def test_noops_and_lives_resume():

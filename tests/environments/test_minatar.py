@@ -43,6 +43,15 @@ def test_a_tenth_of_the_actions_stick_and_can_be_turned_off():
     assert 250 <= positions[True] <= 288
 
 
+def test_seeds_play_games_of_their_own():
+    """Where the ball of Breakout starts, and which actions stick, under the same actions."""
+    plays = []
+    for seed in range(8):
+        game = create_minatar_environment(seed, "breakout")
+        plays.append([game.reset(), *(game.step(1 + t % 2)[0] for t in range(12))])
+    assert len(np.unique(np.array(plays).reshape(8, -1), axis=0)) > 4
+
+
 @pytest.mark.parametrize(
     ("game", "expected"),
     [

@@ -252,6 +252,12 @@ def test_a_wrong_binding_is_named(bindings, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("pruner_type", ["static_sparse", "random", "set"])
+def test_rng_seed_reaches_the_pruner_whether_masks_change_or_not(pruner_type):
+    assert create_updater_from_config(100, pruner_type, sparsity=0.5).rng_seed == 8
+    assert create_updater_from_config(100, pruner_type, sparsity=0.5, rng_seed=3).rng_seed == 3
+
+
 def test_pruning_needs_gradient_steps():
     with pytest.raises(ConfigError, match="num_gradient_steps=0"):
         create_updater_from_config(0, "magnitude", sparsity=0.5)
