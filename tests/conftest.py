@@ -1,6 +1,8 @@
 """Fixtures shared by the tests of the run as a whole."""
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +20,19 @@ _SHORT_MINATAR = (
     "DQNAgent.target_update_period=50",
     "DQNAgent.epsilon_decay_period=100",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Shares compiled programs among workers, processes and tests; read when jax is imported."""
+    if hasattr(config, "workerinput"):
+        return  # a worker of xdist: its environment comes from the process that started it
+    folder = os.environ.get("PRUNE_RL_TEST_CACHE")
+    if not folder:
+        scratch = tempfile.TemporaryDirectory(prefix="prune_rl_compiled_")
+        config.add_cleanup(scratch.cleanup)
+        folder = scratch.name
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 @pytest.fixture(autouse=True)
