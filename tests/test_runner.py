@@ -10,23 +10,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
+import gin
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from prune_rl import configuration, train
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 from prune_rl.phases import Trainer
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
 _ATARI = [
     "--gin_files=agents/dqn.gin",
-    "--gin_files=networks/nature.gin",
     "--gin_files=pruning/magnitude.gin",
     *(
         f"--gin_bindings={binding}"
         for binding in (
             'create_atari_environment.game_name="Breakout"',
+            "DQNAgent.torso=@CoarseTorso()",
+            'DQNAgent.seed_strategy="unroll"',  # as the Nature CNN has it
             "Runner.num_seeds=2",
             "Runner.num_iterations=2",
             "Runner.training_steps=60",
@@ -37,6 +42,18 @@ _ATARI = [
         )
     ),
 ]
+
+
+@gin.configurable
+class CoarseTorso(Torso):
+    """Sees all of an Atari frame, compiles in a tenth of the time of the Nature CNN."""
+
+    wiring: ClassVar = {"Conv_0": ("Dense_0",), "Dense_0": (FEATURES,)}
+
+    @nn.compact
+    def __call__(self, observation):
+        x = nn.relu(nn.Conv(4, (12, 12), 12)(merge_stack(observation)))
+        return self._hidden(32, x.reshape(-1))
 
 
 def _stop_after(monkeypatch, num_steps):
