@@ -105,6 +105,11 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--cell", metavar="NAME", help="train this cell of a grid; further flags win over its own"
     )
+    result.add_argument(
+        "--no_compilation_cache",
+        action="store_true",
+        help="compile anew, without the compiled programs kept in ~/.cache/prune_rl",
+    )
     return result
 
 
@@ -149,9 +154,13 @@ def _train(flags: argparse.Namespace) -> int:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
-    from prune_rl import configuration
+    from prune_rl import compilation_cache, configuration
     from prune_rl.runner import Runner
 
+    if flags.no_compilation_cache:
+        compilation_cache.disable()
+    else:
+        compilation_cache.enable()
     configuration.load(*_composition(flags))
     runner = Runner(flags.base_dir)
     configuration.check_bindings_are_used(flags.gin_bindings)

@@ -1,6 +1,9 @@
 """Fixtures shared by the tests of the run as a whole."""
 
+import functools
 import json
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +24,19 @@ _SHORT_MINATAR = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Shares compiled programs among workers, processes and tests; read when jax is imported."""
+    if hasattr(config, "workerinput"):
+        return  # a worker of xdist: its environment comes from the process that started it
+    folder = os.environ.get("PRUNE_RL_TEST_CACHE")
+    if not folder:
+        scratch = tempfile.TemporaryDirectory(prefix="prune_rl_compiled_")
+        config.add_cleanup(scratch.cleanup)
+        folder = scratch.name
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
 @pytest.fixture(autouse=True)
 def _fresh_gin():
     yield
@@ -35,19 +51,38 @@ def quick_compiling():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+def _minatar_flags(base_dir: Path, *bindings: str, files: Sequence[str] = ()) -> list[str]:
+    files = ("experiments/minatar_breakout.gin", *files)
+    return (
+        [f"--base_dir={base_dir}"]
+        + [f"--gin_files={name}" for name in files]
+        + [f"--gin_bindings={binding}" for binding in (*_SHORT_MINATAR, *bindings)]
+    )
+
+
+@pytest.fixture
+def minatar_flags() -> Callable[..., list[str]]:
+    """The flags of a short run: MinAtar Breakout, 3 x 200 agent steps of two seeds."""
+    return _minatar_flags
+
+
 @pytest.fixture
 def train_minatar() -> Callable[..., int]:
-    """Runs `prune_rl.train` on MinAtar Breakout for 3 x 200 agent steps of two seeds."""
+    """Runs `prune_rl.train` with the flags of `minatar_flags`."""
+    return lambda *args, **kwargs: train.main(_minatar_flags(*args, **kwargs))
 
-    def run(base_dir: Path, *bindings: str, files: Sequence[str] = ()) -> int:
-        files = ("experiments/minatar_breakout.gin", *files)
-        return train.main(
-            [f"--base_dir={base_dir}"]
-            + [f"--gin_files={name}" for name in files]
-            + [f"--gin_bindings={binding}" for binding in (*_SHORT_MINATAR, *bindings)]
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def trained_minatar(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The directory of such a run, trained once for all tests that ask for it: to read only."""
+
+    @functools.cache
+    def trained(*bindings: str, files: tuple[str, ...] = ()) -> Path:
+        base_dir = tmp_path_factory.mktemp("trained") / "run"
+        assert train.main(_minatar_flags(base_dir, *bindings, files=files)) == 0
+        return base_dir
+
+    return trained
 
 
 @pytest.fixture

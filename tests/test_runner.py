@@ -4,17 +4,23 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import ClassVar
 
+import gin
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from prune_rl import configuration, runner, train
 from prune_rl.gin_files import shipped_gin_files
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
 from prune_rl.phases import Trainer
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.config import create_updater_from_config
@@ -23,12 +29,13 @@ from prune_rl.pruning.schedules import PolynomialSchedule
 _MAGNITUDE = ("pruning/magnitude.gin",)
 _ATARI = [
     "--gin_files=agents/dqn.gin",
-    "--gin_files=networks/nature.gin",
     "--gin_files=pruning/magnitude.gin",
     *(
         f"--gin_bindings={binding}"
         for binding in (
             'create_atari_environment.game_name="Breakout"',
+            "DQNAgent.torso=@CoarseTorso()",
+            'DQNAgent.seed_strategy="unroll"',  # as the Nature CNN has it
             "Runner.num_seeds=2",
             "Runner.num_iterations=2",
             "Runner.training_steps=60",
@@ -39,6 +46,18 @@ _ATARI = [
         )
     ),
 ]
+
+
+@gin.configurable
+class CoarseTorso(Torso):
+    """Sees all of an Atari frame, compiles in a tenth of the time of the Nature CNN."""
+
+    wiring: ClassVar = {"Conv_0": ("Dense_0",), "Dense_0": (FEATURES,)}
+
+    @nn.compact
+    def __call__(self, observation):
+        x = nn.relu(nn.Conv(4, (12, 12), 12)(merge_stack(observation)))
+        return self._hidden(32, x.reshape(-1))
 
 
 def _stop_after(monkeypatch, num_steps):
@@ -64,9 +83,13 @@ def _latest_agent_leaves(base_dir):
         return jax.tree.leaves(manager.restore(manager.latest_step(), args=args).agent)
 
 
-def test_a_run_leaves_everything_it_promises(tmp_path, train_minatar, read_metrics):
-    assert train_minatar(tmp_path, files=_MAGNITUDE) == 0
-    rows = read_metrics(tmp_path)
+def _copy(base_dir, folder):
+    return Path(shutil.copytree(base_dir, folder / "run"))
+
+
+def test_a_run_leaves_everything_it_promises(trained_minatar, read_metrics):
+    base_dir = trained_minatar(files=_MAGNITUDE)
+    rows = read_metrics(base_dir)
     assert [(r["iteration"], r["phase"], r["seed"]) for r in rows] == [
         (i, phase, seed) for i in range(3) for phase in ("train", "eval") for seed in (0, 1)
     ]
@@ -78,19 +101,19 @@ def test_a_run_leaves_everything_it_promises(tmp_path, train_minatar, read_metri
     assert last["sparsity"] == pytest.approx(0.95, abs=1e-3)
     assert rows[0]["sparsity"] < last["sparsity"]
     assert last["num_episodes"] > 0
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert "DQNAgent.min_replay_history = 60" in (tmp_path / "config.gin").read_text()
-    (start,) = json.loads((tmp_path / "provenance.json").read_text())
+    assert (base_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "DQNAgent.min_replay_history = 60" in (base_dir / "config.gin").read_text()
+    (start,) = json.loads((base_dir / "provenance.json").read_text())
     assert start["protocol"]["game"] == "breakout"
     assert start["versions"]["jax"] == jax.__version__
-    assert {p.name for p in (tmp_path / "tensorboard").iterdir()} == {"seed_0", "seed_1"}
+    assert {p.name for p in (base_dir / "tensorboard").iterdir()} == {"seed_0", "seed_1"}
 
 
-def test_episodes_csv_adds_up_to_the_metrics(tmp_path, train_minatar, read_metrics):
-    train_minatar(tmp_path)
-    with (tmp_path / "episodes.csv").open() as file:
+def test_episodes_csv_adds_up_to_the_metrics(trained_minatar, read_metrics):
+    base_dir = trained_minatar()
+    with (base_dir / "episodes.csv").open() as file:
         episodes = list(csv.DictReader(file))
-    for row in read_metrics(tmp_path):
+    for row in read_metrics(base_dir):
         returns = [
             float(e["episode_return"])
             for e in episodes
@@ -104,9 +127,8 @@ def test_episodes_csv_adds_up_to_the_metrics(tmp_path, train_minatar, read_metri
     assert [int(e["agent_steps"]) for e in trained] == ends.tolist()
 
 
-def test_evaluation_plays_its_steps_and_finishes_the_episode(tmp_path, train_minatar):
-    train_minatar(tmp_path)
-    with (tmp_path / "episodes.csv").open() as file:
+def test_evaluation_plays_its_steps_and_finishes_the_episode(trained_minatar):
+    with (trained_minatar() / "episodes.csv").open() as file:
         lengths = [
             int(e["episode_length"])
             for e in csv.DictReader(file)
@@ -118,10 +140,9 @@ def test_evaluation_plays_its_steps_and_finishes_the_episode(tmp_path, train_min
 
 @pytest.mark.parametrize("stop_at", [130, 390])
 def test_a_resumed_run_equals_the_uninterrupted_one(
-    tmp_path, monkeypatch, train_minatar, read_metrics, stop_at
+    tmp_path, monkeypatch, train_minatar, trained_minatar, read_metrics, stop_at
 ):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert train_minatar(whole, files=_MAGNITUDE) == 0
+    whole, stopped = trained_minatar(files=_MAGNITUDE), tmp_path / "stopped"
     with monkeypatch.context() as patch:
         _stop_after(patch, stop_at)
         assert train_minatar(stopped, files=_MAGNITUDE) == 130
@@ -132,9 +153,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("stop_at", "fixed_probe"), [(390, False), (390, True)])
+@pytest.mark.parametrize(("stop_at", "fixed_probe"), [(130, False), (390, False), (390, True)])
 def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
-    tmp_path, monkeypatch, train_minatar, read_metrics, stop_at, fixed_probe
+    tmp_path, monkeypatch, train_minatar, trained_minatar, read_metrics, stop_at, fixed_probe
 ):
     files = (*_MAGNITUDE, "plasticity/redo.gin", "diagnostics/all.gin")
     bind = (
@@ -147,8 +168,7 @@ def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
         "Diagnostics.probe_size=20",
         "Diagnostics.num_gradients=4",
     )
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert train_minatar(whole, *bind, files=files) == 0
+    whole, stopped = trained_minatar(*bind, files=files), tmp_path / "stopped"
     with monkeypatch.context() as patch:
         _stop_after(patch, stop_at)
         assert train_minatar(stopped, *bind, files=files) == 130
@@ -167,10 +187,9 @@ def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
             assert a["matrix"].shape == (2, 4, 4)
 
 
-def test_diagnostics_change_nothing_but_the_log(tmp_path, train_minatar, read_metrics):
-    plain, measured = tmp_path / "plain", tmp_path / "measured"
-    train_minatar(plain)
-    train_minatar(measured, "Diagnostics.period=2", files=("diagnostics/all.gin",))
+def test_diagnostics_change_nothing_but_the_log(trained_minatar, read_metrics):
+    plain = trained_minatar()
+    measured = trained_minatar("Diagnostics.period=2", files=("diagnostics/all.gin",))
     rows = read_metrics(measured)
     assert [row for row in rows if row["phase"] != "diagnostics"] == read_metrics(plain)
     own = [row for row in rows if row["phase"] == "diagnostics"]
@@ -234,14 +253,14 @@ def test_every_pruning_method_trains_a_sparse_network_from_one_gin_file(
     ],
 )
 def test_every_baseline_changes_learning_from_one_gin_file(
-    tmp_path, train_minatar, read_metrics, files, bind
+    tmp_path, train_minatar, trained_minatar, read_metrics, files, bind
 ):
     one = ("Runner.num_iterations=2", "ReDo.dead_neurons_threshold=0.5")
     threshold = one[1:] if "redo" in files[0] else ()
-    train_minatar(tmp_path / "plain", one[0])
+    plain = _latest_agent_leaves(trained_minatar(one[0]))
     assert train_minatar(tmp_path / "run", one[0], bind, *threshold, files=files) == 0
     assert read_metrics(tmp_path / "run")[-1]["agent_steps"] == 400
-    plain, changed = (_latest_agent_leaves(tmp_path / name) for name in ("plain", "run"))
+    changed = _latest_agent_leaves(tmp_path / "run")
     assert any((a != b).any() for a, b in zip(plain, changed, strict=False))
     undone = tmp_path / "undone"
     assert train_minatar(undone, one[0], files=(*files, "plasticity/none.gin")) == 0
@@ -285,35 +304,53 @@ def test_a_killed_process_resumes(tmp_path, train_minatar, read_metrics):
     assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "whole")
 
 
-def test_other_settings_do_not_resume_a_run(tmp_path, capsys, train_minatar):
-    assert train_minatar(tmp_path, "Runner.num_iterations=1") == 0
-    before = (tmp_path / "metrics.jsonl").read_text()
-    assert train_minatar(tmp_path, "Runner.num_iterations=1", "DQNAgent.gamma=0.9") == 2
+def test_a_run_of_programs_from_the_cache_equals_one_that_compiles(
+    tmp_path, minatar_flags, train_minatar, trained_minatar, read_metrics
+):
+    found, compiled, events = tmp_path / "found", tmp_path / "compiled", []
+    trained_minatar(files=_MAGNITUDE)  # leaves its programs in the cache of all tests
+    jax.monitoring.register_event_listener(lambda name, **_: events.append(name.split("/")[-1]))
+    assert train_minatar(found, files=_MAGNITUDE) == 0
+    assert events.count("cache_hits") >= 3  # programs that initialise, act and update
+    assert events.count("cache_misses") == 0
+    flags = [*minatar_flags(compiled, files=_MAGNITUDE), "--no_compilation_cache"]
+    subprocess.run([sys.executable, "-m", "prune_rl.train", *flags], check=True)
+    assert read_metrics(found) == read_metrics(compiled)
+    for a, b in zip(_latest_agent_leaves(found), _latest_agent_leaves(compiled), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_other_settings_do_not_resume_a_run(tmp_path, capsys, train_minatar, trained_minatar):
+    base_dir = _copy(trained_minatar("Runner.num_iterations=1"), tmp_path)
+    before = (base_dir / "metrics.jsonl").read_text()
+    assert train_minatar(base_dir, "Runner.num_iterations=1", "DQNAgent.gamma=0.9") == 2
     error = capsys.readouterr().err
     assert "DQNAgent.gamma = 0.99" in error
     assert "DQNAgent.gamma = 0.9\n" not in error
-    assert (tmp_path / "metrics.jsonl").read_text() == before
+    assert (base_dir / "metrics.jsonl").read_text() == before
 
 
-def test_a_finished_run_is_left_as_it_is_and_says_so(tmp_path, capsys, train_minatar):
+def test_a_finished_run_is_left_as_it_is_and_says_so(
+    tmp_path, capsys, train_minatar, trained_minatar
+):
     def files():
-        found = [path for path in tmp_path.rglob("*") if path.is_file()]
+        found = [path for path in base_dir.rglob("*") if path.is_file()]
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
-    assert train_minatar(tmp_path, "Runner.num_iterations=2") == 0
+    base_dir = _copy(trained_minatar("Runner.num_iterations=1"), tmp_path)
     before = files()
     capsys.readouterr()
-    assert train_minatar(tmp_path, "Runner.num_iterations=2") == 0
+    assert train_minatar(base_dir, "Runner.num_iterations=1") == 0
     said = capsys.readouterr()
-    expected = f"{tmp_path} is finished (2 of 2 iterations); nothing to do\n"
+    expected = f"{base_dir} is finished (1 of 1 iterations); nothing to do\n"
     assert (said.out, said.err) == ("", expected)
     assert files() == before
     # One that was stopped before it drew its picture still does.
-    (tmp_path / "curve.png").unlink()
-    assert train_minatar(tmp_path, "Runner.num_iterations=2") == 0
+    (base_dir / "curve.png").unlink()
+    assert train_minatar(base_dir, "Runner.num_iterations=1") == 0
     assert "finished" not in capsys.readouterr().err
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before[tmp_path / "metrics.jsonl"][1]
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (base_dir / "metrics.jsonl").read_bytes() == before[base_dir / "metrics.jsonl"][1]
+    assert (base_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("strategy", ["unroll", "vmap"])
@@ -369,31 +406,32 @@ def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(monkey
     assert reset.occasions == Occasions(250_000, 500_000, 2_494_999)
 
 
-def test_seeds_differ(tmp_path, train_minatar, read_metrics):
-    train_minatar(tmp_path, "Runner.num_iterations=1")
-    first, second = [row for row in read_metrics(tmp_path) if row["phase"] == "train"]
+def test_seeds_differ(trained_minatar, read_metrics):
+    rows = read_metrics(trained_minatar("Runner.num_iterations=1"))
+    first, second = [row for row in rows if row["phase"] == "train"]
     assert first["loss"] != second["loss"]
     assert first["episode_length_mean"] != second["episode_length_mean"]
 
 
-def test_zero_sparsity_trains_as_without_pruning(tmp_path, train_minatar, read_metrics):
+def test_zero_sparsity_trains_as_without_pruning(trained_minatar, read_metrics):
     bind = ("Runner.num_iterations=2", "create_updater_from_config.sparsity=0.0")
-    train_minatar(tmp_path / "zero", *bind, files=_MAGNITUDE)
-    train_minatar(tmp_path / "dense", bind[0])
-    assert read_metrics(tmp_path / "zero") == read_metrics(tmp_path / "dense")
+    zero, dense = trained_minatar(*bind, files=_MAGNITUDE), trained_minatar(bind[0])
+    assert read_metrics(zero) == read_metrics(dense)
 
 
-def test_an_unreadable_checkpoint_costs_no_more_than_itself(tmp_path, train_minatar, read_metrics):
-    assert train_minatar(tmp_path / "run") == 0
-    whole = read_metrics(tmp_path / "run")
-    newest = tmp_path / "run" / "checkpoints" / "3"
-    leaves = _latest_agent_leaves(tmp_path / "run")
+def test_an_unreadable_checkpoint_costs_no_more_than_itself(
+    tmp_path, train_minatar, trained_minatar, read_metrics
+):
+    base_dir = _copy(trained_minatar(), tmp_path)
+    whole = read_metrics(base_dir)
+    newest = base_dir / "checkpoints" / "3"
+    leaves = _latest_agent_leaves(base_dir)
     for file in newest.rglob("*"):
         if file.is_file() and file.stat().st_size > 200:
             file.write_bytes(file.read_bytes()[:100])
-    assert train_minatar(tmp_path / "run") == 0
-    assert read_metrics(tmp_path / "run") == whole
-    for a, b in zip(_latest_agent_leaves(tmp_path / "run"), leaves, strict=True):
+    assert train_minatar(base_dir) == 0
+    assert read_metrics(base_dir) == whole
+    for a, b in zip(_latest_agent_leaves(base_dir), leaves, strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -29,11 +29,11 @@ def test_weight_and_noise_share_one_mask_under_every_method(method):
     optimizer = create_updater_from_config(10, method, sparsity=0.8, update_freq=2).wrap(
         optax.sgd(0.01)
     )
-    weights = params()
+    weights, update = params(), jax.jit(optimizer.update)
     state = optimizer.init(weights)
     for step in range(10):
         grads = jax.tree.map(lambda leaf, step=step: jnp.cos(leaf * (step + 1)), weights)
-        updates, state = optimizer.update(grads, state, weights)
+        updates, state = update(grads, state, weights)
         weights = optax.apply_updates(weights, updates)
         masks = state.masks["params"]["noisy"]
         np.testing.assert_array_equal(masks["kernel"], masks["kernel_sigma"])
