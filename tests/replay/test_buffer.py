@@ -251,11 +251,11 @@ def test_a_probe_of_observations_only_is_where_the_transitions_begin(make_histor
 def test_a_probe_draws_from_a_stream_of_its_own(make_history):
     """Not what the first batch of its size is, and each seed's own."""
     buffer, _ = _filled(make_history, 2, 60)
-    probe, batch = buffer.probe(40), buffer.sample_uniformly(40)
+    probe, batch = buffer.probe(Draw(40), "one"), buffer.sample_uniformly(40)
     assert (probe.s_tm1 != batch.s_tm1).any(axis=(2, 3, 4, 5)).mean() > 0.5
     same = ReplayBuffer(seeds=[1, 2], frame_shape=FRAME_SHAPE, stack_size=1)
     play(same, make_history([9, 9], (0.0, 0.0)), 100)  # the same history twice
-    probe = same.probe(40)
+    probe = same.probe(Draw(40), "one")
     assert (probe.s_tm1[0] != probe.s_tm1[1]).any(axis=(1, 2, 3, 4)).mean() > 0.5
 
 
