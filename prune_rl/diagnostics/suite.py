@@ -35,7 +35,7 @@ class _Seed:
     settings: "Diagnostics"
     quantities: Any  # `Quantities`, of which those asked for are there
     state: AgentState
-    probe: Mapping[str, Any]  # by the names in `Diagnostics.draws`
+    probe: Mapping[str, Any]  # by the names in `BoundDiagnostics.draws`
 
     @cached_property
     def q_values(self) -> jax.Array:
@@ -68,7 +68,7 @@ class _Seed:
 class _Measurement(NamedTuple):
     compute: Callable[[_Seed], Row]
     needs: str | None = None  # field of `Quantities`
-    probe: str | None = None  # what it is measured on, a name in `Diagnostics.draws`
+    probe: str | None = None  # what it is measured on, a name in `BoundDiagnostics.draws`
 
 
 def _with_layers(name: str, measured: tuple[jax.Array, dict[str, jax.Array]]) -> Row:
@@ -148,7 +148,7 @@ class Diagnostics:
         quantities: names among `MEASUREMENTS`; None for all that the agent has.
         period: iterations between measurements, which come after the training phase.
         fixed_probe: the transitions of the first measurement serve all later ones instead, and
-            lie in the checkpoints.
+            lie in the checkpoints (81 MB of each seed on Atari).
         probe_size: transitions for values, targets, loss and gradient norm.
         srank_probe_size: observations for srank, whose rank it bounds: never fewer are drawn than
             there are features. 2,048 as in google-research's coherence_compute.py.

@@ -3,6 +3,8 @@
 jaxpruner.npz holds what record_jaxpruner.py wrote (its docstring has the command).
 """
 
+import itertools
+import re
 from functools import partial
 from pathlib import Path
 
@@ -116,3 +118,17 @@ def test_schedules(power):
     np.testing.assert_allclose(sparsities, _RECORD[f"polynomial/{power}/sparsities"], rtol=3e-7)
     periodic = PeriodicSchedule(4, 24, 3).is_mask_update(steps)
     np.testing.assert_array_equal(periodic, _RECORD["periodic/updates"])
+
+
+def test_the_tests_that_the_table_of_exceptions_names_are_there():
+    here = Path(__file__).parent
+    _, table = (here / "README.md").read_text().split("## Where JaxPruner does something else")
+    rows = [
+        line for line in table.splitlines() if line.startswith("| ") and "JaxPruner" not in line
+    ]
+    named = [re.findall(r"`([\w/]+\.py)::(\w+)`", row) for row in rows]
+    assert len(rows) == 15
+    assert all(named)
+    for path, name in itertools.chain(*named):
+        file = here.parents[1] / path if "/" in path else here.parent / "pruning" / path
+        assert f"def {name}(" in file.read_text(), name
