@@ -11,7 +11,7 @@ import gin
 import jax
 import pytest
 
-from prune_rl import train
+from prune_rl import compilation_cache, train
 
 _SHORT_MINATAR = (
     "Runner.num_seeds=2",
@@ -25,16 +25,27 @@ _SHORT_MINATAR = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Shares compiled programs among workers, processes and tests; read when jax is imported."""
+    """Shares compiled programs among tests, workers and the processes that they start.
+
+    In a folder of this session, or below the one that PRUNE_RL_TEST_CACHE names, which stays.
+    """
     if hasattr(config, "workerinput"):
-        return  # a worker of xdist: its environment comes from the process that started it
-    folder = os.environ.get("PRUNE_RL_TEST_CACHE")
-    if not folder:
+        return  # a worker of xdist: all this came with its environment
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "loadfile"  # the tests of a file need the same programs and runs
+    kept = os.environ.get("PRUNE_RL_TEST_CACHE")
+    if kept:
+        folder = str(Path(kept).resolve() / compilation_cache.folder_name())
+    else:
         scratch = tempfile.TemporaryDirectory(prefix="prune_rl_compiled_")
         config.add_cleanup(scratch.cleanup)
         folder = scratch.name
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    for name, value in (
+        ("jax_compilation_cache_dir", folder),
+        ("jax_persistent_cache_min_compile_time_secs", 0.0),
+    ):
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture(autouse=True)

@@ -288,7 +288,7 @@ def test_a_killed_process_resumes(tmp_path, train_minatar, read_metrics):
         f"--base_dir={tmp_path / 'killed'}",
         "--gin_files=experiments/minatar_breakout.gin",
         "--gin_bindings=Runner.num_iterations=4",
-        "--gin_bindings=Runner.training_steps=3000",
+        "--gin_bindings=Runner.training_steps=1500",
         "--gin_bindings=Runner.evaluation_steps=0",
     ]
     process = subprocess.Popen([sys.executable, "-m", "prune_rl.train", *arguments])
