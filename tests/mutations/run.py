@@ -9,6 +9,7 @@ if fewer than 95 % were killed. The project's own files are never changed.
 
 import argparse
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -63,6 +64,8 @@ def main() -> int:
     flags = parser.parse_args()
     chosen = [own for own in load_faults() if flags.only in own.name or flags.only in own.file]
     with tempfile.TemporaryDirectory() as scratch:
+        # Most programs are the same with a fault as without.
+        os.environ.setdefault("PRUNE_RL_TEST_CACHE", f"{scratch}/compiled")
         copies = [_copy(Path(scratch) / str(i)) for i in range(flags.workers)]
         tests = sorted({test for fault in chosen for test in fault.tests})
         failed = _first_failure(copies[0], tests, 10 * _TIMEOUT)
