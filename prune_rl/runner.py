@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import gin
-import jax
 import numpy as np
 import numpy.typing as npt
 
@@ -23,13 +22,11 @@ from prune_rl.phases import EVALUATION, Trainer, evaluate, evaluation_keys
 from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.progress import RunProgress, say_finished
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.pruning.sparsity import weight_sparsity
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.rows import episode_fields, mean_return, sparsity_fields
 
 _TRAINING = 0  # stream of a seed's randomness
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
-
-_sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
 
 
 @gin.configurable
@@ -275,19 +272,12 @@ class Runner:
         """Logs one row per seed; `metrics` values are (S,), `extra` is the same for all."""
         for i, row in enumerate(self._rows(iteration, phase)):
             own = [episode for episode in episodes if episode.seed_index == i]
-            returns = {
-                "episode_return_mean": _mean([episode.episode_return for episode in own]),
-                "episode_length_mean": _mean([episode.length for episode in own]),
-                "num_episodes": len(own),
-            }
             own_metrics = {name: float(values[i]) for name, values in metrics.items()}
-            log.metrics(row | returns | own_metrics | extra)
+            log.metrics(row | episode_fields(own) | own_metrics | extra)
 
     def _rows(self, iteration: int, phase: str) -> list[dict[str, Any]]:
         """What every row of metrics.jsonl says, one per seed."""
         trainer = self._trainer
-        sparsity = jax.device_get(_sparsity_of_seeds(trainer.agent_state.params))
-        total = sparsity.pop("total")
         return [
             {
                 "seed": seed,
@@ -296,28 +286,24 @@ class Runner:
                 "agent_steps": trainer.agent_steps,
                 "gradient_steps": trainer.gradient_steps,
                 "frames": trainer.agent_steps * self._environments.frame_skip,
-                "sparsity": float(total[i]),
-                "sparsity_by_layer": {name: float(zeros[i]) for name, zeros in sparsity.items()},
             }
-            for i, seed in enumerate(self._seeds.tolist())
+            | sparsity
+            for seed, sparsity in zip(
+                self._seeds.tolist(), sparsity_fields(trainer.agent_state.params), strict=True
+            )
         ]
 
     def _show(
         self, progress: RunProgress, iteration: int, phase: str, episodes: list[Episode]
     ) -> None:
-        sparsity = jax.device_get(_sparsity_of_seeds(self._trainer.agent_state.params)["total"])
-        recent = [episode.episode_return for episode in episodes[-_SHOWN_EPISODES:]]
+        sparsities = [own["sparsity"] for own in sparsity_fields(self._trainer.agent_state.params)]
         progress.show(
             self._trainer.agent_steps,
             iteration=iteration,
             phase=phase,
-            mean_return=_mean(recent),
-            sparsity=float(sparsity.mean()),
+            mean_return=mean_return(episodes[-_SHOWN_EPISODES:]),
+            sparsity=float(np.mean(sparsities)),
         )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def _require_int(name: str, value: object, least: int) -> None:
