@@ -104,6 +104,15 @@ def test_an_entry_cut_short_is_compiled_anew_and_written_anew(cache_home, recwar
     assert not recwarn.list
 
 
+def test_a_damaged_entry_goes_whatever_the_error_quotes(cache_home, recwarn):
+    folder = compilation_cache.enable()
+    _compute()
+    text = "Error reading persistent compilation cache entry for 'jit_power': cannot parse 'proto'"
+    warnings.warn(text, stacklevel=1)
+    assert [path.name.split("-")[0] for path in folder.glob("*-cache")] == ["jit_twice"]
+    assert not recwarn.list
+
+
 def test_other_warnings_are_shown(cache_home, monkeypatch):
     shown = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: shown.append(str(message)))
