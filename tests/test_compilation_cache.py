@@ -68,6 +68,7 @@ def cache_home(tmp_path, monkeypatch):
     before = {name: getattr(jax.config, name) for name in names}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     jax_cache.reset_cache()
     yield tmp_path
     for name, value in before.items():
