@@ -300,10 +300,11 @@ def dqn_run(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 @pytest.fixture(scope="session")
 def resumed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorded, Recorded]:
-    """Two starts of one run in one directory: 12 agent steps, then 12 more."""
+    """Two starts of one run in one directory, 300 agent steps each: it only acts."""
     directory = tmp_path_factory.mktemp("wiring") / "resumed"
-    settings = [{"num_iterations": count, "training_steps": 12} for count in (1, 2)]
-    first, second = (_run(directory, DQNAgent, DQN_SETTINGS, own) for own in settings)
+    agent = DQN_SETTINGS | {"min_replay_history": 1_000}
+    settings = [{"num_iterations": count, "training_steps": 300} for count in (1, 2)]
+    first, second = (_run(directory, DQNAgent, agent, own) for own in settings)
     return first, second
 
 

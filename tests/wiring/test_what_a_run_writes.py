@@ -144,7 +144,7 @@ def test_speed_is_that_of_the_iterations_training(dqn_run, rainbow_run):
 
 
 _LINE = re.compile(
-    r"iteration (\d)/2 (train|eval)  .* agent steps/s  return (\S+)  sparsity (\S+)  (\d+)%  "
+    r"iteration (\d)/\d (train|eval)  .* agent steps/s  return (\S+)  sparsity (\S+)  (\d+)%  "
     r"ETA (\d+):(\d\d):(\d\d)"
 )
 
@@ -177,9 +177,25 @@ def test_progress_is_that_of_the_whole_run_and_of_the_iterations_episodes(dqn_ru
         assert left == pytest.approx((60 - t) * per_step, rel=0.1)
 
 
+def test_progress_shows_the_newest_hundred_episodes(resumed_run):
+    first, _ = resumed_run
+    returns = [x[2] for x in _episodes(first, range(1, 301))]
+    assert len(returns) > 120
+    newest, oldest = (f"{np.mean(own):.2f}" for own in (returns[-100:], returns[:100]))
+    assert [line[2] for line in _said(first)][-1] == newest != oldest
+
+
 def test_time_left_is_told_from_this_start_alone(resumed_run):
     first, second = resumed_run
-    assert len(first.said) == 13
-    for t, line in zip([*range(13, 25), 24], _said(second), strict=True):
+    assert len(first.said) == 301
+    for t, line in zip([*range(301, 601), 600], _said(second), strict=True):
         assert line[0] == 2
-        assert line[5] == pytest.approx((24 - t) * STEP_SECONDS, rel=0.1)
+        assert line[5] == pytest.approx((600 - t) * STEP_SECONDS, rel=0.1)
+
+
+def test_a_resumed_runs_events_are_kept_beside_the_earlier_ones(resumed_run):
+    """TensorBoard forgets what a file's start event says is to be made again: 301 and later."""
+    first, _ = resumed_run
+    for seed in (5, 6):
+        files = {path.name for path in (first.directory / "tensorboard" / f"seed_{seed}").iterdir()}
+        assert {name.rpartition(".")[2] for name in files} == {"from_0", "from_300"}
