@@ -199,3 +199,11 @@ def test_a_resumed_runs_events_are_kept_beside_the_earlier_ones(resumed_run):
     for seed in (5, 6):
         files = {path.name for path in (first.directory / "tensorboard" / f"seed_{seed}").iterdir()}
         assert {name.rpartition(".")[2] for name in files} == {"from_0", "from_300"}
+
+
+def test_every_start_leaves_its_protocol(resumed_run):
+    first, _ = resumed_run
+    starts = json.loads((first.directory / "provenance.json").read_text())
+    assert len(starts) == 2
+    for start in starts:
+        assert start["protocol"] == {"suite": "scripted", "max_steps_per_episode": 7}
