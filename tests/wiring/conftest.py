@@ -303,7 +303,8 @@ def resumed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorded, Rec
     """Two starts of one run in one directory, 300 agent steps each: it only acts."""
     directory = tmp_path_factory.mktemp("wiring") / "resumed"
     agent = DQN_SETTINGS | {"min_replay_history": 1_000}
-    settings = [{"num_iterations": count, "training_steps": 300} for count in (1, 2)]
+    shared = {"training_steps": 300, "diagnostics": Diagnostics(quantities=["parameter_norm"])}
+    settings = [shared | {"num_iterations": count} for count in (1, 2)]
     first, second = (_run(directory, DQNAgent, agent, own) for own in settings)
     return first, second
 

@@ -137,6 +137,12 @@ def test_measurements_are_of_each_seeds_weights_after_the_iterations_that_ask_fo
             assert row["gradient_correlation"] == pytest.approx(others, rel=1e-5)
 
 
+def test_nothing_is_measured_before_the_first_update(resumed_run):
+    first, _ = resumed_run
+    assert [row["gradient_steps"] for row in _metrics(first, "train")] == [0] * 4
+    assert not _metrics(first, "diagnostics")
+
+
 def test_speed_is_that_of_the_iterations_training(dqn_run, rainbow_run):
     for run in (dqn_run, rainbow_run):
         speeds = [row["agent_steps_per_second"] for row in _metrics(run, "train")]
