@@ -154,17 +154,20 @@ def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, read_metrics):
         "             ('sparsity', {'dense': ['pruning/none.gin'], '90': [\n"
         "              'pruning/magnitude.gin', 'create_updater_from_config.sparsity=0.9']})]\n"
         "Grid.num_seeds = 2\n"
+        "create_optimizer.learning_rate = 0.125\n"  # minatar_breakout.gin has 2.5e-4
     )
     base_dir = tmp_path / "run"
     short = ["num_iterations=1", "training_steps=150", "evaluation_steps=0"]
     flags = [f"--gin_bindings=Runner.{x}" for x in short]
     flags += ["--gin_bindings=DQNAgent.min_replay_history=60"]
+    flags += ["--gin_bindings=create_updater_from_config.sparsity=0.8"]
     cell = ["--cell=dqn/90/freeway/1", f"--gin_files={own}", f"--base_dir={base_dir}"]
     assert train.main([*cell, *flags]) == 0
     (row,) = read_metrics(base_dir)
     assert row["seed"] == 1
-    assert row["sparsity"] == pytest.approx(0.9, abs=1e-3)
+    assert row["sparsity"] == pytest.approx(0.8, abs=1e-3)
     config = (base_dir / "config.gin").read_text()
+    assert "create_optimizer.learning_rate = 0.125" in config
     assert "'freeway'" in config
     assert "Grid" not in config  # the same run by its flags resumes it
 

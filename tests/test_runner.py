@@ -190,7 +190,10 @@ def test_a_seed_does_not_depend_on_its_neighbours(
             np.testing.assert_array_equal(a[1:2] if a.ndim else a, b)
 
 
-def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("end", "last"), [(0.8, 2_000_000), (1.0, 2_494_998)])
+def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(
+    monkeypatch, tmp_path, end, last
+):
     """40M frames on MinAtar: 2,500,000 nominal gradient steps, of which 2,494,999 are made."""
     configuration.load(
         [
@@ -204,6 +207,7 @@ def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(monkey
             "DQNAgent.min_replay_history=20_000",
             "Reset.reset_period=0.1",
             "Reset.reset_start_step=0.2",
+            f"create_updater_from_config.update_end_step={end}",
         ],
     )
     pruners, handed = [], {}
@@ -217,7 +221,7 @@ def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(monkey
     monkeypatch.setattr(runner, "Trainer", lambda *_, **kwargs: handed.update(kwargs))
     runner.Runner(tmp_path)
     (pruner,), (reset,) = pruners, handed["interventions"]
-    assert pruner.schedule == PolynomialSchedule(500_000, 2_000_000, 1000)
+    assert pruner.schedule == PolynomialSchedule(500_000, last, 1000)
     assert reset.occasions == Occasions(250_000, 500_000, 2_494_999)
 
 

@@ -96,6 +96,10 @@ def test_the_papers_setting_in_help_is_40_million_frames_of_a_wide_resnet():
         ([_DQN, "--gin_bindings=DQNAgent.gamma 0.9"], "--gin_bindings="),
         ([_DQN, "--gin_bindings=Runner.num_seeds='two'"], "Runner.num_seeds='two'"),
         ([_DQN, "--gin_bindings=Runner.seed=4294967296"], "Runner.seed=4294967296"),
+        (  # the second seed would be 2**31
+            [_DQN, "--gin_bindings=Runner.num_seeds=2", "--gin_bindings=Runner.seed=2147483647"],
+            "Runner.seed=2147483647: expected one below 2**31 - num_seeds",
+        ),
         ([_DQN, "--gin_bindings=Runner.agent=3"], "Runner.agent=3"),
         ([_DQN, "--gin_bindings=Runner.create_environment_fn='Pong'"], "create_environment_fn"),
         ([_DQN, "--gin_bindings=DQNAgent.torso=@ImpalaTorso"], "DQNAgent.torso"),

@@ -1,5 +1,6 @@
 """Final performance by hand, and where it is drawn."""
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -47,6 +48,12 @@ def test_the_last_quarter_of_the_iterations_counts(tmp_path, write_values, lengt
     point = final.final_performance(run, read_metrics(run.directory), "train")
     np.testing.assert_allclose(point.values, expected)
     assert (point.method, point.setting, point.seeds) == ("a", 4.0, [7, 8])
+
+
+def test_the_number_of_a_label_follows_its_last_at(tmp_path, write_run):
+    run = Run(write_run(tmp_path / "run"), "dqn@95@0.25")
+    point = final.final_performance(run, read_metrics(run.directory), "train")
+    assert (point.method, point.setting) == ("dqn@95", 0.25)
 
 
 def _bars(axes):
@@ -106,6 +113,25 @@ def test_axes_and_legend_say_what_they_show(methods):
     assert low < -0.35
     assert high > 2.35
     assert final.draw(methods[:2], "width").axes[0].get_legend() is None
+
+
+def test_settings_are_in_the_order_of_their_numbers(methods):
+    (axes,) = final.draw(methods[::-1], "width").axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "4", "16"]
+    bars = _bars(axes)
+    assert list(bars) == ["pruned", "dense"]
+    assert np.round(bars["pruned"][0]).tolist() == [2, 1]  # 16 and 4, as the runs come
+    np.testing.assert_allclose(bars["pruned"][1], [10, 85 / 3])
+
+
+def test_what_a_command_asks_for_is_in_its_picture_and_its_numbers(tmp_path, methods):
+    picture, numbers = tmp_path / "x.svg", tmp_path / "x.csv"
+    flags = [f"--run=dense@1={methods[0].directory}", f"--out={picture}", f"--csv={numbers}"]
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # words as words, not as outlines
+        assert final.main([*flags, "--setting=width", "--phase=train"]) == 0
+    assert ">width</text>" in picture.read_text()
+    assert ">training return, mean of the last quarter</text>" in picture.read_text()
+    assert numbers.read_text().splitlines()[1] == "dense,1.0,train,7,101.0"
 
 
 def test_evaluation_and_training_are_not_mixed(tmp_path, methods, write_values, capsys):

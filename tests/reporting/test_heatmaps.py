@@ -75,6 +75,17 @@ def test_picture_and_numbers_of_the_last_stored(tmp_path, write_matrices):
     np.testing.assert_array_equal(image.get_array(), np.ones((2, 2)))
 
 
+def test_numbers_go_by_the_name_of_their_run(tmp_path, write_matrices):
+    dense = write_matrices(tmp_path / "dense", 3, _MATRIX)
+    pruned = write_matrices(tmp_path / "pruned", 5, _PRUNED)
+    heatmaps.write_csv([Run(dense, "dense"), Run(pruned, "95 %")], tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().splitlines()[1:] == [
+        "dense,3,3,400,0.5",
+        "dense,4,3,400,0.25",
+        "95 %,3,5,600,0.30000000447034836",  # of float32 numbers
+    ]
+
+
 def test_the_mean_keeps_nan_and_leaves_out_the_diagonal():
     assert heatmaps.mean_off_diagonal(np.float32([[9, 0.5], [-1.5, 9]])) == 1.0
     assert np.isnan(heatmaps.mean_off_diagonal(np.float32([[1, np.nan], [0, 1]])))

@@ -94,6 +94,7 @@ def test_runs_have_colours_and_names_of_their_own(tmp_path, run, write_values):
 def test_panels_that_are_not_needed_are_not_shown(run):
     figure = diagnostics.draw([Run(run, "dense")], ["srank", "q_norm", "dormant", "sparsity"])
     assert [axes.get_visible() for axes in figure.axes] == [True] * 4 + [False] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dense"]
 
 
 def test_a_panel_counts_what_is_missing(tmp_path, write_values, line_called):

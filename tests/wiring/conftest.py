@@ -4,6 +4,10 @@ The game keeps a record of what it was asked and what it answered: expectations 
 from the settings below and from arithmetic in the tests, never from the loop itself.
 """
 
+import contextlib
+import io
+import pickle
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +20,7 @@ from flax import linen as nn
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.networks.noisy import dense
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.replay.buffer import ReplayBuffer
@@ -27,6 +32,7 @@ REWARDS = (-3.5, 0.5, 0.0, 2.0, -0.25, 1.5)
 # Lengths after which the game is over, in turn; an episode of more than LONGEST is cut there.
 LENGTHS = ((5, 4, 99, 3), (99, 6, 2, 5))
 LIFE_LOST_AT = (3, 2)  # step of an episode, where the game is not over by then
+STEP_SECONDS = 1000  # what every agent step takes by the clock; all else takes none to speak of
 
 
 class Played(NamedTuple):
@@ -48,6 +54,7 @@ class ScriptedEnvironment:
     def __init__(self, number: int, seed: int) -> None:
         self.number, self.seed = number, seed
         self.log: list[Any] = []
+        self.seconds = 0.0
         self.life_lost = False
         self._frames = self._episodes = self._steps = self._length = 0
 
@@ -65,6 +72,7 @@ class ScriptedEnvironment:
         place = self.number % NUM_SEEDS
         self._length += 1
         self._steps += 1
+        self.seconds += STEP_SECONDS / NUM_SEEDS
         over = self._length == LENGTHS[place][(self._episodes - 1) % 4]
         self.life_lost = self._length == LIFE_LOST_AT[place] and not over
         reward = REWARDS[(self._steps + place) % len(REWARDS)]
@@ -72,10 +80,10 @@ class ScriptedEnvironment:
         return self.log[-1].frame, reward, over
 
     def get_state(self) -> bytes:
-        return b"scripted"
+        return pickle.dumps([self._frames, self._episodes, self._steps, self._length])
 
     def set_state(self, state: bytes) -> None:
-        raise NotImplementedError
+        self._frames, self._episodes, self._steps, self._length = pickle.loads(state)
 
     def close(self) -> None:
         pass
@@ -131,6 +139,7 @@ class Recorded:
     replays: list[dict[str, Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)  # made and nominal, as told
+    said: list[str] = field(default_factory=list)  # lines of progress
 
     def of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events if event.kind in kinds]
@@ -237,8 +246,14 @@ def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, A
         return recorded.environments[-1]
 
     gin.clear_config()
-    with pytest.MonkeyPatch.context() as patch:
+    read_clock, stderr = time.monotonic, io.StringIO()
+
+    def clock() -> float:
+        return read_clock() + sum(own.seconds for own in recorded.environments)
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(stderr):
         _spy_on_replay(patch, recorded)
+        patch.setattr(time, "monotonic", clock)
         own = Runner(
             directory,
             agent=_with_spies(kind, recorded, agent),
@@ -253,6 +268,7 @@ def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, A
         )
         own.run()
         jax.effects_barrier()
+    recorded.said = [x for x in stderr.getvalue().splitlines() if x.startswith("iteration ")]
     return recorded
 
 
@@ -273,10 +289,24 @@ RAINBOW_RUN = {"num_iterations": 2, "training_steps": 14, "num_eval_episodes": 2
 
 @pytest.fixture(scope="session")
 def dqn_run(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """DQN with `DQN_SETTINGS` for 2 x 30 agent steps of seeds 5 and 6, and an intervention."""
-    interventions = {"interventions": lambda recorded: [Witness(recorded)]}
+    """DQN with `DQN_SETTINGS` for 2 x 30 agent steps of seeds 5 and 6, measured and watched."""
+    diagnostics = Diagnostics(
+        quantities=["parameter_norm", "gradient_covariance"], num_gradients=3, period=2
+    )
+    watched = {"interventions": lambda recorded: [Witness(recorded)], "diagnostics": diagnostics}
     directory = tmp_path_factory.mktemp("wiring") / "dqn"
-    return _run(directory, DQNAgent, DQN_SETTINGS, DQN_RUN | interventions)
+    return _run(directory, DQNAgent, DQN_SETTINGS, DQN_RUN | watched)
+
+
+@pytest.fixture(scope="session")
+def resumed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recorded, Recorded]:
+    """Two starts of one run in one directory, 300 agent steps each: it only acts."""
+    directory = tmp_path_factory.mktemp("wiring") / "resumed"
+    agent = DQN_SETTINGS | {"min_replay_history": 1_000}
+    shared = {"training_steps": 300, "diagnostics": Diagnostics(quantities=["parameter_norm"])}
+    settings = [shared | {"num_iterations": count} for count in (1, 2)]
+    first, second = (_run(directory, DQNAgent, agent, own) for own in settings)
+    return first, second
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 import csv
 import json
+import re
 
+import jax
 import numpy as np
 import pytest
+
+from .conftest import STEP_SECONDS
 
 
 @pytest.fixture(params=["dqn_run", "rainbow_run"])
@@ -113,3 +117,99 @@ def test_sparsity_is_counted_from_each_seeds_own_weights(dqn_run):
             assert row["sparsity"] == pytest.approx(own / size)
             expected = dict.fromkeys(layers, 0.0) | {"params/torso/Dense_1/kernel": own / 36}
             assert row["sparsity_by_layer"] == pytest.approx(expected)
+
+
+def test_measurements_are_of_each_seeds_weights_after_the_iterations_that_ask_for_them(dqn_run):
+    """Every second iteration: after the last of 25 updates, none copies the target later."""
+    params = dqn_run.of("update")[-1].returned[0].params
+    squares = sum((leaf.reshape(2, -1) ** 2).sum(axis=1) for leaf in jax.tree.leaves(params))
+    rows = _metrics(dqn_run, "diagnostics")
+    assert [(row["iteration"], row["seed"]) for row in rows] == [(1, 5), (1, 6)]
+    assert [row["parameter_norm"] for row in rows] == pytest.approx(np.sqrt(squares))
+    assert rows[0]["parameter_norm"] != pytest.approx(rows[1]["parameter_norm"])
+    (path,) = (dqn_run.directory / "diagnostics").iterdir()
+    assert path.name == "gradient_covariance_0001.npz"
+    with np.load(path) as stored:
+        assert stored["matrix"].shape == (2, 3, 3)
+        assert (stored["seeds"].tolist(), int(stored["agent_steps"])) == ([5, 6], 60)
+        for row, matrix in zip(rows, stored["matrix"], strict=True):
+            others = np.abs(matrix[~np.eye(3, dtype=bool)]).mean()
+            assert row["gradient_correlation"] == pytest.approx(others, rel=1e-5)
+
+
+def test_nothing_is_measured_before_the_first_update(resumed_run):
+    first, _ = resumed_run
+    assert [row["gradient_steps"] for row in _metrics(first, "train")] == [0] * 4
+    assert not _metrics(first, "diagnostics")
+
+
+def test_speed_is_that_of_the_iterations_training(dqn_run, rainbow_run):
+    for run in (dqn_run, rainbow_run):
+        speeds = [row["agent_steps_per_second"] for row in _metrics(run, "train")]
+        assert speeds == pytest.approx([1 / STEP_SECONDS] * 4, rel=0.1)
+
+
+_LINE = re.compile(
+    r"iteration (\d)/\d (train|eval)  .* agent steps/s  return (\S+)  sparsity (\S+)  (\d+)%  "
+    r"ETA (\d+):(\d\d):(\d\d)"
+)
+
+
+def _said(run):
+    """(iteration, phase, return, sparsity, percentage, seconds left) of every line."""
+    for line in run.said:
+        iteration, phase, returned, sparsity, share, *clock = _LINE.fullmatch(line).groups()
+        hours, minutes, seconds = map(int, clock)
+        left = 3600 * hours + 60 * minutes + seconds
+        yield int(iteration), phase, returned, sparsity, int(share), left
+
+
+def test_progress_is_that_of_the_whole_run_and_of_the_iterations_episodes(dqn_run):
+    """By the clock every step is worth a line; evaluation, of 7 steps, takes time as well."""
+    lines = list(_said(dqn_run))
+    steps = [t for i in range(2) for t in [*range(30 * i + 1, 30 * i + 31), *[30 * i + 30] * 2]]
+    assert len(lines) == len(steps) == 2 * (30 + 1 + 1)
+    zeros = np.mean([row["sparsity"] for row in _metrics(dqn_run, "train")[:2]])
+    for t, (iteration, phase, returned, sparsity, share, left) in zip(steps, lines, strict=True):
+        assert iteration == 1 + (t > 30)
+        assert float(sparsity) == pytest.approx(zeros, abs=5e-4)
+        assert share == pytest.approx(100 * t / 60, abs=0.51)
+        if phase == "eval":
+            continue
+        first = 30 * (iteration - 1) + 1
+        own = [x[2] for x in _episodes(dqn_run, range(first, t + 1))]
+        assert returned == (f"{np.mean(own):.2f}" if own else "-")
+        per_step = STEP_SECONDS * (t + 7 * (t > 30)) / t
+        assert left == pytest.approx((60 - t) * per_step, rel=0.1)
+
+
+def test_progress_shows_the_newest_hundred_episodes(resumed_run):
+    first, _ = resumed_run
+    returns = [x[2] for x in _episodes(first, range(1, 301))]
+    assert len(returns) > 120
+    newest, oldest = (f"{np.mean(own):.2f}" for own in (returns[-100:], returns[:100]))
+    assert [line[2] for line in _said(first)][-1] == newest != oldest
+
+
+def test_time_left_is_told_from_this_start_alone(resumed_run):
+    first, second = resumed_run
+    assert len(first.said) == 301
+    for t, line in zip([*range(301, 601), 600], _said(second), strict=True):
+        assert line[0] == 2
+        assert line[5] == pytest.approx((600 - t) * STEP_SECONDS, rel=0.1)
+
+
+def test_a_resumed_runs_events_are_kept_beside_the_earlier_ones(resumed_run):
+    """TensorBoard forgets what a file's start event says is to be made again: 301 and later."""
+    first, _ = resumed_run
+    for seed in (5, 6):
+        files = {path.name for path in (first.directory / "tensorboard" / f"seed_{seed}").iterdir()}
+        assert {name.rpartition(".")[2] for name in files} == {"from_0", "from_300"}
+
+
+def test_every_start_leaves_its_protocol(resumed_run):
+    first, _ = resumed_run
+    starts = json.loads((first.directory / "provenance.json").read_text())
+    assert len(starts) == 2
+    for start in starts:
+        assert start["protocol"] == {"suite": "scripted", "max_steps_per_episode": 7}

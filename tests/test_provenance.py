@@ -1,0 +1,60 @@
+"""What a start of a run says of its code, against a checkout made for the purpose."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from prune_rl import provenance
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder that the package takes for its own; returns a function that calls git there."""
+    (tmp_path / "provenance.py").write_text("1\n")
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+
+    def git(*arguments):
+        name = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+        command = ["git", "-C", str(tmp_path), *name, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    return git
+
+
+def _code():
+    record = provenance.collect({})
+    return record["git_commit"], record["git_dirty"]
+
+
+def test_the_commit_and_whether_tracked_files_differ_from_it(tmp_path, checkout):
+    checkout("init", "--quiet")
+    checkout("add", "provenance.py")
+    checkout("commit", "--quiet", "--message=x")
+    commit = checkout("rev-parse", "HEAD")
+    assert len(commit) == 40
+    assert _code() == (commit, False)
+    (tmp_path / "notes").write_text("not tracked\n")
+    assert _code() == (commit, False)
+    (tmp_path / "provenance.py").write_text("2\n")
+    assert _code() == (commit, True)
+
+
+def test_outside_a_checkout_there_is_no_commit(checkout):
+    assert _code() == (None, False)
+
+
+def test_a_record_is_of_this_environment_and_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train", "--base_dir=x"])
+    record = provenance.collect({"game": "breakout"})
+    assert record["protocol"] == {"game": "breakout"}
+    assert record["command"] == ["train", "--base_dir=x"]
+
+
+def test_starts_are_listed_one_after_another(tmp_path):
+    for number in range(3):
+        provenance.append(tmp_path / "provenance.json", {"start": number})
+    starts = json.loads((tmp_path / "provenance.json").read_text())
+    assert starts == [{"start": 0}, {"start": 1}, {"start": 2}]
+    assert [path.name for path in tmp_path.iterdir()] == ["provenance.json"]
