@@ -101,14 +101,8 @@ def batch_outputs(
 
 
 def _init(
-    network: QNetwork,
-    optimizer: SparseOptimizer,
-    observation_shape: tuple[int, ...],
-    seed_key: jax.Array,
+    optimizer: SparseOptimizer, seed_key: jax.Array, dense_params: Any, key: jax.Array
 ) -> AgentState:
-    # Stream 0 of a seed belongs to training, 2 to masks; the run loop evaluates with stream 1.
-    init_key, key = jax.random.split(jax.random.fold_in(seed_key, 0))
-    dense_params = network.init(init_key, jnp.zeros(observation_shape, jnp.uint8))
     opt_state = optimizer.init(dense_params, jax.random.fold_in(seed_key, 2))
     params = apply_masks(dense_params, opt_state.masks)
     return AgentState(params, _copy(params), opt_state, key)
@@ -208,8 +202,16 @@ def build_learner(
     axis: Any = 0
     axes = AgentState(axis, axis, pruner.seed_axes(), axis)
 
+    quantities = _quantities(rules, tuple(observation_shape))
+    # A program of its own, the longest to compile: the same whatever prunes the network.
+    first_params, first_state = jax.jit(quantities.init_params), jax.jit(partial(_init, optimizer))
+
+    def init_one(seed_key: jax.Array) -> AgentState:
+        # Stream 0 of a seed belongs to training, 2 to masks; the run loop evaluates with stream 1.
+        init_key, key = jax.random.split(jax.random.fold_in(seed_key, 0))
+        return first_state(seed_key, first_params(init_key), key)
+
     # One seed per call, whatever the strategy: then first weights never depend on S.
-    init_one = jax.jit(partial(_init, network, optimizer, tuple(observation_shape)))
     init = map_seeds(init_one, "unroll", 0, axes)
 
     def compiled_act(noisy: bool) -> Callable[..., Any]:
@@ -226,5 +228,5 @@ def build_learner(
         sync_target=jax.jit(_sync_target, donate_argnums=0),
         strategy=strategy,
         state_axes=axes,
-        quantities=_quantities(rules, tuple(observation_shape)),
+        quantities=quantities,
     )
