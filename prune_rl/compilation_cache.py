@@ -113,7 +113,9 @@ class _Mender:
     compiles instead of reading it, but does not overwrite it.
     """
 
-    message = re.compile(r"Error (?:reading|writing) persistent compilation cache entry for '(.*)'")
+    message = re.compile(
+        r"Error (?:reading|writing) persistent compilation cache entry for '([^']*)'"
+    )
 
     def __init__(self, folder: Path, show: Callable[..., None]) -> None:
         self._folder, self._show = folder, show

@@ -107,3 +107,17 @@ def read_metrics() -> Callable[[Path], list[dict]]:
         return rows
 
     return read
+
+
+@pytest.fixture
+def agent_leaves() -> Callable[[Path], list]:
+    """All arrays of the agent in a run's newest checkpoint."""
+
+    def read(base_dir: Path) -> list:
+        import orbax.checkpoint as ocp
+
+        with ocp.CheckpointManager(base_dir / "checkpoints") as manager:
+            args = ocp.args.Composite(agent=ocp.args.StandardRestore())
+            return jax.tree.leaves(manager.restore(manager.latest_step(), args=args).agent)
+
+    return read

@@ -68,6 +68,7 @@ def cache_home(tmp_path, monkeypatch):
     before = {name: getattr(jax.config, name) for name in names}
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     jax_cache.reset_cache()
     yield tmp_path
     for name, value in before.items():
@@ -101,6 +102,15 @@ def test_an_entry_cut_short_is_compiled_anew_and_written_anew(cache_home, recwar
     assert _compute() == (1, 1)
     assert len(cut.read_bytes()) > 1000
     assert _compute() == (2, 0)
+    assert not recwarn.list
+
+
+def test_a_damaged_entry_goes_whatever_the_error_quotes(cache_home, recwarn):
+    folder = compilation_cache.enable()
+    _compute()
+    text = "Error reading persistent compilation cache entry for 'jit_power': cannot parse 'proto'"
+    warnings.warn(text, stacklevel=1)
+    assert [path.name.split("-")[0] for path in folder.glob("*-cache")] == ["jit_twice"]
     assert not recwarn.list
 
 

@@ -74,7 +74,10 @@ class MinAtarEnvironment:
 
 
 def _import_minatar() -> ModuleType:
-    """MinAtar without matplotlib and seaborn, which only its display needs: half of a start-up."""
+    """MinAtar without matplotlib and seaborn, which take half of a start-up.
+
+    Only its display needs them, which this process can then not use.
+    """
     stand_ins = {name: ModuleType(name) for name in ("matplotlib", "seaborn")}
     vars(stand_ins["matplotlib"]).update(pyplot=None, colors=None)
     true_ones = {name: sys.modules[name] for name in stand_ins if name in sys.modules}

@@ -63,8 +63,8 @@ class ImpalaTorso(Torso):
 
     Attributes:
         width: multiplies the channels of every convolution.
-        scale_hidden: the dense layer also grows, to 512·width, as in Dopamine's offline agents and
-            in its Rainbow on this network (ParameterizedRainbowNetwork).
+        scale_hidden: the dense layer also grows, to 512·width, as in Dopamine's offline Rainbow
+            (labs/offline_rl, ParameterizedRainbowNetwork).
         stacks: channels at width 1. (32, 64, 64) are those of Dopamine's labs/redo, which takes
             them together with `scale_hidden`: 4,363,698 parameters, 39,203,058 at width 3.
 

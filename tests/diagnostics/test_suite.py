@@ -123,10 +123,10 @@ def test_values_are_those_of_the_agents_loss_and_network_in_float64(rows, batch,
 def test_gradients_are_those_of_single_transitions(learner, rows, batch, state):
     matrix = rows[0]["gradient_covariance"]
     own = jax.tree.map(lambda leaf: leaf[0], state.replace(opt_state=()))
+    gradient = jax.jit(jax.grad(lambda p, one: learner.quantities.losses(p, own, one)[0]))
     flat = []
     for i in range(5):
-        one = jax.tree.map(lambda leaf, i=i: jnp.asarray(leaf[0, i : i + 1]), batch)
-        grads = jax.grad(lambda p, one=one: learner.quantities.losses(p, own, one)[0])(own.params)
+        grads = gradient(own.params, jax.tree.map(lambda leaf, i=i: leaf[0, i : i + 1], batch))
         flat.append(np.concatenate([np.float64(g).ravel() for g in jax.tree.leaves(grads)]))
     gram = np.array(flat) @ np.array(flat).T
     norms = np.sqrt(np.diag(gram))

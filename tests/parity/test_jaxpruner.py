@@ -28,13 +28,13 @@ _RECORD = dict(np.load(Path(__file__).with_name("jaxpruner.npz")))
 
 
 def _bits(masks, params):
-    leaves = jax.tree.leaves(unpack_like(masks, params))
+    leaves = jax.tree.leaves(jax.jit(unpack_like)(masks, params))
     return np.packbits(np.concatenate([np.asarray(leaf).reshape(-1) for leaf in leaves]))
 
 
 def _train(pruner, shapes, optimizer):
     wrapped, params = pruner.wrap(optimizer), cases.draw(shapes, 0)
-    state, update = wrapped.init(params), jax.jit(wrapped.update)
+    state, update = jax.jit(wrapped.init)(params), jax.jit(wrapped.update)
     params, masks = apply_masks(params, state.masks), []
     for grads in cases.gradients(shapes):
         updates, state = update(grads, state, params)
@@ -90,10 +90,10 @@ def test_masks_with_ties_and_nan(i):
 def test_patterns(shape):
     scores, active = cases.tied_scores(shape), np.ones(shape, bool)
     for n, m in cases.N_BY_M:
-        mask = NByM(n, m)(scores, active, jnp.float32(0.5))
+        mask = jax.jit(NByM(n, m))(scores, active, jnp.float32(0.5))
         np.testing.assert_array_equal(np.packbits(mask), _RECORD[f"nm/{shape}/{n},{m}"])
     for block in cases.BLOCKS:
-        mask = Block(*block)(scores, active, jnp.float32(0.5))
+        mask = jax.jit(Block(*block))(scores, active, jnp.float32(0.5))
         np.testing.assert_array_equal(np.packbits(mask), _RECORD[f"block/{shape}/{block}"])
 
 

@@ -34,7 +34,7 @@ class SmallTorso(Torso):
 NETWORK = QNetwork(SmallTorso(), num_actions=2)
 QUANTITIES = Quantities(
     observation_shape=SHAPE,
-    init_params=lambda key: NETWORK.init(key, jnp.zeros(SHAPE, jnp.uint8)),
+    init_params=jax.jit(lambda key: NETWORK.init(key, jnp.zeros(SHAPE, jnp.uint8))),
     wiring=NETWORK.wiring,
     activations=partial(hidden_activations, NETWORK),
     q_values=jax.vmap(NETWORK.apply, in_axes=(None, 0)),
@@ -67,7 +67,8 @@ def make_state():
         )
         optimizer = pruner.wrap(optax.adam(0.0))
         ones = jax.tree.map(jnp.ones_like, params)
-        updates, opt_state = optimizer.update(ones, optimizer.init(params), params)
+        update = jax.jit(lambda p, grads: optimizer.update(grads, optimizer.init(p), p))
+        updates, opt_state = update(params, ones)
         params = optax.apply_updates(params, updates)
         adam = opt_state.inner_state[0]._replace(mu=ones, nu=ones)
         opt_state = opt_state._replace(inner_state=(adam, *opt_state.inner_state[1:]))

@@ -118,9 +118,10 @@ def test_pruned_weights_stay_zero(make_state, observations):
 def test_seeds_under_vmap_as_alone(make_state, observations):
     states = [make_state(0, dead=[1]), make_state(1, dead_dense=[2])]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    together = jax.vmap(lambda s: REDO.apply(QUANTITIES, s, observations, s.keys))(stacked)
+    apply = jax.jit(lambda s: REDO.apply(QUANTITIES, s, observations, s.keys))
+    together = jax.jit(jax.vmap(apply))(stacked)
     for i, state in enumerate(states):
-        alone = REDO.apply(QUANTITIES, state, observations, state.keys)
+        alone = apply(state)
         own = jax.tree.map(lambda leaf, i=i: leaf[i], together)
         jax.tree.map(np.testing.assert_array_equal, own.params, alone.params)
         assert (alone.params["params"]["head"]["kernel"] == 0).any() == bool(i)

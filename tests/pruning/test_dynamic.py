@@ -121,22 +121,31 @@ def test_rigl_grows_from_zero_where_the_gradient_is_largest_and_trains_nothing_t
 
 
 @pytest.mark.parametrize("name", ["set", "rigl"])
-def test_the_last_mask_update_swaps_nothing_and_trains_nothing(name):
-    """The drop fraction is 0 by then; 4 does not divide the end, which is one all the same."""
+@pytest.mark.parametrize(
+    ("schedule_type", "end", "expected"),
+    [
+        ("polynomial", 9, {4: (True, False), 9: (False, False), 10: (False, True)}),
+        ("periodic", 11, {4: (True, False), 8: (True, False), 11: (False, True)}),
+        ("periodic", 8, {4: (True, False), 8: (False, False), 9: (False, True)}),
+    ],
+)
+def test_the_last_mask_update_swaps_nothing_and_trains_nothing(name, schedule_type, end, expected):
+    """The drop fraction is 0 at the end, a mask update if 4 divides it, or if polynomial."""
     pruner = create_updater_from_config(
         20,
         name,
         sparsity=0.5,
         drop_fraction=0.5,
         update_start_step=0,
-        update_end_step=9,
+        update_end_step=end,
         update_freq=4,
+        schedule_type=schedule_type,
     )
     optimizer = pruner.wrap(optax.sgd(0.1))
     dense = {"kernel": jnp.arange(1.0, 21.0).reshape(5, 4), "bias": jnp.ones(4)}
     start = optimizer.init(dense)
     params, update = apply_masks(dense, start.masks), jax.jit(optimizer.update)
-    for step, (swaps, trains) in {4: (True, False), 9: (False, False), 10: (False, True)}.items():
+    for step, (swaps, trains) in expected.items():
         at = start._replace(count=jnp.int32(step))
         updates, state = update(dense, at, params)
         assert (state.masks["kernel"] != start.masks["kernel"]).any() == swaps

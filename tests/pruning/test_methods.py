@@ -58,7 +58,7 @@ def _train(pruner):
         updates, state = optimizer.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    state = optimizer.init(_draw(0))
+    state = jax.jit(optimizer.init)(_draw(0))
     trace = [(apply_masks(_draw(0), state.masks), state)]
     compiled = jax.jit(step_once)
     for step in range(_STEPS):

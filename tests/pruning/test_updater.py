@@ -40,7 +40,7 @@ def _stack(trees):
 def _train(optimizer, params, gradients, state=None):
     """Parameters and states after each step, the first before any."""
     update = jax.jit(optimizer.update)
-    state = optimizer.init(params) if state is None else state
+    state = jax.jit(optimizer.init)(params) if state is None else state
     trace = [(params, state)]
     for grads in gradients:
         updates, state = update(grads, state, params)
@@ -241,7 +241,8 @@ def _primitives(jaxpr, *, inside_cond=True):
 def test_under_vmap_masks_are_computed_in_one_branch_only(method):
     batched = _batched(_pruner(method=method), optax.adam(0.05))
     params = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), _random_tree(0))
-    jaxpr = jax.make_jaxpr(batched.update)(params, batched.init(params), params).jaxpr
+    state = jax.jit(batched.init)(params)
+    jaxpr = jax.make_jaxpr(batched.update)(params, state, params).jaxpr
     at_every_step = _primitives(jaxpr, inside_cond=False)
     assert "cond" in at_every_step
     loops = {"while", "scan"}

@@ -1,0 +1,234 @@
+"""Runs that were stopped, killed, damaged or finished: what the same command makes of them."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import gin
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from prune_rl import train
+from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.phases import Trainer
+
+_MAGNITUDE = ("pruning/magnitude.gin",)
+_ATARI = [
+    "--gin_files=agents/dqn.gin",
+    "--gin_files=pruning/magnitude.gin",
+    *(
+        f"--gin_bindings={binding}"
+        for binding in (
+            'create_atari_environment.game_name="Breakout"',
+            "DQNAgent.torso=@CoarseTorso()",
+            'DQNAgent.seed_strategy="unroll"',  # as the Nature CNN has it
+            "Runner.num_seeds=2",
+            "Runner.num_iterations=2",
+            "Runner.training_steps=60",
+            "Runner.evaluation_steps=0",
+            "DQNAgent.min_replay_history=20",
+            "DQNAgent.target_update_period=16",
+            "create_updater_from_config.sparsity=0.9",
+        )
+    ),
+]
+
+
+@gin.configurable
+class CoarseTorso(Torso):
+    """Sees all of an Atari frame, compiles in a tenth of the time of the Nature CNN."""
+
+    wiring: ClassVar = {"Conv_0": ("Dense_0",), "Dense_0": (FEATURES,)}
+
+    @nn.compact
+    def __call__(self, observation):
+        x = nn.relu(nn.Conv(4, (12, 12), 12)(merge_stack(observation)))
+        return self._hidden(32, x.reshape(-1))
+
+
+def _stop_after(monkeypatch, num_steps):
+    """Makes training fail at its `num_steps`-th agent step, as a kill would."""
+    taken = 0
+    step = Trainer.step
+
+    def failing_step(self):
+        nonlocal taken
+        taken += 1
+        if taken > num_steps:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", failing_step)
+
+
+def _copy(base_dir, folder):
+    return Path(shutil.copytree(base_dir, folder / "run"))
+
+
+@pytest.mark.parametrize("stop_at", [130, 390])
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    tmp_path, monkeypatch, train_minatar, trained_minatar, read_metrics, stop_at, agent_leaves
+):
+    whole, stopped = trained_minatar(files=_MAGNITUDE), tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        _stop_after(patch, stop_at)
+        assert train_minatar(stopped, files=_MAGNITUDE) == 130
+    assert train_minatar(stopped, files=_MAGNITUDE) == 0
+    assert read_metrics(stopped) == read_metrics(whole)
+    assert (stopped / "episodes.csv").read_text() == (whole / "episodes.csv").read_text()
+    for a, b in zip(agent_leaves(stopped), agent_leaves(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("stop_at", "fixed_probe"), [(130, False), (390, False), (390, True)])
+def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
+    tmp_path,
+    monkeypatch,
+    train_minatar,
+    trained_minatar,
+    read_metrics,
+    stop_at,
+    fixed_probe,
+    agent_leaves,
+):
+    files = (*_MAGNITUDE, "plasticity/redo.gin", "diagnostics/all.gin")
+    bind = (
+        "Runner.interventions=[@ReDo(), @Reset()]",
+        "ReDo.reset_period=10",
+        "ReDo.dead_neurons_threshold=0.2",
+        "ReDo.statistics_batch_size=16",
+        "Reset.reset_period=0.4",
+        f"Diagnostics.fixed_probe={fixed_probe}",
+        "Diagnostics.probe_size=20",
+        "Diagnostics.num_gradients=4",
+    )
+    whole, stopped = trained_minatar(*bind, files=files), tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        _stop_after(patch, stop_at)
+        assert train_minatar(stopped, *bind, files=files) == 130
+    assert train_minatar(stopped, *bind, files=files) == 0
+    assert read_metrics(stopped) == read_metrics(whole)
+    for a, b in zip(agent_leaves(stopped), agent_leaves(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    matrices = sorted(path.name for path in (whole / "diagnostics").iterdir())
+    assert matrices == [f"gradient_covariance_000{i}.npz" for i in range(3)]
+    for name in matrices:
+        with (
+            np.load(whole / "diagnostics" / name) as a,
+            np.load(stopped / "diagnostics" / name) as b,
+        ):
+            np.testing.assert_array_equal(a["matrix"], b["matrix"])
+            assert a["matrix"].shape == (2, 4, 4)
+
+
+def test_atari_resumes_to_the_bit(tmp_path, monkeypatch, read_metrics, agent_leaves):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train.main([f"--base_dir={whole}", *_ATARI]) == 0
+    with monkeypatch.context() as patch:
+        _stop_after(patch, 90)
+        assert train.main([f"--base_dir={stopped}", *_ATARI]) == 130
+    assert train.main([f"--base_dir={stopped}", *_ATARI]) == 0
+    assert read_metrics(stopped) == read_metrics(whole)
+    for a, b in zip(agent_leaves(stopped), agent_leaves(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert read_metrics(whole)[-1]["sparsity"] == pytest.approx(0.9, abs=1e-3)
+    assert read_metrics(whole)[-1]["frames"] == 4 * 120
+
+
+def test_a_killed_process_resumes(tmp_path, train_minatar, read_metrics):
+    """SIGKILL at an arbitrary moment after the first checkpoint."""
+    arguments = [
+        f"--base_dir={tmp_path / 'killed'}",
+        "--gin_files=experiments/minatar_breakout.gin",
+        "--gin_bindings=Runner.num_iterations=4",
+        "--gin_bindings=Runner.training_steps=1500",
+        "--gin_bindings=Runner.evaluation_steps=0",
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "prune_rl.train", *arguments])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoints" / "1").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert train.main(arguments) == 0
+    assert train.main([f"--base_dir={tmp_path / 'whole'}", *arguments[1:]]) == 0
+    assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "whole")
+
+
+def test_other_settings_do_not_resume_a_run(tmp_path, capsys, train_minatar, trained_minatar):
+    base_dir = _copy(trained_minatar("Runner.num_iterations=1"), tmp_path)
+    before = (base_dir / "metrics.jsonl").read_text()
+    assert train_minatar(base_dir, "Runner.num_iterations=1", "DQNAgent.gamma=0.9") == 2
+    error = capsys.readouterr().err
+    assert "DQNAgent.gamma = 0.99" in error
+    assert "DQNAgent.gamma = 0.9\n" not in error
+    assert (base_dir / "metrics.jsonl").read_text() == before
+
+
+def test_a_finished_run_is_left_as_it_is_and_says_so(
+    tmp_path, capsys, train_minatar, trained_minatar
+):
+    def files():
+        found = [path for path in base_dir.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+    base_dir = _copy(trained_minatar("Runner.num_iterations=1"), tmp_path)
+    before = files()
+    capsys.readouterr()
+    assert train_minatar(base_dir, "Runner.num_iterations=1") == 0
+    said = capsys.readouterr()
+    expected = f"{base_dir} is finished (1 of 1 iterations); nothing to do\n"
+    assert (said.out, said.err) == ("", expected)
+    assert files() == before
+    # One that was stopped before it drew its picture still does.
+    (base_dir / "curve.png").unlink()
+    assert train_minatar(base_dir, "Runner.num_iterations=1") == 0
+    assert "finished" not in capsys.readouterr().err
+    assert (base_dir / "metrics.jsonl").read_bytes() == before[base_dir / "metrics.jsonl"][1]
+    assert (base_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_unreadable_checkpoint_costs_no_more_than_itself(
+    tmp_path, train_minatar, trained_minatar, read_metrics, agent_leaves
+):
+    base_dir = _copy(trained_minatar(), tmp_path)
+    whole = read_metrics(base_dir)
+    newest = base_dir / "checkpoints" / "3"
+    leaves = agent_leaves(base_dir)
+    for file in newest.rglob("*"):
+        if file.is_file() and file.stat().st_size > 200:
+            file.write_bytes(file.read_bytes()[:100])
+    assert train_minatar(base_dir) == 0
+    assert read_metrics(base_dir) == whole
+    for a, b in zip(agent_leaves(base_dir), leaves, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_disk_that_refuses_a_checkpoint_is_said_in_one_line_and_leaves_no_litter(tmp_path):
+    """A limit on file size stands in for a full disk: the write itself fails."""
+    flags = [
+        f"--base_dir={tmp_path}",
+        "--gin_files=experiments/minatar_breakout.gin",
+        "--gin_bindings=Runner.num_iterations=2",
+        "--gin_bindings=Runner.training_steps=500",
+        "--gin_bindings=Runner.evaluation_steps=0",
+    ]
+    command = f"ulimit -f 400; {sys.executable} -m prune_rl.train {shlex.join(flags)}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 1
+    # orbax's own threads may add words of theirs, even to the line that is ours.
+    (line,) = [text for text in done.stderr.splitlines() if "prune_rl.train: " in text]
+    assert "checkpoints/1" in line
+    assert "the last checkpoint is intact" in line
+    assert not (tmp_path / "checkpoints" / "1").exists()
+    assert train.main(flags) == 0
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2"}
