@@ -4,6 +4,7 @@ import gin
 import pytest
 
 from prune_rl import configuration
+from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
 from prune_rl.gin_files import find_gin_file, shipped_gin_files
 
@@ -29,10 +30,22 @@ def test_every_shipped_file_parses(name):
 def test_later_files_and_bindings_win(tmp_path):
     own = tmp_path / "own.gin"
     own.write_text("include 'agents/dqn.gin'\nDQNAgent.gamma = 0.5\nDQNAgent.replay_ratio = 0.5\n")
-    configuration.load(["agents/dqn.gin", str(own)], ["DQNAgent.gamma = 0.25"])
+    bindings = ["DQNAgent.gamma = 0.75", "Runner.seed = 3", "DQNAgent.gamma = 0.25"]
+    configuration.load(["agents/dqn.gin", str(own)], bindings)
     assert gin.query_parameter("DQNAgent.gamma") == 0.25
+    assert gin.query_parameter("Runner.seed") == 3
     assert gin.query_parameter("DQNAgent.replay_ratio") == 0.5
     assert gin.query_parameter("DQNAgent.min_replay_history") == 20_000
+
+
+def test_a_binding_is_used_in_its_scope_or_refused():
+    binding = "evaluation/Suite.name = 'minatar'"
+    configuration.load([], [binding])
+    with pytest.raises(ConfigError, match="nothing in this configuration uses it"):
+        configuration.check_bindings_are_used([binding])
+    with gin.config_scope("evaluation"):
+        assert Suite().name == "minatar"
+    configuration.check_bindings_are_used([binding])
 
 
 def test_nothing_is_left_of_an_earlier_configuration():

@@ -33,7 +33,10 @@ def test_a_run_leaves_everything_it_promises(trained_minatar, read_metrics):
     assert rows[0]["sparsity"] < last["sparsity"]
     assert last["num_episodes"] > 0
     assert (base_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert "DQNAgent.min_replay_history = 60" in (base_dir / "config.gin").read_text()
+    config = (base_dir / "config.gin").read_text()
+    assert "DQNAgent.min_replay_history = 60" in config
+    assert "create_updater_from_config.rng_seed = 8" in config  # a default that no file binds
+    assert "PrioritizedSampler" not in config  # bound by a file, used by nothing
     (start,) = json.loads((base_dir / "provenance.json").read_text())
     assert start["protocol"]["game"] == "breakout"
     assert start["versions"]["jax"] == jax.__version__

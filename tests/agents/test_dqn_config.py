@@ -64,7 +64,11 @@ def test_nominal_gradient_steps_of_40_million_frames(replay_ratio, expected):
 
 @pytest.mark.parametrize(
     ("ratio", "nearest"),
-    [(1.5, "the nearest is 2"), (0.4, "the nearest is 0.5, one update every 2 agent steps")],
+    [
+        (1.5, "the nearest is 2"),
+        (0.4, "the nearest is 0.5, one update every 2 agent steps"),
+        (0.33, "the nearest is 0.3333, one update every 3 agent steps"),
+    ],
 )
 def test_a_replay_ratio_between_two_periods_is_told_the_nearest(ratio, nearest):
     with pytest.raises(ConfigError, match=re.escape(f"DQNAgent.replay_ratio={ratio}")) as error:

@@ -50,22 +50,28 @@ class Reference:
     def values(self, outputs):
         return outputs[..., 0] if self.num_atoms == 1 else softmax(outputs) @ self.support
 
-    def losses(self, params):
-        batch, rows = self.batch, np.arange(len(self.batch.a_tm1))
-        taken = self.outputs(params, batch.s_tm1)[rows, batch.a_tm1]
-        r, discount = batch.r_t.astype(float), batch.discount_t.astype(float)
+    def targets(self):
+        """(B, 1) values, or (B, N) probabilities of the atoms."""
+        r, discount = self.batch.r_t.astype(float), self.batch.discount_t.astype(float)
         if self.num_atoms == 1:
-            error = abs(r + discount * self.next_out[:, 0] - taken[:, 0])
-            return np.where(error <= 1, error**2 / 2, error - 0.5)
-        target = np.zeros((len(rows), self.num_atoms))
+            return (r + discount * self.next_out[:, 0])[:, None]
+        target = np.zeros((len(r), self.num_atoms))
         spacing = self.support[1] - self.support[0]
-        for b, atom in itertools.product(rows, range(self.num_atoms)):
+        for b, atom in itertools.product(range(len(r)), range(self.num_atoms)):
             moved = np.clip(r[b] + discount[b] * self.support[atom], -VMAX, VMAX)
             place, mass = (moved + VMAX) / spacing, softmax(self.next_out)[b, atom]
             low = min(int(place), self.num_atoms - 2)
             target[b, low] += mass * (1 - (place - low))
             target[b, low + 1] += mass * (place - low)
-        return -(target * np.log(softmax(taken))).sum(1)
+        return target
+
+    def losses(self, params):
+        rows, targets = np.arange(len(self.batch.a_tm1)), self.targets()
+        taken = self.outputs(params, self.batch.s_tm1)[rows, self.batch.a_tm1]
+        if self.num_atoms == 1:
+            error = abs(targets - taken)[:, 0]
+            return np.where(error <= 1, error**2 / 2, error - 0.5)
+        return -(targets * np.log(softmax(taken))).sum(1)
 
     def weights(self):
         if self.batch.probabilities is None:
@@ -119,6 +125,31 @@ def test_an_update_matches_float64(
         own(moment),
         reference.gradient(params),
     )
+
+
+@pytest.mark.parametrize("num_atoms", [1, ATOMS])
+def test_what_an_agent_shows_of_itself_matches_float64(make_learner, make_batch, num_atoms):
+    """Values, targets and losses that diagnostics measure: of distributions, their means."""
+    learner = make_learner(kind=RainbowAgent, num_atoms=num_atoms, vmax=VMAX)
+    quantities, batch = learner.quantities, jax.tree.map(lambda leaf: leaf[0], make_batch(1))
+    state, other = learner.init([3]), learner.init([4])
+    state = state.replace(target_params=other.params, opt_state=None)
+    state = jax.tree.map(lambda leaf: leaf[0], state)
+    params, target = (
+        jax.tree.map(lambda leaf: np.array(leaf, np.float64), own["params"])
+        for own in (state.params, state.target_params)
+    )
+    reference = Reference(num_atoms, False, False, batch, params, target)
+    support = reference.support if num_atoms > 1 else np.ones(1)
+    for got, expected in (
+        (
+            quantities.q_values(state.params, batch.s_tm1),
+            reference.values(reference.outputs(params, batch.s_tm1)),
+        ),
+        (quantities.q_targets(state, batch), reference.targets() @ support),
+        (quantities.losses(state.params, state, batch), reference.losses(params)),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_double_learning_and_target_network_disagree_in_the_test_above(make_learner, make_batch):

@@ -5,8 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.agents.seed_axis import STRATEGIES, default_strategy, map_seeds
 from prune_rl.networks.minatar import MinAtarTorso
+from prune_rl.networks.nature import NatureTorso
+from prune_rl.pruning.config import create_updater_from_config
 
 SHAPE = (1, 10, 10, 4)
 TINY_SHAPE = (2, 3, 3, 1)
@@ -125,8 +129,27 @@ def test_nothing_compiles_twice(make_learner, make_batch, strategy):
 
 @pytest.mark.parametrize("torso", ["NatureTorso", "ImpalaTorso", "MinAtarTorso", "TheirTorso"])
 @pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
-def test_default_is_a_strategy(backend, torso):
-    assert default_strategy(backend, torso) in STRATEGIES
+def test_seeds_are_unrolled_where_that_was_measured_to_be_faster(backend, torso):
+    """The two large networks on a CPU (benchmarks/seed_strategies.py), nowhere else."""
+    large = torso in ("NatureTorso", "ImpalaTorso")
+    assert default_strategy(backend, torso) == ("unroll" if backend == "cpu" and large else "vmap")
+
+
+@pytest.mark.parametrize("kind", [DQNAgent, RainbowAgent])
+@pytest.mark.parametrize(
+    ("torso", "asked", "expected"),
+    [
+        (MinAtarTorso(), "auto", "vmap"),
+        (NatureTorso(), "auto", "unroll"),
+        (MinAtarTorso(), "unroll", "unroll"),
+        (NatureTorso(), "vmap", "vmap"),
+    ],
+)
+def test_a_learner_maps_seeds_as_it_was_asked_to(monkeypatch, kind, torso, asked, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    pruner = create_updater_from_config(10)
+    learner = kind(torso=torso, seed_strategy=asked).learner(3, SHAPE, pruner)
+    assert learner.strategy == expected
 
 
 def test_a_shared_count_stays_unbatched_under_vmap():

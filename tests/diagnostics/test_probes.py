@@ -224,6 +224,14 @@ def test_srank_and_dormancy_see_each_seeds_own_observations(measured):
     assert by_layer == [{"first": 0.25, "second": 0}, {"first": 0, "second": 0.5}]
 
 
+def test_thresholds_are_those_asked_for():
+    """Singular values go as the roots of 7, 6 and of 5, 4, 4: half of their sum takes 1 and 2."""
+    own = {"quantities": ["srank", "dormant"], "srank_delta": 0.5, "dead_neurons_threshold": 1e9}
+    rows = Diagnostics(**own).bind(_learner()).rows(_state(), _probe())
+    assert [row["srank"] for row in rows] == [1, 2]
+    assert [row["dormant"] for row in rows] == [1, 1]
+
+
 def test_what_is_read_off_the_state_is_each_seeds_and_each_layers(measured):
     rows, *_ = measured
     assert [row["mask_churn"] for row in rows] == [0.25, 0.5]

@@ -28,4 +28,6 @@ def test_a_fault_can_still_be_put_in(fault):
         compile(source.replace(fault.text, fault.fault), fault.file, "exec")
     assert fault.tests
     for test in fault.tests:
-        assert (_RUN.ROOT / test).exists(), test
+        path, _, name = test.partition("::")
+        assert (_RUN.ROOT / path).exists(), test
+        assert not name or f"def {name}(" in (_RUN.ROOT / path).read_text(), test

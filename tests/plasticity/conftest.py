@@ -51,7 +51,7 @@ def observations():
 def make_state():
     """Parameters all distinct, moments all ones; `dead` convolution units never fire."""
 
-    def make(seed=0, dead=(), dead_dense=(), sparsity=0.0):
+    def make(seed=0, dead=(), dead_dense=(), sparsity=0.0, pruner_type="magnitude"):
         params = QUANTITIES.init_params(jax.random.PRNGKey(seed))
         torso = params["params"]["torso"]
         for layer, units in (("Conv_0", dead), ("Dense_0", dead_dense)):
@@ -61,7 +61,7 @@ def make_state():
                 torso[layer]["kernel"] = torso[layer]["kernel"].at[..., unit].multiply(-1)
                 bias = bias.at[unit].set(-1.0)
             torso[layer]["bias"] = bias
-        pruner_type = "magnitude" if sparsity else "no_prune"
+        pruner_type = pruner_type if sparsity else "no_prune"
         pruner = create_updater_from_config(
             10, pruner_type, update_start_step=0, update_end_step=0, sparsity=sparsity
         )

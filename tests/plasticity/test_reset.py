@@ -47,6 +47,17 @@ def test_pruned_weights_stay_zero_and_the_others_are_new(make_state):
         np.testing.assert_array_equal(params["kernel"], expected)
 
 
+def test_weights_that_learn_behind_a_mask_are_new_as_well(make_state):
+    state = make_state(sparsity=0.7, pruner_type="magnitude_ste")
+    after = Reset(reset_layers=("head",)).apply(QUANTITIES, state, None, KEY)
+    fresh = QUANTITIES.init_params(KEY)
+    for layer, weights in _layers(after.opt_state.weights).items():
+        expected = fresh if layer == "head" else state.opt_state.weights
+        np.testing.assert_array_equal(weights["kernel"], _layers(expected)[layer]["kernel"])
+        assert (weights["kernel"] != 0).all()
+    assert (_layers(after.params)["head"]["kernel"] == 0).any()
+
+
 def test_seeds_under_vmap_as_alone_and_each_its_own(make_state):
     states, reset = [make_state(0), make_state(1)], Reset()
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
