@@ -136,7 +136,7 @@ def test_run_tests_runs_pytest():
 
 def test_atari_command(tmp_path):
     arguments = " ".join(shlex.quote(binding) for binding in _SHORTER)
-    narrow = "--gin_bindings=ImpalaTorso.width=1"
+    narrow = "--gin_bindings=ImpalaTorso.width=1 --gin_bindings=DQNAgent.replay_ratio=0.1"
     done = _run(f"{_command_with('networks/impala.gin')} {arguments} {narrow}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/pong/curve.png").exists()
@@ -153,7 +153,7 @@ def test_list_commands(tmp_path, command, num_lines):
 
 def test_cell_command(tmp_path):
     arguments = " ".join(shlex.quote(binding) for binding in _SHORTER)
-    narrow = "--gin_bindings=ImpalaTorso.width=1"
+    narrow = "--gin_bindings=ImpalaTorso.width=1 --gin_bindings=DQNAgent.replay_ratio=0.1"
     done = _run(f"{_command_with('--cell=')} {arguments} {narrow}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/figure_1/dqn/x3/95/Pong/0/curve.png").exists()

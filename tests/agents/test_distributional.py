@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from prune_rl.agents.distributional import project
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 SUPPORT = np.linspace(-10, 10, 51)
 
 

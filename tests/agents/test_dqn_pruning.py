@@ -7,6 +7,8 @@ import pytest
 from prune_rl.agents.seed_axis import STRATEGIES
 from prune_rl.pruning.config import create_updater_from_config
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 NUM_UPDATES, NUM_SEEDS = 12, 3
 
 

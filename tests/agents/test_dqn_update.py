@@ -9,6 +9,8 @@ import pytest
 from prune_rl.agents.dqn import td_losses, td_targets
 from prune_rl.replay.batch import Batch
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 RATE, BETA1, BETA2, EPS = 0.02, 0.9, 0.999, 1.5e-4
 
 

@@ -13,6 +13,8 @@ from prune_rl.agents.value_learning import importance_weights, priorities
 from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.replay.batch import Batch
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 ATOMS, VMAX, ACTIONS = 7, 2.0, 4
 PARTS = list(itertools.product((1, ATOMS), (False, True), (False, True), (False, True)))
 

@@ -12,6 +12,8 @@ from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.nature import NatureTorso
 from prune_rl.pruning.config import create_updater_from_config
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 SHAPE = (1, 10, 10, 4)
 TINY_SHAPE = (2, 3, 3, 1)
 

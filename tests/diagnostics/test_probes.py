@@ -14,6 +14,8 @@ from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
 from prune_rl.errors import ConfigError
 from prune_rl.replay.batch import Batch, Draw
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 SEEDS, FEATURES = 2, 6
 SHAPE = (1, 1, 1, FEATURES)
 SIZES = {"values": 7, "srank": 13, "dormant": 9, "gradients": 5}

@@ -13,6 +13,8 @@ from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 SHAPE, NUM_ACTIONS = (1, 4, 4, 2), 3
 NUM_SEEDS, SIZE = 2, 12
 SCALARS = {

@@ -17,6 +17,8 @@ from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.impala import ImpalaTorso
 from prune_rl.networks.q_network import QNetwork
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 SHAPE, TAU = (1, 12, 12, 2), 0.3
 NETWORK = QNetwork(ImpalaTorso(), num_actions=2)
 IN_STACK = {

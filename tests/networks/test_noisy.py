@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.noisy import NoisyDense, noisy_dense
 from prune_rl.networks.q_network import QNetwork
+
+pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 INPUTS, UNITS = 6, 4
 

@@ -9,6 +9,8 @@ from prune_rl.errors import ConfigError
 from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.q_network import QNetwork
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 OBSERVATION = jax.random.randint(jax.random.PRNGKey(9), (1, 10, 10, 4), 0, 256).astype(jnp.uint8)
 
 

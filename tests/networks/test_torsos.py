@@ -12,6 +12,8 @@ from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 ATARI, MINATAR = (4, 84, 84, 1), (1, 10, 10, 4)
 KEY = jax.random.PRNGKey(0)
 

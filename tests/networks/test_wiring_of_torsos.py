@@ -12,6 +12,8 @@ from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 TORSOS = {
     "nature": (NatureTorso(), (4, 84, 84, 1)),
     "impala": (ImpalaTorso(), (2, 24, 24, 1)),

@@ -7,6 +7,8 @@ import pytest
 from . import dopamine_cases as cases
 from . import dopamine_parity, dopamine_rainbow
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 _QUANTITIES = dopamine_parity.QUANTITIES + dopamine_rainbow.QUANTITIES
 
 

@@ -24,6 +24,8 @@ from prune_rl.pruning.updater import Pruner
 
 from . import jaxpruner_cases as cases
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 _RECORD = dict(np.load(Path(__file__).with_name("jaxpruner.npz")))
 
 

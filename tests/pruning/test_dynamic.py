@@ -18,6 +18,8 @@ from prune_rl.pruning.packing import apply_masks, unpack_like
 from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.pruning.updater import Pruner
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 _drop_and_grow = jax.jit(drop_and_grow)
 _SCORES = hnp.arrays(
     np.float32,

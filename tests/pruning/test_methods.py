@@ -18,6 +18,8 @@ from prune_rl.pruning.patterns import Block, Channel
 from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.pruning.updater import Pruner
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 _SHAPES = {"a": (9, 7), "b": (5,), "c": (2, 3, 8)}
 _KERNELS = ("a", "c")
 _STEPS, _SCHEDULE = 14, PolynomialSchedule(1, 8, 3)  # masks change at 3, 6 and 8

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from prune_rl.errors import ConfigError
 from prune_rl.pruning.patterns import Block, Channel, NByM, Unstructured, parse_sparsity_type
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 _SIZES = st.integers(1, 4)
 
 

@@ -10,6 +10,8 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.distributions import erk
 from prune_rl.pruning.ties import tie, untie
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 
 def params():
     keys = jax.random.split(jax.random.PRNGKey(0), 4)

@@ -17,6 +17,8 @@ from prune_rl.pruning.packing import apply_masks, unpack_like
 from prune_rl.pruning.schedules import NoUpdateSchedule, PolynomialSchedule
 from prune_rl.pruning.updater import Pruner, SparseState
 
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
 _SHAPES = {
     "conv": {"kernel": (3, 3, 2, 4), "bias": (4,)},
     "head": {"kernel": (20, 6), "bias": (6,)},
