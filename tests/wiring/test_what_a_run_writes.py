@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from .conftest import STEP_SECONDS
+from .scripted_game import STEP_SECONDS
 
 
 @pytest.fixture(params=["dqn_run", "rainbow_run"])
