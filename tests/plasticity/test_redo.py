@@ -16,8 +16,6 @@ from prune_rl.plasticity.redo import ReDo
 
 from .conftest import QUANTITIES, SmallTorso
 
-pytestmark = pytest.mark.usefixtures("quick_compiling")
-
 KEY = jax.random.PRNGKey(7)
 REDO = ReDo(dead_neurons_threshold=0.0)
 
