@@ -37,7 +37,12 @@ def _run(command: str, folder: Path) -> subprocess.CompletedProcess:
         ["bash", "-c", command],
         cwd=folder,
         env=os.environ
-        | {"PATH": python, "VENV": sys.prefix, "RUNS": str(folder / "runs/quickstart")},
+        | {
+            "PATH": python,
+            "VENV": sys.prefix,
+            "RUNS": str(folder / "runs/quickstart"),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # nearly all of the time is compiling
+        },
         capture_output=True,
         text=True,
     )

@@ -107,6 +107,8 @@ def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
         "Reset.reset_period=0.4",
         f"Diagnostics.fixed_probe={fixed_probe}",
         "Diagnostics.probe_size=20",
+        "Diagnostics.srank_probe_size=20",
+        "Diagnostics.dormant_probe_size=20",
         "Diagnostics.num_gradients=4",
     )
     whole, stopped = trained_minatar(*bind, files=files), tmp_path / "stopped"

@@ -23,6 +23,7 @@ _ARMS = {
 
 def _run(script, folder, *arguments, path=""):
     environment = os.environ | {"RUNS": str(folder / "runs"), "OUT": str(folder)}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # all of the time is compiling
     environment["PATH"] = f"{path or Path(sys.executable).parent}:{os.environ['PATH']}"
     command = ["bash", str(_FOLDER / script), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -70,6 +71,8 @@ def test_figures_of_real_runs_cut_short(tmp_path):
         "DQNAgent.min_replay_history=40",
         "DQNAgent.replay_ratio=0.5",
         "Diagnostics.probe_size=16",
+        "Diagnostics.srank_probe_size=16",
+        "Diagnostics.dormant_probe_size=16",
         "Diagnostics.num_gradients=4",
     )
     done = _run("figure_13.sh", tmp_path, *(f"--gin_bindings={binding}" for binding in short))

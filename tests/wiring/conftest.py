@@ -3,6 +3,7 @@
 import contextlib
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,6 +149,14 @@ def _spy_on_replay(patch: pytest.MonkeyPatch, recorded: Recorded) -> None:
         patch.setattr(ReplayBuffer, name, method)
 
 
+@contextlib.contextmanager
+def _quick_compiling() -> Iterator[None]:
+    # The fixture of that name is of modules; nearly all of these runs' time is compiling.
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, Any]) -> Recorded:
     recorded = Recorded(directory)
 
@@ -161,7 +170,8 @@ def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, A
     def clock() -> float:
         return read_clock() + sum(own.seconds for own in recorded.environments)
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(stderr):
+    quietly = contextlib.redirect_stderr(stderr)
+    with pytest.MonkeyPatch.context() as patch, quietly, _quick_compiling():
         _spy_on_replay(patch, recorded)
         patch.setattr(time, "monotonic", clock)
         own = Runner(
