@@ -13,7 +13,7 @@ NUM_SEEDS, STACK, FRAME_SKIP, LONGEST = 2, 3, 5, 7
 FRAME_SHAPE = (2, 2, 1)
 REWARDS = (-3.5, 0.5, 0.0, 2.0, -0.25, 1.5)
 # Lengths after which the game is over, in turn; an episode of more than LONGEST is cut there.
-LENGTHS = ((5, 4, 99, 3), (99, 6, 2, 5))
+LENGTHS = ((5, 4, 2, 99), (99, 6, 3, 5))
 LIFE_LOST_AT = (3, 2)  # step of an episode, where the game is not over by then
 STEP_SECONDS = 1000  # what every agent step takes by the clock; all else takes none to speak of
 

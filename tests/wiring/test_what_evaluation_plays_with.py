@@ -120,6 +120,6 @@ def test_two_episodes_are_two_of_each_seed(rainbow_run):
         played = rainbow_run.played(iteration)
         expected = [_episodes(own, lambda _, episodes: episodes >= 2) for own in played]
         assert list(_logged(rainbow_run, "eval", str(iteration)).values()) == expected
-        # The first seed, done after 9 steps, plays on beside the other and is not logged.
+        # The first seed, done after 9 steps, plays on beside the other: that is not logged.
         assert [sum(length for length, _ in own) for own in expected] == [9, 13]
         assert len(played[0]) == 13
