@@ -19,13 +19,13 @@ import numpy as np
 import optax
 
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.networks.impala import ImpalaTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.pruning import distributions
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.methods import METHODS
+from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedules import PeriodicSchedule, PolynomialSchedule
-from prune_rl.pruning.updater import Pruner
 from prune_rl.replay.batch import Batch
 
 SHAPE, NUM_ACTIONS, BATCH, ROUNDS, NEVER = (4, 84, 84, 1), 18, 32, 3, 2**30

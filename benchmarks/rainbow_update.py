@@ -16,11 +16,11 @@ import numpy as np
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
-from prune_rl.agents.value_agent import ValueAgent
-from prune_rl.networks.impala import ImpalaTorso
-from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.networks.nature import NatureTorso
-from prune_rl.networks.torso import Torso
+from prune_rl.learning.value_agent import ValueAgent
+from prune_rl.networks.torsos.impala import ImpalaTorso
+from prune_rl.networks.torsos.minatar import MinAtarTorso
+from prune_rl.networks.torsos.nature import NatureTorso
+from prune_rl.networks.torsos.torso import Torso
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.buffer import ReplayBuffer
 

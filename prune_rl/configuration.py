@@ -24,9 +24,9 @@ _CONFIGURABLE_MODULES = (
     "prune_rl.agents.rainbow",
     "prune_rl.environments.atari",
     "prune_rl.environments.minatar",
-    "prune_rl.networks.impala",
-    "prune_rl.networks.minatar",
-    "prune_rl.networks.nature",
+    "prune_rl.networks.torsos.impala",
+    "prune_rl.networks.torsos.minatar",
+    "prune_rl.networks.torsos.nature",
     "prune_rl.plasticity.redo",
     "prune_rl.plasticity.reset",
 )

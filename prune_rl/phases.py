@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl.agents.learner import AgentState, Learner
-from prune_rl.agents.value_agent import ValueAgent
+from prune_rl.acting.episodes import Episode, EpisodeTracker
 from prune_rl.environments.batch import EnvironmentBatch, Step
 from prune_rl.environments.stack import FrameStack
-from prune_rl.episodes import Episode, EpisodeTracker
+from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.replay.batch import Batch, Draw, Probe
 from prune_rl.replay.buffer import ReplayBuffer

@@ -9,21 +9,21 @@ import gin
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl import provenance, run_directory
-from prune_rl.agents.value_agent import ValueAgent
-from prune_rl.checkpointing import Checkpoint, Checkpointer
+from prune_rl.acting.episodes import Episode
 from prune_rl.diagnostics.suite import MATRIX, Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.episodes import Episode
 from prune_rl.errors import ConfigError, require
-from prune_rl.logging import RunLog
+from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.phases import EVALUATION, Trainer, evaluate, evaluation_keys
 from prune_rl.plasticity.intervention import Intervention, bind
-from prune_rl.progress import RunProgress, say_finished
 from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.recording import provenance, run_directory
+from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
+from prune_rl.recording.logs import RunLog
+from prune_rl.recording.progress import RunProgress, say_finished
+from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
 from prune_rl.replay.buffer import ReplayBuffer
-from prune_rl.rows import episode_fields, mean_return, sparsity_fields
 
 _TRAINING = 0  # stream of a seed's randomness
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds

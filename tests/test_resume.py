@@ -16,7 +16,7 @@ import pytest
 from flax import linen as nn
 
 from prune_rl import train
-from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.phases import Trainer
 
 _MAGNITUDE = ("pruning/magnitude.gin",)

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from prune_rl.agents.learner import Learner
-from prune_rl.agents.value_agent import ValueAgent
-from prune_rl.agents.value_learning import Rules, batch_outputs, build_learner, chosen
+from prune_rl.learning.learner import Learner
+from prune_rl.learning.value_agent import ValueAgent
+from prune_rl.learning.value_learning import Rules, batch_outputs, build_learner, chosen
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.updater import Pruner
+from prune_rl.pruning.pruner import Pruner
 from prune_rl.replay.batch import Batch
 
 LOSSES: dict[str, Callable[[jax.Array], jax.Array]] = {

@@ -10,14 +10,14 @@ from typing import Literal
 
 import gin
 
-from prune_rl.agents.augmentation import Augmentation
-from prune_rl.agents.distributional import categorical_rules
 from prune_rl.agents.dqn import LOSSES, td_rules
-from prune_rl.agents.learner import Learner
-from prune_rl.agents.value_agent import ValueAgent
-from prune_rl.agents.value_learning import build_learner
+from prune_rl.learning.augmentation import Augmentation
+from prune_rl.learning.distributional import categorical_rules
+from prune_rl.learning.learner import Learner
+from prune_rl.learning.value_agent import ValueAgent
+from prune_rl.learning.value_learning import build_learner
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.updater import Pruner
+from prune_rl.pruning.pruner import Pruner
 
 
 @gin.configurable

@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from prune_rl.agents.learner import AgentState, Learner
-from prune_rl.agents.quantities import Quantities
-from prune_rl.agents.seed_axis import map_seeds
+from prune_rl.diagnostics.dead_units import dead_units
 from prune_rl.diagnostics.dormant import dormant_fraction
 from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradient_covariance
 from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_layer
 from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
-from prune_rl.diagnostics.units import dead_units
 from prune_rl.errors import require, require_choice
+from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.replay.batch import Batch, Draw, Probe
 
 MATRIX = "gradient_covariance"

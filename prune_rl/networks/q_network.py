@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from prune_rl.networks.initializers import kernel_initializer
 from prune_rl.networks.noisy import dense
-from prune_rl.networks.torso import FEATURES
+from prune_rl.networks.torsos.torso import FEATURES
 
 _LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with a finite gradient
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from prune_rl.agents.learner import AgentState, Learner
-from prune_rl.agents.quantities import Quantities
-from prune_rl.agents.seed_axis import map_seeds
 from prune_rl.errors import require
+from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
 from prune_rl.pruning.packing import apply_masks

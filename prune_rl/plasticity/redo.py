@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from prune_rl.agents.learner import AgentState
-from prune_rl.agents.quantities import Quantities
 from prune_rl.diagnostics.dormant import dormant
 from prune_rl.errors import ConfigError, require
+from prune_rl.learning.learner import AgentState
+from prune_rl.learning.quantities import Quantities
 from prune_rl.networks.layers import match_layers
-from prune_rl.networks.wiring import outgoing
+from prune_rl.networks.units import outgoing
 from prune_rl.plasticity.intervention import renew
 from prune_rl.plasticity.occasions import Occasions, resolve_occasions
 

@@ -10,9 +10,9 @@ from prune_rl.errors import require, require_choice
 from prune_rl.pruning import distributions
 from prune_rl.pruning.methods import METHODS, Method
 from prune_rl.pruning.patterns import parse_sparsity_type
+from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedule_settings import resolve_schedule
 from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule
-from prune_rl.pruning.updater import Pruner
 
 _DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
 

@@ -1,4 +1,4 @@
-"""Every way to train a sparse network, as data that one wrapper reads (`updater.Pruner`).
+"""Every way to train a sparse network, as data that one wrapper reads (`pruner.Pruner`).
 
 Names are those of JaxPruner's registry, and 'snip', 'global_snip'; tests/parity/README.md lists
 where its masks are others. Those of straight-through methods ('trained' below) change at the

@@ -6,7 +6,7 @@ import pytest
 from flax import linen as nn
 
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.networks.torso import merge_stack
+from prune_rl.networks.torsos.torso import merge_stack
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl.agents.value_learning import epsilon_greedy
+from prune_rl.learning.value_learning import epsilon_greedy
 
 NUM_SEEDS, NUM_ACTIONS = 50, 4
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from prune_rl import configuration
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.agents.optimizers import create_optimizer
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.errors import ConfigError
-from prune_rl.networks.impala import ImpalaTorso
-from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.networks.nature import NatureTorso
+from prune_rl.learning.optimizers import create_optimizer
+from prune_rl.networks.torsos.impala import ImpalaTorso
+from prune_rl.networks.torsos.minatar import MinAtarTorso
+from prune_rl.networks.torsos.nature import NatureTorso
 
 GIN_CONFIGS = Path(__file__).parents[2] / "gin_configs"
 

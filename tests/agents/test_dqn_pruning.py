@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl.agents.seed_axis import STRATEGIES
+from prune_rl.learning.seed_axis import STRATEGIES
 from prune_rl.pruning.config import create_updater_from_config
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")

@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from prune_rl.agents.rainbow import RainbowAgent
-from prune_rl.agents.value_learning import importance_weights, priorities
-from prune_rl.networks.minatar import MinAtarTorso
+from prune_rl.learning.value_learning import importance_weights, priorities
+from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.replay.batch import Batch
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")

@@ -14,13 +14,13 @@ import pytest
 from flax import linen as nn
 
 from prune_rl.agents import rainbow
-from prune_rl.agents.augmentation import Augmentation
-from prune_rl.agents.distributional import categorical_rules
 from prune_rl.agents.dqn import DQNAgent, td_rules
 from prune_rl.agents.rainbow import RainbowAgent
-from prune_rl.agents.value_learning import build_learner
+from prune_rl.learning.augmentation import Augmentation
+from prune_rl.learning.distributional import categorical_rules
+from prune_rl.learning.value_learning import build_learner
 from prune_rl.networks.noisy import dense
-from prune_rl.networks.torso import merge_stack
+from prune_rl.networks.torsos.torso import merge_stack
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from jax.custom_batching import custom_vmap
 
-from prune_rl.agents.learner import AgentState, Learner
-from prune_rl.agents.quantities import Quantities
 from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
 from prune_rl.errors import ConfigError
+from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.quantities import Quantities
 from prune_rl.replay.batch import Batch, Draw
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")

@@ -9,7 +9,7 @@ import pytest
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.errors import ConfigError
-from prune_rl.networks.minatar import MinAtarTorso
+from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from prune_rl.acting.episodes import EpisodeTracker
 from prune_rl.environments.atari import create_atari_environment
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.environments.stack import FrameStack
-from prune_rl.episodes import EpisodeTracker
 from prune_rl.errors import ConfigError
 
 FIRE = 1

@@ -14,8 +14,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prune_rl.diagnostics.dormant import dormant_fraction
 from prune_rl.networks.activations import hidden_activations
-from prune_rl.networks.impala import ImpalaTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.impala import ImpalaTorso
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -18,10 +18,10 @@ from flax.traverse_util import flatten_dict
 from scipy import stats
 
 from prune_rl.agents.rainbow import RainbowAgent
-from prune_rl.networks.impala import ImpalaTorso
-from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.impala import ImpalaTorso
+from prune_rl.networks.torsos.minatar import MinAtarTorso
+from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.pruning.config import create_updater_from_config
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.noisy import NoisyDense, noisy_dense
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.minatar import MinAtarTorso
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
-from prune_rl.networks.minatar import MinAtarTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.minatar import MinAtarTorso
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

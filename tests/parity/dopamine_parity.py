@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.agents.learner import AgentState, Learner
 from prune_rl.environments.atari import create_atari_environment
-from prune_rl.networks.impala import ImpalaTorso
-from prune_rl.networks.nature import NatureTorso
+from prune_rl.learning.learner import AgentState, Learner
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.impala import ImpalaTorso
+from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.batch import Batch
 

@@ -11,15 +11,15 @@ from unittest import mock
 import jax
 import numpy as np
 
-from prune_rl.agents.augmentation import intensify, shift
-from prune_rl.agents.distributional import categorical_rules, project
 from prune_rl.agents.dqn import td_rules
 from prune_rl.agents.rainbow import RainbowAgent
-from prune_rl.agents.value_learning import Rules, batch_outputs, importance_weights, priorities
 from prune_rl.environments.atari import create_atari_environment
+from prune_rl.learning.augmentation import intensify, shift
+from prune_rl.learning.distributional import categorical_rules, project
+from prune_rl.learning.value_learning import Rules, batch_outputs, importance_weights, priorities
 from prune_rl.networks import noisy
-from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.replay.batch import Batch
 from prune_rl.replay.sum_tree import SumTrees
 

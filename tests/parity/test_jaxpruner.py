@@ -19,8 +19,8 @@ from prune_rl.pruning.masks import num_kept, topk_mask
 from prune_rl.pruning.methods import METHODS
 from prune_rl.pruning.packing import apply_masks, unpack_like
 from prune_rl.pruning.patterns import Block, NByM
+from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedules import PeriodicSchedule, PolynomialSchedule
-from prune_rl.pruning.updater import Pruner
 
 from . import jaxpruner_cases as cases
 

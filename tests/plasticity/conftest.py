@@ -10,11 +10,11 @@ import optax
 import pytest
 from flax import linen as nn
 
-from prune_rl.agents.learner import AgentState
-from prune_rl.agents.quantities import Quantities
+from prune_rl.learning.learner import AgentState
+from prune_rl.learning.quantities import Quantities
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.pruning.config import create_updater_from_config
 
 SHAPE = (1, 3, 3, 1)

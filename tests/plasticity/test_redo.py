@@ -11,7 +11,7 @@ import pytest
 from prune_rl.errors import ConfigError
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.networks.torso import FEATURES
+from prune_rl.networks.torsos.torso import FEATURES
 from prune_rl.plasticity.redo import ReDo
 
 from .conftest import QUANTITIES, SmallTorso

@@ -15,8 +15,8 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.dynamic import drop_and_grow, zero_moments
 from prune_rl.pruning.methods import METHODS
 from prune_rl.pruning.packing import apply_masks, unpack_like
+from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedules import PolynomialSchedule
-from prune_rl.pruning.updater import Pruner
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

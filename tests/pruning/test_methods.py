@@ -15,8 +15,8 @@ from prune_rl.pruning import distributions, methods
 from prune_rl.pruning.methods import METHODS, Method, register_score
 from prune_rl.pruning.packing import apply_masks, unpack_like
 from prune_rl.pruning.patterns import Block, Channel
+from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedules import PolynomialSchedule
-from prune_rl.pruning.updater import Pruner
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from prune_rl.checkpointing import Checkpoint, Checkpointer
 from prune_rl.errors import ConfigError
+from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.replay.buffer import ReplayBuffer
 
 BATCH = 7  # odd, so that a uniform draw leaves half a word

@@ -15,7 +15,7 @@ import pytest
 from flax import linen as nn
 
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
 from prune_rl.runner import Runner

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from prune_rl.logging import RunLog
+from prune_rl.recording.logs import RunLog
 
 
 def _events(path):

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prune_rl.pruning import distributions, updater
+from prune_rl.pruning import distributions
+from prune_rl.pruning import pruner as pruner_module
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.methods import METHODS, Method
 from prune_rl.pruning.packing import apply_masks, unpack_like
+from prune_rl.pruning.pruner import Pruner, SparseState
 from prune_rl.pruning.schedules import NoUpdateSchedule, PolynomialSchedule
-from prune_rl.pruning.updater import Pruner, SparseState
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -81,7 +82,7 @@ def _sgd_by_numpy(params, gradients, *, target, schedule):
 
 
 def test_docstring_example():
-    failed, attempted = doctest.testmod(updater)
+    failed, attempted = doctest.testmod(pruner_module)
     assert attempted > 0
     assert failed == 0
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from prune_rl.episodes import Episode
+from prune_rl.acting.episodes import Episode
 from prune_rl.pruning.sparsity import weight_sparsity
 
 _sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))

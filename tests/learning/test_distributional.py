@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prune_rl.agents.distributional import project
+from prune_rl.learning.distributional import project
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.agents.augmentation import Augmentation, intensify, shift
 from prune_rl.errors import ConfigError
+from prune_rl.learning.augmentation import Augmentation, intensify, shift
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 6, 2), dtype=np.uint8)
 

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax.nn.initializers import Initializer
 
 from prune_rl.errors import require
-from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 
 _STACKS = [f"ImpalaStack_{i}" for i in range(3)]
 _BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]

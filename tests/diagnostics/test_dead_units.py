@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.diagnostics.units import dead_units
+from prune_rl.diagnostics.dead_units import dead_units
 from prune_rl.errors import ConfigError
 
 # Under jit a fraction may be one rounding off.

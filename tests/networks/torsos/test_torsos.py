@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
-from prune_rl.networks.impala import ImpalaStack, ImpalaTorso
-from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.impala import ImpalaStack, ImpalaTorso
+from prune_rl.networks.torsos.minatar import MinAtarTorso
+from prune_rl.networks.torsos.nature import NatureTorso
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

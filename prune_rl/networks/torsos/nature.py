@@ -7,7 +7,7 @@ import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 
 
 @gin.configurable

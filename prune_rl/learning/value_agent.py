@@ -8,11 +8,11 @@ from typing import Literal
 import jax
 from flax import linen as nn
 
-from prune_rl.agents.learner import Learner
-from prune_rl.agents.seed_axis import STRATEGIES, default_strategy
 from prune_rl.errors import require, require_choice
-from prune_rl.networks.nature import NatureTorso
-from prune_rl.pruning.updater import Pruner
+from prune_rl.learning.learner import Learner
+from prune_rl.learning.seed_axis import STRATEGIES, default_strategy
+from prune_rl.networks.torsos.nature import NatureTorso
+from prune_rl.pruning.pruner import Pruner
 
 _ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps
 
@@ -36,7 +36,7 @@ class ValueAgent:
         epsilon_eval: the same in evaluation.
         epsilon_decay_period: agent steps of the linear decay, which starts after the warm-up.
         replay_scheme: how the replay is sampled, 'uniform' or 'prioritized'.
-        seed_strategy: how seeds are mapped, see `prune_rl.agents.seed_axis`; 'auto' for the one
+        seed_strategy: how seeds are mapped, see `prune_rl.learning.seed_axis`; 'auto' for the one
             measured fastest.
 
     Raises:

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from prune_rl.agents.learner import AgentState, Learner
-from prune_rl.agents.optimizers import create_optimizer
-from prune_rl.agents.quantities import Quantities
-from prune_rl.agents.seed_axis import map_seeds
+from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.optimizers import create_optimizer
+from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.pruning.packing import apply_masks
-from prune_rl.pruning.updater import Pruner, SparseOptimizer
+from prune_rl.pruning.pruner import Pruner, SparseOptimizer
 from prune_rl.replay.batch import Batch
 
 _LEAST = 1e-10  # keeps priorities and probabilities off zero, as in Dopamine

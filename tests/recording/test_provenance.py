@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from prune_rl import provenance
+from prune_rl.recording import provenance
 
 
 @pytest.fixture

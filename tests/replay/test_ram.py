@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay import memory
+from prune_rl.replay import ram
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.sum_tree import SumTrees
 
@@ -33,7 +33,7 @@ def make_buffer(max_capacity=1_000_000, **settings):
 
 
 def test_refuses_and_names_the_largest_capacity_that_fits(machine):
-    machine(3 * memory.GIB)
+    machine(3 * ram.GIB)
     with pytest.raises(ConfigError) as error:
         make_buffer()
     message = str(error.value)
@@ -41,17 +41,17 @@ def test_refuses_and_names_the_largest_capacity_that_fits(machine):
     for part in ("ReplayBuffer.max_capacity", "32.92 GiB", "3.00 GiB"):
         assert part in message
     largest = int(re.search(r"fits is (\d+)", message)[1])
-    memory.require_memory(largest, 5, ATARI)
+    ram.require_memory(largest, 5, ATARI)
     with pytest.raises(ConfigError):
-        memory.require_memory(largest + 1, 5, ATARI)
+        ram.require_memory(largest + 1, 5, ATARI)
 
 
 def test_priorities_are_charged_too():
-    rows, plain = 1_000_000, memory.required_gib(1_000_000, 5, ATARI)
-    extra = memory.required_gib(rows, 5, ATARI, prioritized=True) - plain
+    rows, plain = 1_000_000, ram.required_gib(1_000_000, 5, ATARI)
+    extra = ram.required_gib(rows, 5, ATARI, prioritized=True) - plain
     trees = SumTrees(5, rows)
     held = sum(level.nbytes for level in trees._levels)
-    assert held <= extra * memory.GIB < 2.01 * held
+    assert held <= extra * ram.GIB < 2.01 * held
 
 
 def test_a_prioritized_buffer_is_charged_for_its_priorities(machine):
@@ -62,7 +62,7 @@ def test_a_prioritized_buffer_is_charged_for_its_priorities(machine):
 
 
 def test_a_short_run_is_charged_for_its_own_length_only(machine):
-    machine(memory.GIB)
+    machine(ram.GIB)
     make_buffer(longest_run=10_000)
 
 
@@ -77,7 +77,7 @@ def test_memory_is_taken_only_as_rows_are_written():
     buffer = make_buffer(20_000)
     grown = psutil.Process().memory_info().rss - before
     assert buffer.add_count == 0
-    assert grown < 0.1 * memory.required_gib(20_000, 5, ATARI) * memory.GIB
+    assert grown < 0.1 * ram.required_gib(20_000, 5, ATARI) * ram.GIB
 
 
 def write_group(folder, files):
@@ -108,7 +108,7 @@ def v1(limit, usage, cache=0):
 
 
 def test_without_cgroups_the_machine_counts(fake):
-    assert memory.available_bytes(*fake) == 1_000_000
+    assert ram.available_bytes(*fake) == 1_000_000
 
 
 def test_the_tightest_cgroup_above_the_process_counts(fake):
@@ -118,22 +118,22 @@ def test_the_tightest_cgroup_above_the_process_counts(fake):
     write_group(mount / "slurm/job", v2(5000, 2000, cache=300))
     write_group(mount / "slurm", v2(90_000, 2000))
     write_group(mount / "other", v2(10, 5))
-    assert memory.available_bytes(proc, mount) == 5000 - 2000 + 300
+    assert ram.available_bytes(proc, mount) == 5000 - 2000 + 300
 
 
 def test_version_1_and_a_container_whose_path_is_not_visible(fake):
     proc, mount = fake
     write_group(proc / "self", {"cgroup": "5:cpu,cpuacct:/a\n4:memory:/docker/abc\n0::/"})
     write_group(mount / "memory", v1(8000, 3000, cache=1))
-    assert memory.available_bytes(proc, mount) == 5001
+    assert ram.available_bytes(proc, mount) == 5001
     write_group(mount / "memory/docker/abc", v1(7000, 3000))
-    assert memory.available_bytes(proc, mount) == 4000
+    assert ram.available_bytes(proc, mount) == 4000
 
 
 def test_a_limit_above_the_machine_or_already_passed(fake):
     proc, mount = fake
     write_group(proc / "self", {"cgroup": "0::/"})
     write_group(mount, v2(9_000_000, 0))
-    assert memory.available_bytes(proc, mount) == 1_000_000
+    assert ram.available_bytes(proc, mount) == 1_000_000
     write_group(mount, v2(100, 200))
-    assert memory.available_bytes(proc, mount) == 0
+    assert ram.available_bytes(proc, mount) == 0

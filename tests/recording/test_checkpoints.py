@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.checkpointing import Checkpoint, Checkpointer
 from prune_rl.errors import ConfigError
+from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 
 
 def _agent(number):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import struct
 
-from prune_rl.agents.quantities import Quantities
+from prune_rl.learning.quantities import Quantities
 from prune_rl.replay.batch import Batch
 
 

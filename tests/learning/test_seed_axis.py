@@ -7,9 +7,9 @@ import pytest
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
-from prune_rl.agents.seed_axis import STRATEGIES, default_strategy, map_seeds
-from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.networks.nature import NatureTorso
+from prune_rl.learning.seed_axis import STRATEGIES, default_strategy, map_seeds
+from prune_rl.networks.torsos.minatar import MinAtarTorso
+from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.pruning.config import create_updater_from_config
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from prune_rl.errors import require
-from prune_rl.networks.wiring import incoming, kernel_of, outgoing_of
+from prune_rl.networks.units import incoming, kernel_of, outgoing_of
 
 
 def dead_units(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from prune_rl import run_directory
 from prune_rl.errors import ConfigError
+from prune_rl.recording import run_directory
 
 _CONFIG = "# Parameters for DQNAgent:\nDQNAgent.gamma = 0.99\n\nRunner.seed = 3\n"
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from prune_rl.agents.value_learning import Rules, batch_outputs, chosen
+from prune_rl.learning.value_learning import Rules, batch_outputs, chosen
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.replay.batch import Batch
 

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from prune_rl import progress
-from prune_rl.progress import RunProgress, _clock, say_finished
+from prune_rl.recording import progress
+from prune_rl.recording.progress import RunProgress, _clock, say_finished
 
 
 class _Terminal(io.StringIO):

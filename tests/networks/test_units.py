@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from prune_rl.errors import ConfigError
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.networks.wiring import incoming, kernel_of, outgoing, outgoing_of
+from prune_rl.networks.units import incoming, kernel_of, outgoing, outgoing_of
 
 PAIRS = {
     "conv-conv": ("torso/Conv_0", "torso/Conv_1"),

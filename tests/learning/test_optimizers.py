@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from prune_rl.agents.optimizers import create_optimizer, penalize_norms
 from prune_rl.errors import ConfigError
+from prune_rl.learning.optimizers import create_optimizer, penalize_norms
 
 
 def test_adam_follows_kingma_and_ba():

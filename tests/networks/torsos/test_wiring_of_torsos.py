@@ -7,10 +7,10 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prune_rl.networks.activations import hidden_activations
-from prune_rl.networks.impala import ImpalaTorso
-from prune_rl.networks.minatar import MinAtarTorso
-from prune_rl.networks.nature import NatureTorso
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.networks.torsos.impala import ImpalaTorso
+from prune_rl.networks.torsos.minatar import MinAtarTorso
+from prune_rl.networks.torsos.nature import NatureTorso
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -1,0 +1,5 @@
+"""Finds the packages; all that can be said as data is in setup.cfg."""
+
+from setuptools import find_packages, setup
+
+setup(packages=[*find_packages(include=["prune_rl*"]), "prune_rl.gin_configs"])
