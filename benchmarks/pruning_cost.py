@@ -26,7 +26,7 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.methods import METHODS
 from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedules import PeriodicSchedule, PolynomialSchedule
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 SHAPE, NUM_ACTIONS, BATCH, ROUNDS, NEVER = (4, 84, 84, 1), 18, 32, 3, 2**30
 PERIOD = 1000

@@ -19,7 +19,7 @@ from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.networks.torsos.torso import Torso
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 ATARI, MINATAR = (4, 84, 84, 1), (1, 10, 10, 4)
 CASES: list[tuple[Torso, tuple[int, ...], int, tuple[int, ...]]] = [

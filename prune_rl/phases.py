@@ -22,8 +22,8 @@ from prune_rl.environments.stack import FrameStack
 from prune_rl.learning.learner import AgentState, Learner
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.plasticity.intervention import BoundIntervention
-from prune_rl.replay.batch import Batch, Draw, Probe
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.specs import Batch, Draw, Probe
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
 _METRICS_PERIOD = 10

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prune_rl.phases import Trainer
-from prune_rl.replay.batch import Batch, Draw
+from prune_rl.specs import Batch, Draw
 
 DRAWS = {"values": Draw(3), "srank": Draw(5, observations_only=True)}
 

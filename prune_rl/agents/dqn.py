@@ -19,7 +19,7 @@ from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import Rules, batch_outputs, build_learner, chosen
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.pruning.pruner import Pruner
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 LOSSES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "mse": jnp.square,

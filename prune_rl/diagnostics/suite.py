@@ -21,7 +21,7 @@ from prune_rl.errors import require, require_choice
 from prune_rl.learning.learner import AgentState, Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
-from prune_rl.replay.batch import Batch, Draw, Probe
+from prune_rl.specs import Batch, Draw, Probe
 
 MATRIX = "gradient_covariance"
 _CHUNK = 256  # observations that go through the network at once

@@ -9,7 +9,7 @@ import optax
 
 from prune_rl.learning.value_learning import Rules, batch_outputs, chosen
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 
 def project(atoms: jax.Array, probabilities: jax.Array, support: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax
 from flax import struct
 
 from prune_rl.learning.quantities import Quantities
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 
 class AgentState(struct.PyTreeNode):

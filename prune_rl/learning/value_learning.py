@@ -22,7 +22,7 @@ from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.pruning.packing import apply_masks
 from prune_rl.pruning.pruner import Pruner, SparseOptimizer
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 _LEAST = 1e-10  # keeps priorities and probabilities off zero, as in Dopamine
 

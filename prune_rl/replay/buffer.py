@@ -10,12 +10,12 @@ import gin
 import numpy as np
 
 from prune_rl.errors import ConfigError, require, require_choice
-from prune_rl.replay.batch import Batch, Draw, Probe
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ram import require_memory
 from prune_rl.replay.ring import ROW_FIELDS, FrameRing
 from prune_rl.replay.samplers import PRIORITY_FIELDS, PrioritizedSampler, UniformSampler
 from prune_rl.replay.streams import create_streams, streams_to_words, words_to_streams
+from prune_rl.specs import Batch, Draw, Probe
 
 _STATE = {"cursors", *ROW_FIELDS, "random_words", "seeds", "num_rows", "add_count"}
 _SCHEMES = (UNIFORM, PRIORITIZED) = ("uniform", "prioritized")

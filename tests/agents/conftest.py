@@ -8,7 +8,7 @@ from flax import linen as nn
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.networks.torsos.torso import merge_stack
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 SHAPE, NUM_ACTIONS = (2, 3, 3, 1), 4
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prune_rl.agents.dqn import td_losses, td_targets
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -11,7 +11,7 @@ import pytest
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.learning.value_learning import importance_weights, priorities
 from prune_rl.networks.torsos.minatar import MinAtarTorso
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -22,7 +22,7 @@ from prune_rl.learning.value_learning import build_learner
 from prune_rl.networks.noisy import dense
 from prune_rl.networks.torsos.torso import merge_stack
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 from .conftest import NUM_ACTIONS, SHAPE
 

@@ -12,7 +12,7 @@ from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
 from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import AgentState, Learner
 from prune_rl.learning.quantities import Quantities
-from prune_rl.replay.batch import Batch, Draw
+from prune_rl.specs import Batch, Draw
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -11,7 +11,7 @@ from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.errors import ConfigError
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 

@@ -21,7 +21,7 @@ from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.replay.batch import Batch
+from prune_rl.specs import Batch
 
 from . import dopamine_cases as cases
 from .dopamine_replay import hand_made, interior, our_transitions, recorded_transitions

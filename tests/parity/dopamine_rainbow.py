@@ -20,8 +20,8 @@ from prune_rl.learning.value_learning import Rules, batch_outputs, importance_we
 from prune_rl.networks import noisy
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.replay.batch import Batch
 from prune_rl.replay.sum_tree import SumTrees
+from prune_rl.specs import Batch
 
 from . import dopamine_cases as cases
 from .dopamine_parity import Quantity, Result, observations, of_summaries, our_batch, relative

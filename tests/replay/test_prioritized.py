@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay.batch import Draw
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.specs import Draw
 
 FRAME_SHAPE = (2, 3, 1)
 END_CHANCES = [(0.0, 0.0), (0.1, 0.1), (0.0, 0.3), (0.5, 0.4), (1.0, 0.0)]

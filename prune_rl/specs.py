@@ -1,0 +1,86 @@
+"""What flows from a source of experience to a learner: its form, and batches of it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """The form of one seed's observation.
+
+    Attributes:
+      frame_shape: of what an environment shows at one agent step: (H, W, C) of an image, or (D,)
+        of a vector.
+      dtype: of a frame; uint8 of images, float32 of vectors.
+      stack_size: an image observation is the newest so many frames; 1 for vectors.
+    """
+
+    frame_shape: tuple[int, ...]
+    dtype: npt.DTypeLike = np.uint8
+    stack_size: int = 1
+
+    @property
+    def is_image(self) -> bool:
+        """Whether observations are stacks of frames (H, W, C)."""
+        return len(self.frame_shape) == 3
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an observation: (stack, H, W, C), oldest frame first, or (D,)."""
+        return (self.stack_size, *self.frame_shape) if self.is_image else self.frame_shape
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Actions are numbers 0 to `num_actions` - 1, () int32 of one seed."""
+
+    num_actions: int
+    shape: tuple[int, ...] = ()
+    dtype: npt.DTypeLike = np.int32
+
+
+@dataclass(frozen=True)
+class Box:
+    """Actions are vectors between `low` and `high`, each (A,), float32."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dtype: npt.DTypeLike = np.float32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(A,)."""
+        return (len(self.low),)
+
+
+ActionSpec = Discrete | Box
+
+
+class Draw(NamedTuple):
+    """What a measurement asks of a replay: `size` transitions of each seed, or only their s_tm1."""
+
+    size: int
+    observations_only: bool = False
+
+
+class Batch(NamedTuple):
+    """B transitions for each of S seeds; a learner's target is r_t + discount_t * max_a Q(s_t, a).
+
+    The window of a transition spans m = min(n, steps to the episode's end) agent steps, n being
+    the update horizon. Image observations are stacks, oldest frame first; frames from before the
+    episode's first are zeros.
+    """
+
+    s_tm1: np.ndarray  # (S, B, *observation): (S, B, stack, H, W, C) uint8 or (S, B, D) float32
+    a_tm1: np.ndarray  # (S, B) int32, or (S, B, A) float32
+    r_t: np.ndarray  # (S, B) float32, sum of gamma^k r over the window's m rewards
+    discount_t: np.ndarray  # (S, B) float32, gamma^m, or 0 where the window holds a terminal
+    s_t: np.ndarray  # like s_tm1, the observation m steps after it
+    # (S, B) float32, chance of each to be drawn, priority / sum of priorities; None if uniform
+    probabilities: np.ndarray | None = None
+
+
+Probe = Batch | np.ndarray  # what a `Draw` gets: the array if it wants observations only
