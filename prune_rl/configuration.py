@@ -18,7 +18,7 @@ from prune_rl.quiet import quiet_libraries
 
 # Importing these registers every name that a gin file may bind.
 _CONFIGURABLE_MODULES = (
-    "prune_rl.runner",
+    "prune_rl.experiment",
     "prune_rl.grid",
     "prune_rl.agents.dqn",
     "prune_rl.agents.rainbow",

@@ -60,10 +60,17 @@ ActionSpec = Discrete | Box
 
 
 class Draw(NamedTuple):
-    """What a measurement asks of a replay: `size` transitions of each seed, or only their s_tm1."""
+    """What a measurement asks of a source: `size` transitions of each seed, or only `Inputs`."""
 
     size: int
-    observations_only: bool = False
+    inputs_only: bool = False
+
+
+class Inputs(NamedTuple):
+    """What networks read of transitions; seeds and batches add leading axes."""
+
+    observations: np.ndarray  # (*observation,)
+    actions: np.ndarray  # (*action,)
 
 
 class Batch(NamedTuple):
@@ -82,5 +89,10 @@ class Batch(NamedTuple):
     # (S, B) float32, chance of each to be drawn, priority / sum of priorities; None if uniform
     probabilities: np.ndarray | None = None
 
+    @property
+    def inputs(self) -> Inputs:
+        """Where the transitions begin."""
+        return Inputs(self.s_tm1, self.a_tm1)
 
-Probe = Batch | np.ndarray  # what a `Draw` gets: the array if it wants observations only
+
+Probe = Batch | Inputs  # what a `Draw` gets

@@ -155,14 +155,14 @@ def _train(flags: argparse.Namespace) -> int:
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
     from prune_rl import compilation_cache, configuration
-    from prune_rl.runner import Runner
+    from prune_rl.experiment import create_runner
 
     if flags.no_compilation_cache:
         compilation_cache.disable()
     else:
         compilation_cache.enable()
     configuration.load(*_composition(flags))
-    runner = Runner(flags.base_dir)
+    runner = create_runner(flags.base_dir)
     configuration.check_bindings_are_used(flags.gin_bindings)
     runner.run()
     return 0

@@ -4,20 +4,20 @@ Source: Dopamine 4.1.2, jax/agents/rainbow and jax/agents/full_rainbow. C51, ful
 and DER are this agent with other settings: see gin_configs/agents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import gin
 
-from prune_rl.agents.dqn import LOSSES, td_rules
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
 from prune_rl.learning.learner import Learner
+from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
-from prune_rl.learning.value_learning import build_learner
+from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.pruner import Pruner
+from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.specs import ActionSpec, ObservationSpec
 
 
 @gin.configurable
@@ -39,7 +39,7 @@ class RainbowAgent(ValueAgent):
     """
 
     update_horizon: int = 3
-    replay_scheme: Literal["uniform", "prioritized"] = "prioritized"
+    replay_scheme: str = "prioritized"
     num_atoms: int = 51
     vmax: float = 10.0
     double_dqn: bool = False
@@ -64,12 +64,15 @@ class RainbowAgent(ValueAgent):
         return 0.0 if self.noisy else super().epsilon(agent_step)
 
     def learner(
-        self, num_actions: int, observation_shape: Sequence[int], pruner: Pruner
+        self,
+        observation_spec: ObservationSpec,
+        action_spec: ActionSpec,
+        optimizers: Mapping[str, SparseOptimizer],
     ) -> Learner:
-        """See `ValueAgent.learner`."""
+        """See `Agent.learner`."""
         network = QNetwork(
             self.torso.clone(noisy=True) if self.noisy else self.torso,
-            num_actions,
+            self._num_actions(action_spec),
             num_atoms=self.num_atoms,
             vmax=float(self.vmax),
             dueling=self.dueling,
@@ -80,4 +83,4 @@ class RainbowAgent(ValueAgent):
             rules = td_rules(network, self.loss_type, double_dqn=self.double_dqn, augment=transform)
         else:
             rules = categorical_rules(network, double_dqn=self.double_dqn, augment=transform)
-        return build_learner(rules, observation_shape, pruner, self._strategy())
+        return build_value_learner(rules, observation_spec, optimizers, self._strategy())

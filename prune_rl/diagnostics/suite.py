@@ -14,110 +14,116 @@ import optax
 from prune_rl.diagnostics.dead_units import dead_units
 from prune_rl.diagnostics.dormant import dormant_fraction
 from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradient_covariance
-from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_layer
+from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_tensor
 from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
 from prune_rl.errors import require, require_choice
-from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
-from prune_rl.specs import Batch, Draw, Probe
+from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.specs import Batch, Draw, Inputs, Probe
 
 MATRIX = "gradient_covariance"
 _CHUNK = 256  # observations that go through the network at once
-Row = dict[str, Any]
+Row = dict[str, Any]  # floats by name, dicts of floats by layer, and `MATRIX`
 
 
 @dataclass(frozen=True)
-class _Seed:
-    """What is measured of one seed; what measurements share is computed once inside jit."""
+class _Measured:
+    """What is measured of one network, of one seed and member.
+
+    What measurements share is computed once inside jit.
+    """
 
     settings: "Diagnostics"
     quantities: Any  # `Quantities`, of which those asked for are there
+    network: Network
     state: AgentState
     probe: Mapping[str, Any]  # by the names in `BoundDiagnostics.draws`
 
     @cached_property
     def q_values(self) -> jax.Array:
-        values: jax.Array = self.quantities.q_values(self.state.params, self.probe["values"].s_tm1)
+        inputs = self.probe["values"].inputs
+        values: jax.Array = self.quantities.q_values(self.network.params, inputs)
         return values
 
-    def loss(self, params: Any, batch: Batch) -> jax.Array:
+    def loss(self, params: Params, batch: Batch) -> jax.Array:
         losses: jax.Array = self.quantities.losses(params, self.state, batch)
         return losses.mean()
 
     @cached_property
-    def mean_gradient(self) -> tuple[jax.Array, Any]:
-        return jax.value_and_grad(self.loss)(self.state.params, self.probe["values"])
+    def mean_gradient(self) -> tuple[jax.Array, Params]:
+        return jax.value_and_grad(self.loss)(self.network.params, self.probe["values"])
 
     @property
-    def gradients(self) -> Any:
+    def gradients(self) -> Params:
         """Of the losses of single transitions, leaves (num_gradients, ...)."""
         alone = jax.tree.map(lambda leaf: leaf[:, None], self.probe["gradients"])
-        return jax.vmap(jax.grad(self.loss), in_axes=(None, 0))(self.state.params, alone)
+        return jax.vmap(jax.grad(self.loss), in_axes=(None, 0))(self.network.params, alone)
 
     @property
     def features(self) -> jax.Array:
-        def features_of(observation: jax.Array) -> jax.Array:
-            features: jax.Array = self.quantities.features(self.state.params, observation[None])
+        def features_of(inputs: Inputs) -> jax.Array:
+            alone = jax.tree.map(lambda leaf: leaf[None], inputs)
+            features: jax.Array = self.quantities.features(self.network.params, alone)
             return features[0]
 
         return jax.lax.map(features_of, self.probe["srank"], batch_size=_CHUNK)
 
 
 class _Measurement(NamedTuple):
-    compute: Callable[[_Seed], Row]
+    compute: Callable[[_Measured], Row]
     needs: str | None = None  # field of `Quantities`
     probe: str | None = None  # what it is measured on, a name in `BoundDiagnostics.draws`
 
 
-def _with_layers(name: str, measured: tuple[jax.Array, dict[str, jax.Array]]) -> Row:
+def _by_layer(name: str, measured: tuple[jax.Array, dict[str, jax.Array]]) -> Row:
     return {name: measured[0], f"{name}_by_layer": measured[1]}
 
 
-def _q_target_variance(seed: _Seed) -> Row:
-    targets = seed.quantities.q_targets(seed.state, seed.probe["values"])
+def _q_target_variance(own: _Measured) -> Row:
+    targets = own.quantities.q_targets(own.state, own.probe["values"])
     return {"q_target_variance": q_target_variance(targets)}
 
 
-def _parameter_norm(seed: _Seed) -> Row:
-    params = seed.state.params
-    norms = parameter_norm(params), parameter_norms_by_layer(params)
-    return _with_layers("parameter_norm", norms)
+def _parameter_norm(own: _Measured) -> Row:
+    params = own.network.params
+    by_tensor = parameter_norms_by_tensor(params)
+    return {"parameter_norm": parameter_norm(params), "parameter_norm_by_tensor": by_tensor}
 
 
-def _dormant(seed: _Seed) -> Row:
-    activations = seed.quantities.activations(seed.state.params, seed.probe["dormant"])
-    threshold = seed.settings.dead_neurons_threshold
-    return _with_layers("dormant", dormant_fraction(activations, threshold))
+def _dormant(own: _Measured) -> Row:
+    activations = own.quantities.activations(own.network.params, own.probe["dormant"])
+    return _by_layer("dormant", dormant_fraction(activations, own.settings.dead_neurons_threshold))
 
 
-def _dead_units(seed: _Seed) -> Row:
-    return _with_layers("dead_units", dead_units(seed.state.params, seed.quantities.wiring))
+def _dead_units(own: _Measured) -> Row:
+    return _by_layer("dead_units", dead_units(own.network.params, own.quantities.wiring))
 
 
-def _gradient_covariance(seed: _Seed) -> Row:
-    matrix = gradient_covariance(seed.gradients)
+def _gradient_covariance(own: _Measured) -> Row:
+    matrix = gradient_covariance(own.gradients)
     return {MATRIX: matrix, "gradient_correlation": gradient_correlation(matrix)}
 
 
 MEASUREMENTS = {
     "q_variance": _Measurement(
-        lambda seed: {"q_variance": q_variance(seed.q_values)}, "q_values", "values"
+        lambda own: {"q_variance": q_variance(own.q_values)}, "q_values", "values"
     ),
     "q_target_variance": _Measurement(_q_target_variance, "q_targets", "values"),
-    "q_norm": _Measurement(lambda seed: {"q_norm": q_norm(seed.q_values)}, "q_values", "values"),
+    "q_norm": _Measurement(lambda own: {"q_norm": q_norm(own.q_values)}, "q_values", "values"),
     "parameter_norm": _Measurement(_parameter_norm),
     "srank": _Measurement(
-        lambda seed: {"srank": srank(seed.features, seed.settings.srank_delta)}, "features", "srank"
+        lambda own: {"srank": srank(own.features, own.settings.srank_delta)}, "features", "srank"
     ),
     "dormant": _Measurement(_dormant, "activations", "dormant"),
     "dead_units": _Measurement(_dead_units, "wiring"),
     MATRIX: _Measurement(_gradient_covariance, "losses", "gradients"),
-    "mask_churn": _Measurement(lambda seed: {"mask_churn": seed.state.opt_state.churn}),
-    "loss": _Measurement(lambda seed: {"probe_loss": seed.mean_gradient[0]}, "losses", "values"),
+    "mask_churn": _Measurement(lambda own: {"mask_churn": own.network.opt_state.churn}),
+    "loss": _Measurement(lambda own: {"probe_loss": own.mean_gradient[0]}, "losses", "values"),
     "grad_norm": _Measurement(
-        lambda seed: {"probe_grad_norm": optax.tree.norm(seed.mean_gradient[1])}, "losses", "values"
+        lambda own: {"probe_grad_norm": optax.tree.norm(own.mean_gradient[1])}, "losses", "values"
     ),
 }
 
@@ -126,11 +132,17 @@ class BoundDiagnostics(NamedTuple):
     """The measurement of one agent.
 
     Attributes:
-        draws: what it wants from the replay, by name.
+        period: see `Diagnostics`.
+        fixed_probe: likewise.
+        draws: what it wants from the source, by name.
         rows: (state, the answers by name, each with the leading seed axis) -> a row per seed.
             Rows hold floats by name, dicts of floats by layer, and `MATRIX` as a (k, k) array.
+            Names are of the measurement alone for an agent of one network, else as
+            'critic/srank'; of a network with members they are means over these.
     """
 
+    period: int
+    fixed_probe: bool
     draws: Mapping[str, Draw]
     rows: Callable[[AgentState, Mapping[str, Probe]], list[Row]]
 
@@ -140,7 +152,7 @@ class BoundDiagnostics(NamedTuple):
 class Diagnostics:
     """The paper's measurements (figures 11 and 13) and a few more, during a run.
 
-    They see transitions of each seed's replay, drawn anew at every measurement and apart from what
+    They see transitions of each seed's source, drawn anew at every measurement and apart from what
     training samples: one batch for srank, one for dormancy, one for the gradient covariance and
     one for values, targets, loss and gradient norm together.
 
@@ -191,14 +203,14 @@ class Diagnostics:
         Raises:
             ConfigError: the agent lacks a quantity.
         """
-        quantities = learner.quantities
-        names = self._names(quantities)
+        names = self._names(learner.quantities)
 
-        def measure(state: AgentState, probe: Mapping[str, Any]) -> Row:
-            seed = _Seed(self, quantities, state, probe)
+        def measure(state: AgentState, probe: Mapping[str, Probe]) -> Row:
             row: Row = {}
-            for name in names:
-                row |= MEASUREMENTS[name].compute(seed)
+            for network in learner.quantities:
+                own = self._measure(learner, network, names[network], state, probe)
+                alone = len(learner.quantities) == 1
+                row |= own if alone else {f"{network}/{name}": own[name] for name in own}
             return row
 
         # One seed after another: per-sample gradients of all at once may not fit.
@@ -208,39 +220,67 @@ class Diagnostics:
             measured = jax.device_get(of_seeds(state, jax.tree.map(jnp.asarray, dict(probe))))
             return [_of_seed(measured, i) for i in range(len(state.keys))]
 
-        draws = self._draws(quantities)
-        asked = {MEASUREMENTS[name].probe for name in names}
-        return BoundDiagnostics({name: draws[name] for name in draws if name in asked}, rows)
+        draws = self._draws(learner.quantities)
+        asked = {MEASUREMENTS[name].probe for own in names.values() for name in own}
+        draws = {name: draws[name] for name in draws if name in asked}
+        return BoundDiagnostics(self.period, self.fixed_probe, draws, rows)
 
-    def _draws(self, quantities: Quantities) -> dict[str, Draw]:
-        srank_size = max(self.srank_probe_size, _num_features(quantities))
+    def _measure(
+        self,
+        learner: Learner,
+        name: str,
+        measurements: Sequence[str],
+        state: AgentState,
+        probe: Mapping[str, Probe],
+    ) -> Row:
+        """The measurements of one network of one seed, means over its members."""
+        quantities = learner.quantities[name]
+
+        def of_member(network: Network) -> Row:
+            own, row = _Measured(self, quantities, network, state, probe), Row()
+            for measurement in measurements:
+                row |= MEASUREMENTS[measurement].compute(own)
+            return row
+
+        if learner.members[name] is None:
+            return of_member(state.networks[name])
+        # The axes of members are those of seeds: first everywhere, but for the shared count.
+        axes = learner.state_axes.networks[name]
+        of_members = jax.vmap(of_member, in_axes=(axes,))(state.networks[name])
+        return jax.tree.map(lambda leaf: leaf.mean(axis=0), of_members)
+
+    def _draws(self, networks: Mapping[str, Quantities]) -> dict[str, Draw]:
+        most_features = max(_num_features(own) for own in networks.values())
         return {
             "values": Draw(self.probe_size),
-            "srank": Draw(srank_size, observations_only=True),
-            "dormant": Draw(self.dormant_probe_size, observations_only=True),
+            "srank": Draw(max(self.srank_probe_size, most_features), inputs_only=True),
+            "dormant": Draw(self.dormant_probe_size, inputs_only=True),
             "gradients": Draw(self.num_gradients),
         }
 
-    def _names(self, quantities: Quantities) -> list[str]:
-        def has(name: str) -> bool:
+    def _names(self, networks: Mapping[str, Quantities]) -> dict[str, list[str]]:
+        """The measurements of each network: those asked for that it has."""
+
+        def has(quantities: Quantities, name: str) -> bool:
             needs = MEASUREMENTS[name].needs
             return needs is None or bool(getattr(quantities, needs))
 
-        available = [name for name in MEASUREMENTS if has(name)]
-        if self.quantities is None:
-            return available
-        for name in self.quantities:
+        available = [x for x in MEASUREMENTS if any(has(own, x) for own in networks.values())]
+        asked = available if self.quantities is None else list(self.quantities)
+        for name in asked:
             expected = f"what this agent and network have: {', '.join(available)}"
             require(name in available, "Diagnostics.quantities", name, expected)
-        return list(self.quantities)
+        return {network: [x for x in asked if has(own, x)] for network, own in networks.items()}
 
 
 def _num_features(quantities: Quantities) -> int:
-    if quantities.features is None:
+    features = quantities.features
+    if features is None:
         return 0
-    observations = jax.ShapeDtypeStruct((1, *quantities.observation_shape), jnp.uint8)
-    params = jax.eval_shape(quantities.init_params, jax.random.PRNGKey(0))
-    return jax.eval_shape(quantities.features, params, observations).shape[-1]
+    inputs = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), quantities.inputs)
+    key = jax.random.PRNGKey(0)
+    shape = jax.eval_shape(lambda: features(quantities.init_params(key), inputs)).shape
+    return shape[-1]
 
 
 def _of_seed(measured: Any, i: int) -> Row:

@@ -1,13 +1,12 @@
 """Categorical value distributions (C51, Bellemare et al. 2017)."""
 
-from typing import Any
-
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from prune_rl.learning.value_learning import Rules, batch_outputs, chosen
+from prune_rl.learning.state import Params
+from prune_rl.learning.value_learning import Augment, Rules, batch_outputs, chosen
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.specs import Batch
 
@@ -34,11 +33,15 @@ def project(atoms: jax.Array, probabilities: jax.Array, support: jax.Array) -> j
     return jnp.einsum("bnm,bm->bn", nearness, probabilities)
 
 
-def categorical_rules(network: QNetwork, *, double_dqn: bool = False, augment: Any = None) -> Rules:
-    """Distributional learning with cross-entropy, as rules for `build_learner`."""
+def categorical_rules(
+    network: QNetwork, *, double_dqn: bool = False, augment: Augment | None = None
+) -> Rules:
+    """Distributional learning with cross-entropy, as rules for `build_value_learner`."""
     support = network.support
 
-    def targets(params: Any, target_params: Any, batch: Batch, key: jax.Array | None) -> jax.Array:
+    def targets(
+        params: Params, target_params: Params, batch: Batch, key: jax.Array | None
+    ) -> jax.Array:
         logits = batch_outputs(network, target_params, batch.s_t, key)
         selector = batch_outputs(network, params, batch.s_t, key) if double_dqn else logits
         best = network.expectation(selector).argmax(axis=1)

@@ -1,29 +1,21 @@
-"""What an agent hands to the run loop: its state and the compiled functions that move it."""
+"""What an agent hands to the run: compiled functions over S seeds, made of functions of one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-from flax import struct
+import jax.numpy as jnp
 
+from prune_rl import randomness
 from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.seed_axis import map_seeds
+from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.pruning.pruner import SparseOptimizer
 from prune_rl.specs import Batch
 
-
-class AgentState(struct.PyTreeNode):
-    """Everything an agent learns or draws from, with a leading seed axis S on every array.
-
-    Attributes:
-        params: of the online network, pruned weights exactly zero.
-        target_params: of the target network, the online ones as they were at the last sync.
-        opt_state: the pruner's `SparseState`; its `count` is one scalar shared by all seeds.
-        keys: (S, 2) uint32, the stream of each seed's exploration, noise and augmentation.
-    """
-
-    params: Any
-    target_params: Any
-    opt_state: Any
-    keys: jax.Array
+Metrics = dict[str, jax.Array]
+Updated = tuple[AgentState, Metrics, jax.Array]  # and new priorities
 
 
 class Learner(NamedTuple):
@@ -31,26 +23,134 @@ class Learner(NamedTuple):
 
     Attributes:
         init: seeds, S integers in [0, 2**32) -> AgentState.
-        act: (params, keys, observations (S, stack, H, W, C) uint8, epsilon float) ->
-            (actions (S,) int32, keys), with the noise of noisy layers. Reads `params`, donates
-            nothing.
-        act_eval: the same without noise, for evaluation.
+        act: (parameters by network, keys (S, 2), observations (S, *observation), what
+            `Agent.exploration` names) -> (actions (S, *action), keys). Donates nothing.
+        act_eval: the same as evaluations play, see `Agent.exploration_eval`.
         update: (AgentState, Batch) -> (AgentState, metrics, priorities); one gradient step of
             every seed. The state given is donated: use the one returned. Metrics are (S,) float32
-            arrays named loss, grad_norm (before pruning) and q_mean (of the actions taken);
-            priorities (S, B) float32 are what the batch should be sampled by from now on.
-        sync_target: AgentState -> AgentState with the target network a copy of the online one;
+            arrays with names of `recording.metrics`; priorities (S, B) float32 are what the batch
+            should be sampled by from now on.
+        sync_target: AgentState -> AgentState with target networks copies of the online ones;
             donates like `update`.
-        strategy: how `update` is mapped over seeds, see `agents.seed_axis`.
+        strategy: how `update` is mapped over seeds, see `learning.seed_axis`.
         state_axes: seed axes of an AgentState, a prefix as `seed_axis.map_seeds` takes it.
-        quantities: what may be asked of one seed.
+        quantities: what may be asked of each network.
+        members: how many members a network has; None for one without a member axis.
     """
 
     init: Callable[[Sequence[int]], AgentState]
-    act: Callable[[Any, jax.Array, Any, float], tuple[jax.Array, jax.Array]]
-    act_eval: Callable[[Any, jax.Array, Any, float], tuple[jax.Array, jax.Array]]
-    update: Callable[[AgentState, Batch], tuple[AgentState, dict[str, jax.Array], jax.Array]]
+    act: Callable[..., tuple[jax.Array, jax.Array]]
+    act_eval: Callable[..., tuple[jax.Array, jax.Array]]
+    update: Callable[[AgentState, Batch], Updated]
     sync_target: Callable[[AgentState], AgentState]
     strategy: str
     state_axes: AgentState
-    quantities: Quantities
+    quantities: Mapping[str, Quantities]
+    members: Mapping[str, int | None]
+
+
+def build_learner(
+    quantities: Mapping[str, Quantities],
+    optimizers: Mapping[str, SparseOptimizer],
+    *,
+    members: Mapping[str, int | None],
+    targets: Collection[str],
+    update: Callable[[AgentState, Batch], Updated],
+    act: Callable[..., tuple[jax.Array, jax.Array]],
+    act_eval: Callable[..., tuple[jax.Array, jax.Array]],
+    strategy: str,
+) -> Learner:
+    """Maps an algorithm, written for one seed, over seeds; compiles at the first call of each.
+
+    Args:
+        quantities: of each network.
+        optimizers: of each network, pruned; made for as many members as it has.
+        members: see `Learner`.
+        targets: names of networks that have a target network.
+        update: (state, batch) -> (state, metrics, priorities (B,)); `step` is counted here.
+        act: (parameters by network, key (2,), observation, numbers) -> (action, key).
+        act_eval: likewise; the same object as `act` is compiled once.
+        strategy: see `learning.seed_axis`.
+    """
+    axis: Any = 0
+    networks = {name: Network(axis, axis, own.seed_axes) for name, own in optimizers.items()}
+    axes = AgentState(networks, None, axis)  # type: ignore[arg-type]  # None: all seeds share it
+
+    def counted_update(state: AgentState, batch: Batch) -> Updated:
+        after, metrics, priorities = update(state, batch)
+        return after.replace(step=state.step + 1), metrics, priorities
+
+    acts = {function: _compiled_act(function, strategy) for function in (act, act_eval)}
+    of_seeds = map_seeds(counted_update, strategy, (axes, 0), (axes, 0, 0))
+    return Learner(
+        init=_compiled_init(quantities, optimizers, members, targets, axes),
+        act=acts[act],
+        act_eval=acts[act_eval],
+        update=jax.jit(of_seeds, donate_argnums=0),
+        sync_target=jax.jit(_sync_targets, donate_argnums=0),
+        strategy=strategy,
+        state_axes=axes,
+        quantities=quantities,
+        members=members,
+    )
+
+
+def _compiled_act(act: Callable[..., Any], strategy: str) -> Callable[..., Any]:
+    def of_seeds(params: Any, keys: jax.Array, observations: Any, *numbers: Any) -> Any:
+        axes = (0, 0, 0, *[None for _ in numbers])
+        return map_seeds(act, strategy, axes, 0)(params, keys, observations, *numbers)
+
+    return jax.jit(of_seeds)
+
+
+def _compiled_init(
+    quantities: Mapping[str, Quantities],
+    optimizers: Mapping[str, SparseOptimizer],
+    members: Mapping[str, int | None],
+    targets: Collection[str],
+    axes: AgentState,
+) -> Callable[[Sequence[int]], AgentState]:
+    # Weights are a program of their own, the longest to compile: the same whatever prunes them.
+    weights = {x: jax.jit(partial(_weights, quantities[x], members[x])) for x in quantities}
+    network = {x: jax.jit(partial(_network, optimizers[x], x in targets)) for x in quantities}
+
+    def init_one(seed_key: jax.Array) -> AgentState:
+        init_key, key = randomness.training_keys(seed_key)
+        networks = {}
+        for place, name in enumerate(quantities):
+            dense = weights[name](randomness.network_key(init_key, place))
+            mask_key = randomness.network_key(randomness.mask_key(seed_key), place)
+            networks[name] = network[name](dense, mask_key)
+        return AgentState(networks, jnp.zeros((), jnp.int32), key)
+
+    # One seed per call, whatever the strategy: then first weights never depend on S.
+    init = map_seeds(init_one, "unroll", 0, axes)
+    return lambda seeds: init(jnp.stack([jax.random.PRNGKey(int(seed)) for seed in seeds]))
+
+
+def _weights(quantities: Quantities, members: int | None, key: jax.Array) -> Params:
+    if members is None:
+        return quantities.init_params(key)
+    return jax.vmap(quantities.init_params)(jax.random.split(key, members))
+
+
+def _network(
+    optimizer: SparseOptimizer, has_target: bool, dense: Params, mask_key: jax.Array
+) -> Network:
+    opt_state = optimizer.init(dense, mask_key)
+    params = optimizer.apply_masks(dense, opt_state)
+    return Network(params, _copy(params) if has_target else None, opt_state)
+
+
+def _sync_targets(state: AgentState) -> AgentState:
+    def sync(network: Network) -> Network:
+        if network.target_params is None:
+            return network
+        return network.replace(target_params=_copy(network.params))
+
+    return state.replace(networks={name: sync(own) for name, own in state.networks.items()})
+
+
+def _copy(tree: Params) -> Params:
+    # Two names for one buffer could not be donated at the next update.
+    return jax.tree.map(jnp.copy, tree)

@@ -1,34 +1,36 @@
-"""What an agent lets diagnostics and plasticity interventions see of itself."""
+"""What an agent lets diagnostics and plasticity interventions see of its networks."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
+from prune_rl.learning.state import AgentState, Params
+from prune_rl.specs import Batch, Inputs
+
 
 class Quantities(NamedTuple):
-    """Functions of one seed; None where an agent has no such thing.
+    """Functions of one network, of one seed and one member; None where there is no such thing.
 
-    `state` is an `AgentState` and `batch` a `Batch`, both without the seed axis; observations are
-    (batch, stack, H, W, C) uint8.
+    `params` are the network's, `inputs` and `batch` those of B transitions of the seed.
 
     Attributes:
-        observation_shape: (stack, H, W, C) of one observation.
         init_params: key -> new parameters, as at the start of a run.
-        wiring: hidden layers by path and the layers that read them, see `networks.torso.Torso`.
-        activations: (params, observations) -> (batch, ..., units) after the ReLU, by layer: those
-            of `wiring` and what else is counted, see `networks.torso.Torso.counted`.
-        features: (params, observations) -> (batch, features), what the last layer reads.
-        q_values: (params, observations) -> (batch, num_actions).
-        q_targets: (state, batch) -> (batch,), what the loss pulls the values to.
-        losses: (params, state, batch) -> (batch,), per transition; differentiable in `params`.
+        inputs: shapes and dtypes of one transition's, without the batch axis.
+        wiring: hidden layers by path and the layers that read them, see `networks.torsos.torso`.
+        activations: (params, inputs) -> (B, ..., units) after the ReLU, by layer: those of `wiring`
+            and what else is counted, see `networks.torsos.torso.Torso.counted`.
+        features: (params, inputs) -> (B, features), what the last layer reads.
+        q_values: (params, inputs) -> (B, num_actions).
+        q_targets: (state, batch) -> (B,), what the loss pulls the values to.
+        losses: (params, state, batch) -> (B,), per transition; differentiable in `params`.
     """
 
-    observation_shape: tuple[int, ...]
-    init_params: Callable[[jax.Array], Any]
-    wiring: Mapping[str, tuple[str, ...]]
-    activations: Callable[[Any, jax.Array], dict[str, jax.Array]] | None = None
-    features: Callable[[Any, jax.Array], jax.Array] | None = None
-    q_values: Callable[[Any, jax.Array], jax.Array] | None = None
-    q_targets: Callable[[Any, Any], jax.Array] | None = None
-    losses: Callable[[Any, Any, Any], jax.Array] | None = None
+    init_params: Callable[[jax.Array], Params]
+    inputs: Inputs
+    wiring: Mapping[str, tuple[str, ...]] = {}
+    activations: Callable[[Params, Inputs], dict[str, jax.Array]] | None = None
+    features: Callable[[Params, Inputs], jax.Array] | None = None
+    q_values: Callable[[Params, Inputs], jax.Array] | None = None
+    q_targets: Callable[[AgentState, Batch], jax.Array] | None = None
+    losses: Callable[[Params, AgentState, Batch], jax.Array] | None = None

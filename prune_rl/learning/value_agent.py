@@ -1,94 +1,54 @@
-"""What all value-based agents have in common: their settings, and when they do what."""
+"""What all value-based agents have in common."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import jax
 from flax import linen as nn
 
-from prune_rl.errors import require, require_choice
-from prune_rl.learning.learner import Learner
-from prune_rl.learning.seed_axis import STRATEGIES, default_strategy
+from prune_rl.errors import ConfigError
+from prune_rl.learning.agent import Agent
+from prune_rl.learning.seed_axis import default_strategy
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.pruning.pruner import Pruner
+from prune_rl.specs import ActionSpec, Discrete
 
-_ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps
+Q = "q"  # the name of their network
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValueAgent:
-    """Settings and schedule of an agent that learns action values; names are Dopamine's.
-
-    Agent steps are counted from zero over a whole run, warm-up included. Source of the schedule:
-    Dopamine 4.1.2, jax/agents/dqn/dqn_agent.py.
+class ValueAgent(Agent):
+    """Settings of an agent that learns the values of numbered actions; see `Agent` for the others.
 
     Attributes:
         torso: a module from one observation to features, as `@NatureTorso()`.
-        gamma: discount per agent step.
-        update_horizon: n of the n-step return, in agent steps.
-        min_replay_history: no update before more agent steps than this are stored.
-        replay_ratio: gradient steps per agent step: a whole number K for K of them after each
-            agent step, or 1/P for one after every P (Dopamine's `update_period`).
-        target_update_period: agent steps between copies to the target network.
+        target_update_period: steps of the source's clock between copies to the target network:
+            agent steps, gradient steps where the data are fixed.
         epsilon_train: probability of a random action once decayed.
         epsilon_eval: the same in evaluation.
         epsilon_decay_period: agent steps of the linear decay, which starts after the warm-up.
-        replay_scheme: how the replay is sampled, 'uniform' or 'prioritized'.
-        seed_strategy: how seeds are mapped, see `prune_rl.learning.seed_axis`; 'auto' for the one
-            measured fastest.
 
     Raises:
         ConfigError: a value is outside its range; names the gin binding.
     """
 
     torso: nn.Module = field(default_factory=NatureTorso)
-    gamma: float = 0.99
-    update_horizon: int = 1
-    min_replay_history: int = 20_000
-    replay_ratio: float = 0.25
     target_update_period: int = 8_000
     epsilon_train: float = 0.01
     epsilon_eval: float = 0.001
     epsilon_decay_period: int = 250_000
-    replay_scheme: Literal["uniform", "prioritized"] = "uniform"
-    seed_strategy: str = "auto"
 
     def __post_init__(self) -> None:
         self._require(isinstance(self.torso, nn.Module), "torso", "a module, as @NatureTorso()")
-        for name in ("gamma", "epsilon_train", "epsilon_eval"):
-            value = getattr(self, name)
-            number = isinstance(value, float | int)
-            self._require(number and 0 <= value <= 1, name, "a number in [0, 1]")
-        self._require_int("min_replay_history", 0)
-        for name in ("update_horizon", "target_update_period", "epsilon_decay_period"):
+        for name in ("epsilon_train", "epsilon_eval"):
+            self._require_fraction(name)
+        for name in ("target_update_period", "epsilon_decay_period"):
             self._require_int(name, 1)
-        self._require_replay_ratio()
-        self._require_choice("replay_scheme", ["uniform", "prioritized"])
-        self._require_choice("seed_strategy", ["auto", *STRATEGIES])
+        super().__post_init__()
 
-    def _require(self, condition: bool, name: str, expected: str) -> None:
-        require(condition, f"{type(self).__name__}.{name}", getattr(self, name), expected)
-
-    def _require_int(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        self._require(type(value) is int and value >= least, name, f"an integer >= {least}")
-
-    def _require_choice(self, name: str, choices: Sequence[str]) -> None:
-        require_choice(f"{type(self).__name__}.{name}", getattr(self, name), choices)
-
-    def _require_replay_ratio(self) -> None:
-        ratio, expected = self.replay_ratio, "a whole number K, or 1/P as 0.25"
-        number = isinstance(ratio, float | int) and not isinstance(ratio, bool)
-        self._require(number and 0 < ratio < math.inf, "replay_ratio", expected)
-        if ratio >= 1:
-            nearest = str(round(ratio))
-            exact = ratio == round(ratio)
-        else:
-            nearest = f"{1 / round(1 / ratio):.4g}, one update every {round(1 / ratio)} agent steps"
-            exact = abs(1 / ratio - round(1 / ratio)) <= _ROUNDING
-        self._require(exact, "replay_ratio", f"{expected}; the nearest is {nearest}")
+    @property
+    def networks(self) -> Mapping[str, int | None]:
+        """See `Agent`."""
+        return {Q: None}
 
     def epsilon(self, agent_step: int) -> float:
         """Probability of a random action in training: 1, then linear to `epsilon_train`."""
@@ -96,49 +56,28 @@ class ValueAgent:
         left = min(max((end - agent_step) / self.epsilon_decay_period, 0.0), 1.0)
         return self.epsilon_train + (1.0 - self.epsilon_train) * left
 
-    def updates_due(self, agent_step: int) -> int:
-        """How many gradient steps are due at this agent step, before acting."""
-        past_warm_up = agent_step > self.min_replay_history
-        return self._updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
-
-    def is_target_update_step(self, agent_step: int) -> bool:
-        """Whether the target network is due at this agent step, after the updates."""
-        return agent_step > self.min_replay_history and agent_step % self.target_update_period == 0
-
-    def num_gradient_steps(self, num_agent_steps: int) -> int:
-        """The sum of `updates_due` over the agent steps 0 to `num_agent_steps` - 1."""
-        until_last = (num_agent_steps - 1) // self._period
-        occasions = max(0, until_last - self.min_replay_history // self._period)
-        return occasions * self._updates_at_once
-
-    def nominal_gradient_steps(self, num_agent_steps: int) -> int:
-        """Agent steps times replay ratio, as if there were no warm-up: 2,500,000 in 40M frames.
-
-        Fractions of a run, of pruning and of interventions, are fractions of this.
-        """
-        return num_agent_steps * self._updates_at_once // self._period
+    def exploration(self, agent_steps: int) -> dict[str, float]:
+        """See `Agent`."""
+        return {"epsilon": self.epsilon(agent_steps)}
 
     @property
-    def _period(self) -> int:
-        return max(1, round(1 / self.replay_ratio))
+    def exploration_eval(self) -> dict[str, float]:
+        """See `Agent`."""
+        return {"epsilon": self.epsilon_eval}
 
-    @property
-    def _updates_at_once(self) -> int:
-        return max(1, round(self.replay_ratio))
+    def is_target_update_step(self, step: int) -> bool:
+        """See `Agent`; after the updates of that step."""
+        return step > self.min_replay_history and step % self.target_update_period == 0
 
     def _strategy(self) -> str:
         if self.seed_strategy != "auto":
             return self.seed_strategy
         return default_strategy(jax.default_backend(), type(self.torso).__name__)
 
-    def learner(
-        self, num_actions: int, observation_shape: Sequence[int], pruner: Pruner
-    ) -> Learner:
-        """Builds the compiled functions; nothing is compiled before the first call of each.
-
-        Args:
-            num_actions: size of the action set.
-            observation_shape: (stack, H, W, C) of one observation.
-            pruner: wraps the optimizer that gin configures through `create_optimizer`.
-        """
-        raise NotImplementedError
+    def _num_actions(self, action_spec: ActionSpec) -> int:
+        if isinstance(action_spec, Discrete):
+            return action_spec.num_actions
+        raise ConfigError(
+            f"Runner.agent={type(self).__name__}: expected numbered actions, but this source has "
+            f"vectors of {action_spec.shape[0]}"
+        )

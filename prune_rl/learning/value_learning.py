@@ -1,11 +1,10 @@
-"""The part that value-based agents share: from an algorithm's rules to compiled functions.
+"""The part that value-based agents share: from an algorithm's rules to a learner.
 
-Everything below is written for one seed; `build_learner` maps it over the seed axis. Order of an
-update, as in Dopamine 4.1.2: targets from the parameters before the update, the gradient of the
-mean loss, one step of the pruned optimizer.
+Everything below is written for one seed. Order of an update, as in Dopamine 4.1.2: targets from the
+parameters before the update, the gradient of the mean loss, one step of the pruned optimizer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,17 +13,17 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from prune_rl.learning.learner import AgentState, Learner
-from prune_rl.learning.optimizers import create_optimizer
+from prune_rl.learning.learner import Learner, Updated, build_learner
 from prune_rl.learning.quantities import Quantities
-from prune_rl.learning.seed_axis import map_seeds
+from prune_rl.learning.state import AgentState, Params
+from prune_rl.learning.value_agent import Q
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.packing import apply_masks
-from prune_rl.pruning.pruner import Pruner, SparseOptimizer
-from prune_rl.specs import Batch
+from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.specs import Batch, Inputs, ObservationSpec
 
 _LEAST = 1e-10  # keeps priorities and probabilities off zero, as in Dopamine
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class Rules(NamedTuple):
@@ -42,10 +41,10 @@ class Rules(NamedTuple):
     """
 
     network: QNetwork
-    targets: Callable[[Any, Any, Batch, jax.Array | None], jax.Array]
+    targets: Callable[[Params, Params, Batch, jax.Array | None], jax.Array]
     losses: Callable[[jax.Array, Batch, jax.Array], jax.Array]
     target_values: Callable[[jax.Array], jax.Array]
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    augment: Augment | None = None
 
     @property
     def random(self) -> bool:
@@ -85,7 +84,7 @@ def epsilon_greedy(q: jax.Array, key: jax.Array, epsilon: ArrayLike) -> jax.Arra
 
 
 def batch_outputs(
-    network: QNetwork, params: Any, observations: ArrayLike, noise_key: jax.Array | None = None
+    network: QNetwork, params: Params, observations: ArrayLike, noise_key: jax.Array | None = None
 ) -> jax.Array:
     """Network outputs (B, num_actions, ...) of observations (B, stack, H, W, C).
 
@@ -100,133 +99,105 @@ def batch_outputs(
     return jax.vmap(output)(jnp.asarray(observations))
 
 
-def _init(
-    optimizer: SparseOptimizer, seed_key: jax.Array, dense_params: Any, key: jax.Array
-) -> AgentState:
-    opt_state = optimizer.init(dense_params, jax.random.fold_in(seed_key, 2))
-    params = apply_masks(dense_params, opt_state.masks)
-    return AgentState(params, _copy(params), opt_state, key)
-
-
 def _act(
     network: QNetwork,
     noisy: bool,
-    params: Any,
+    params: Mapping[str, Params],
     key: jax.Array,
     observation: jax.Array,
     epsilon: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     key, action_key, *noise_key = jax.random.split(key, 3 if noisy else 2)
     rngs = {"noise": noise_key[0]} if noisy else None
-    outputs: Any = network.apply(params, observation, rngs=rngs)
+    outputs: Any = network.apply(params[Q], observation, rngs=rngs)
     q = network.expectation(outputs)  # (num_actions,)
     return epsilon_greedy(q, action_key, epsilon), key
 
 
-def _update(
-    rules: Rules, optimizer: SparseOptimizer, state: AgentState, batch: Batch
-) -> tuple[AgentState, dict[str, jax.Array], jax.Array]:
-    network, keys, noise, target_noise = rules.network, state.keys, None, None
+def _update(rules: Rules, optimizer: SparseOptimizer, state: AgentState, batch: Batch) -> Updated:
+    network, q_network = rules.network, state.networks[Q]
+    keys, noise, target_noise = state.keys, None, None
     if rules.random:
         keys, augment_key, noise_key = jax.random.split(state.keys, 3)
         if rules.augment is not None:
             batch = _augmented(rules.augment, batch, augment_key)
         if network.noisy:
             noise, target_noise = jax.random.split(noise_key)
-    targets = rules.targets(state.params, state.target_params, batch, target_noise)
+    targets = rules.targets(q_network.params, q_network.target_params, batch, target_noise)
     weights = importance_weights(batch)
 
-    def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    def loss_of(params: Params) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         outputs = batch_outputs(network, params, batch.s_tm1, noise)
         losses = rules.losses(outputs, batch, targets)
         q = chosen(network.expectation(outputs), batch.a_tm1)
         return (weights * losses).mean(), (losses, q.mean())
 
-    forward_params = optimizer.forward_params(state.params, state.opt_state)
+    forward_params = optimizer.forward_params(q_network.params, q_network.opt_state)
     (loss, (losses, q_mean)), grads = jax.value_and_grad(loss_of, has_aux=True)(forward_params)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), "q_mean": q_mean}
-    state = state.replace(params=params, opt_state=opt_state, keys=keys)
-    return state, metrics, priorities(losses)
+    state = state.with_network(Q, q_network.apply_gradients(optimizer, grads))
+    return state.replace(keys=keys), metrics, priorities(losses)
 
 
-def _augmented(augment: Any, batch: Batch, key: jax.Array) -> Batch:
+def _augmented(augment: Augment, batch: Batch, key: jax.Array) -> Batch:
     key_tm1, key_t = jax.random.split(key)
     s_tm1, s_t = augment(batch.s_tm1, key_tm1), augment(batch.s_t, key_t)
     return batch._replace(s_tm1=s_tm1, s_t=s_t)
 
 
-def _quantities(rules: Rules, observation_shape: tuple[int, ...]) -> Quantities:
+def _quantities(rules: Rules, observation_spec: ObservationSpec) -> Quantities:
     network = rules.network
-    observation = jnp.zeros(observation_shape, jnp.uint8)
+    observation = jnp.zeros(observation_spec.shape, observation_spec.dtype)
+
+    def init_params(key: jax.Array) -> Params:
+        return network.init(key, observation)
+
+    def features(params: Params, inputs: Inputs) -> jax.Array:
+        of_one: Any = partial(network.apply, params, method="features")
+        outputs: jax.Array = jax.vmap(of_one)(inputs.observations)
+        return outputs
 
     def targets(state: AgentState, batch: Batch) -> jax.Array:
-        return rules.targets(state.params, state.target_params, batch, None)
+        own = state.networks[Q]
+        return rules.targets(own.params, own.target_params, batch, None)
 
-    def losses(params: Any, state: AgentState, batch: Batch) -> jax.Array:
-        return rules.losses(
-            batch_outputs(network, params, batch.s_tm1), batch, targets(state, batch)
-        )
+    def losses(params: Params, state: AgentState, batch: Batch) -> jax.Array:
+        outputs = batch_outputs(network, params, batch.s_tm1)
+        return rules.losses(outputs, batch, targets(state, batch))
 
-    def q_values(params: Any, observations: jax.Array) -> jax.Array:
-        return network.expectation(batch_outputs(network, params, observations))
+    def q_values(params: Params, inputs: Inputs) -> jax.Array:
+        return network.expectation(batch_outputs(network, params, inputs.observations))
 
-    features: Any = partial(network.apply, method="features")
+    def activations(params: Params, inputs: Inputs) -> dict[str, jax.Array]:
+        return hidden_activations(network, params, inputs.observations)
+
     return Quantities(
-        observation_shape=observation_shape,
-        init_params=lambda key: network.init(key, observation),
+        init_params=init_params,
+        inputs=Inputs(observation, jnp.zeros((), jnp.int32)),
         wiring=network.wiring,
-        activations=partial(hidden_activations, network),
-        features=jax.vmap(features, in_axes=(None, 0)),
+        activations=activations,
+        features=features,
         q_values=q_values,
         q_targets=lambda state, batch: rules.target_values(targets(state, batch)),
         losses=losses,
     )
 
 
-def _sync_target(state: AgentState) -> AgentState:
-    return state.replace(target_params=_copy(state.params))
-
-
-def _copy(tree: Any) -> Any:
-    # Two names for one buffer could not be donated at the next update.
-    return jax.tree.map(jnp.copy, tree)
-
-
-def build_learner(
-    rules: Rules, observation_shape: Sequence[int], pruner: Pruner, strategy: str
+def build_value_learner(
+    rules: Rules,
+    observation_spec: ObservationSpec,
+    optimizers: Mapping[str, SparseOptimizer],
+    strategy: str,
 ) -> Learner:
-    """Maps an algorithm over seeds and compiles it; arguments as in `ValueAgent.learner`."""
-    network, optimizer = rules.network, pruner.wrap(create_optimizer())
-    axis: Any = 0
-    axes = AgentState(axis, axis, pruner.seed_axes(), axis)
-
-    quantities = _quantities(rules, tuple(observation_shape))
-    # A program of its own, the longest to compile: the same whatever prunes the network.
-    first_params, first_state = jax.jit(quantities.init_params), jax.jit(partial(_init, optimizer))
-
-    def init_one(seed_key: jax.Array) -> AgentState:
-        # Stream 0 of a seed belongs to training, 2 to masks; the run loop evaluates with stream 1.
-        init_key, key = jax.random.split(jax.random.fold_in(seed_key, 0))
-        return first_state(seed_key, first_params(init_key), key)
-
-    # One seed per call, whatever the strategy: then first weights never depend on S.
-    init = map_seeds(init_one, "unroll", 0, axes)
-
-    def compiled_act(noisy: bool) -> Callable[..., Any]:
-        act = partial(_act, network, noisy)
-        return jax.jit(map_seeds(act, strategy, (0, 0, 0, None), 0))
-
-    act = compiled_act(network.noisy)
-    update = map_seeds(partial(_update, rules, optimizer), strategy, (axes, 0), (axes, 0, 0))
-    return Learner(
-        init=lambda seeds: init(jnp.stack([jax.random.PRNGKey(int(seed)) for seed in seeds])),
-        act=act,
-        act_eval=compiled_act(False) if network.noisy else act,
-        update=jax.jit(update, donate_argnums=0),
-        sync_target=jax.jit(_sync_target, donate_argnums=0),
+    """The learner of an algorithm on one network; arguments as of `Agent.learner`."""
+    act_eval = partial(_act, rules.network, False)
+    return build_learner(
+        {Q: _quantities(rules, observation_spec)},
+        optimizers,
+        members={Q: None},
+        targets=[Q],
+        update=partial(_update, rules, optimizers[Q]),
+        act=partial(_act, rules.network, True) if rules.network.noisy else act_eval,
+        act_eval=act_eval,
         strategy=strategy,
-        state_axes=axes,
-        quantities=quantities,
     )

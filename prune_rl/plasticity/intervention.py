@@ -7,22 +7,23 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from prune_rl.errors import require
-from prune_rl.learning.learner import AgentState, Learner
+from prune_rl import randomness
+from prune_rl.errors import ConfigError, require
+from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
+from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
 from prune_rl.pruning.packing import apply_masks
-
-_STREAM = 3  # of a seed's randomness; 0 trains, 1 evaluates, 2 prunes
+from prune_rl.specs import Inputs
 
 
 class Intervention(Protocol):
-    """Changes an agent's weights now and then, between two gradient steps.
+    """Changes the weights of an agent's networks now and then, between two gradient steps.
 
     Attributes:
-        statistics_batch_size: observations that `apply` looks at; 0 for none.
+        statistics_batch_size: transitions whose inputs `apply` looks at; 0 for none.
     """
 
     @property
@@ -36,14 +37,21 @@ class Intervention(Protocol):
         """
         ...
 
-    def check(self, quantities: Quantities, params: Any) -> None:
-        """Raises `ConfigError`, before training, if the agent lacks what is to be changed."""
+    def check(self, quantities: Quantities, params: Params) -> None:
+        """Raises `ConfigError`, before training, if the network lacks what is to be changed."""
         ...
 
     def apply(
-        self, quantities: Quantities, state: AgentState, observations: Any, key: jax.Array
-    ) -> AgentState:
-        """One seed's state after it, from (statistics_batch_size, stack, H, W, C) uint8."""
+        self, quantities: Quantities, network: Network, inputs: Inputs | None, key: jax.Array
+    ) -> Network:
+        """One network of one seed (one member of it) after the change.
+
+        Args:
+            quantities: of the network.
+            network: without seed and member axes.
+            inputs: of `statistics_batch_size` transitions; None for 0.
+            key: (2,) uint32, of this seed, network, member and occasion.
+        """
         ...
 
 
@@ -53,14 +61,14 @@ class BoundIntervention:
 
     Attributes:
         occasions: gradient steps after which it acts.
-        num_observations: how many of each seed `apply` looks at; 0 for none.
-        apply: (AgentState, observations (S, num_observations, stack, H, W, C) uint8 or None) ->
-            AgentState, all seeds at once; donates the state.
+        num_inputs: transitions of each seed whose inputs `apply` looks at; 0 for none.
+        apply: (AgentState, inputs of (S, num_inputs) transitions or None) -> AgentState, all seeds
+            at once; donates the state.
     """
 
     occasions: Occasions
-    num_observations: int
-    apply: Callable[[AgentState, Any], AgentState]
+    num_inputs: int
+    apply: Callable[[AgentState, Inputs | None], AgentState]
 
 
 def bind(
@@ -97,42 +105,82 @@ def bind(
 def _bind(
     intervention: Intervention, occasions: Occasions, learner: Learner, position: int
 ) -> BoundIntervention:
-    quantities, axes = learner.quantities, learner.state_axes
-    params = jax.eval_shape(quantities.init_params, jax.random.PRNGKey(0))
-    intervention.check(quantities, params)
+    changed = _fitting(intervention, learner)
+    axes = learner.state_axes
 
-    def apply(state: AgentState, observations: Any) -> AgentState:
+    def apply(state: AgentState, inputs: Inputs | None) -> AgentState:
         # The exploration key differs at every agent step, and is only read here.
-        key = jax.random.fold_in(jax.random.fold_in(state.keys, _STREAM), position)
-        return intervention.apply(quantities, state, observations, key)
+        key = randomness.intervention_key(state.keys, position)
+        networks = {}
+        for place, (name, network) in enumerate(state.networks.items()):
+            if name in changed:
+                own_key, members = randomness.network_key(key, place), learner.members[name]
+                network = _apply_to_members(
+                    intervention, learner.quantities[name], members, axes.networks[name]
+                )(network, inputs, own_key)
+            networks[name] = network
+        return state.replace(networks=networks)
 
     of_seeds = jax.jit(map_seeds(apply, learner.strategy, (axes, 0), axes), donate_argnums=0)
     return BoundIntervention(occasions, intervention.statistics_batch_size, of_seeds)
 
 
-def renew(state: AgentState, renewed: Any, values: Any) -> AgentState:
+def _fitting(intervention: Intervention, learner: Learner) -> list[str]:
+    """Names of the networks that have what is to be changed; raises if none has."""
+    fitting, errors = [], []
+    for name, quantities in learner.quantities.items():
+        params = jax.eval_shape(quantities.init_params, jax.random.PRNGKey(0))
+        try:
+            intervention.check(quantities, params)
+            fitting.append(name)
+        except ConfigError as error:
+            errors.append(error)
+    if not fitting:
+        raise errors[0]
+    return fitting
+
+
+def _apply_to_members(
+    intervention: Intervention, quantities: Quantities, members: int | None, axes: Network
+) -> Callable[[Network, Inputs | None, jax.Array], Network]:
+    def apply(network: Network, inputs: Inputs | None, key: jax.Array) -> Network:
+        return intervention.apply(quantities, network, inputs, key)
+
+    if members is None:
+        return apply
+
+    def of_members(network: Network, inputs: Inputs | None, key: jax.Array) -> Network:
+        # The axes of members are those of seeds: first everywhere, but for the shared count.
+        mapped: Any = jax.vmap(apply, (axes, None, 0), axes)
+        changed: Network = mapped(network, inputs, jax.random.split(key, members))
+        return changed
+
+    return of_members
+
+
+def renew(network: Network, renewed: Params, values: Params) -> Network:
     """Gives weights new values, and zero moments in the optimizer.
 
     Pruned weights stay zero; weights that a pruner keeps behind its masks become the new values.
     The target network and the optimizer's step count stay, as in Dopamine's labs/redo.
 
     Args:
-        state: of one seed.
+        network: of one seed and member.
         renewed: tree like the parameters, bool, True where a weight is made new.
         values: tree like the parameters, float32, read where `renewed`.
     """
-    sparse = state.opt_state
-    params = apply_masks(_where(renewed, values, state.params), sparse.masks)
-    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    sparse = network.opt_state
+    params = apply_masks(_where(renewed, values, network.params), sparse.masks)
+    zeros = jax.tree.map(jnp.zeros_like, network.params)
     inner = map_moments(
-        lambda moments: _where(renewed, zeros, moments), sparse.inner_state, state.params
+        lambda moments: _where(renewed, zeros, moments), sparse.inner_state, network.params
     )
     kept = None if sparse.weights is None else _where(renewed, values, sparse.weights)
     sparse = sparse._replace(inner_state=inner, weights=kept)
-    return state.replace(params=params, opt_state=sparse)
+    return network.replace(params=params, opt_state=sparse)
 
 
-def _where(flags: Any, new: Any, old: Any) -> Any:
+def _where(flags: Params, new: Params, old: Params) -> Params:
     def choose(old: jax.Array | None, flag: jax.Array, new: jax.Array) -> jax.Array | None:
         return None if old is None else jnp.where(flag, new, old)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import gin
 import jax
@@ -11,12 +10,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prune_rl.diagnostics.dormant import dormant
 from prune_rl.errors import ConfigError, require
-from prune_rl.learning.learner import AgentState
 from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import match_layers
 from prune_rl.networks.units import outgoing
 from prune_rl.plasticity.intervention import renew
 from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+from prune_rl.specs import Inputs
 
 
 @gin.configurable
@@ -41,7 +41,7 @@ class ReDo:
         reset_start_step: no pass before so many gradient steps (int; float for a fraction).
         reset_end_step: none from there on (likewise); None for the end of the run.
         layers: glob patterns of layer paths, as ('torso/Dense_0',); None for all in the wiring.
-        statistics_batch_size: observations from the replay that scores are measured on.
+        statistics_batch_size: transitions from the source that scores are measured on.
 
     Raises:
         ConfigError: a setting is wrong or a layer is not there; names the gin binding.
@@ -73,26 +73,27 @@ class ReDo:
             self.reset_end_step,
         )
 
-    def check(self, quantities: Quantities, params: Any) -> None:
+    def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""
         del params
         self._wiring(quantities)
 
     def apply(
-        self, quantities: Quantities, state: AgentState, observations: Any, key: jax.Array
-    ) -> AgentState:
+        self, quantities: Quantities, network: Network, inputs: Inputs | None, key: jax.Array
+    ) -> Network:
         """See `Intervention`."""
         assert quantities.activations is not None
-        activations = quantities.activations(state.params, observations)
+        assert inputs is not None
+        activations = quantities.activations(network.params, inputs)
         wiring = self._wiring(quantities)
         flags = {x: dormant(activations[x], self.dead_neurons_threshold) for x in wiring}
-        params = flatten_dict(state.params["params"], sep="/")
+        params = flatten_dict(network.params["params"], sep="/")
         fresh = flatten_dict(quantities.init_params(key)["params"], sep="/")
         incoming = _incoming(params, flags)
         silenced = _outgoing(params, flags, wiring)
         values = {name: jnp.where(silenced[name], 0.0, fresh[name]) for name in params}
         renewed = {name: incoming[name] | silenced[name] for name in params}
-        return renew(state, _tree(renewed), _tree(values))
+        return renew(network, _tree(renewed), _tree(values))
 
     def _wiring(self, quantities: Quantities) -> dict[str, tuple[str, ...]]:
         wiring = quantities.wiring
@@ -127,5 +128,5 @@ def _outgoing(
     return read
 
 
-def _tree(flat: dict[str, jax.Array]) -> Any:
+def _tree(flat: dict[str, jax.Array]) -> Params:
     return {"params": unflatten_dict(flat, sep="/")}

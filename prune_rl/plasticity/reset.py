@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import gin
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from prune_rl.learning.learner import AgentState
 from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import kernels, match_layers
 from prune_rl.plasticity.intervention import renew
 from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+from prune_rl.specs import Inputs
 
 
 @gin.configurable
@@ -54,25 +54,25 @@ class Reset:
             self.reset_end_step,
         )
 
-    def check(self, quantities: Quantities, params: Any) -> None:
+    def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""
         del quantities
         self._layers(params)
 
     def apply(
-        self, quantities: Quantities, state: AgentState, observations: Any, key: jax.Array
-    ) -> AgentState:
-        """See `Intervention`; `observations` are not looked at."""
-        del observations
-        layers = self._layers(state.params)
+        self, quantities: Quantities, network: Network, inputs: Inputs | None, key: jax.Array
+    ) -> Network:
+        """See `Intervention`; `inputs` are not looked at."""
+        del inputs
+        layers = self._layers(network.params)
         renewed = {
             name: jnp.full(leaf.shape, name.rpartition("/")[0] in layers)
-            for name, leaf in flatten_dict(state.params["params"], sep="/").items()
+            for name, leaf in flatten_dict(network.params["params"], sep="/").items()
         }
         tree = {"params": unflatten_dict(renewed, sep="/")}
-        return renew(state, tree, quantities.init_params(key))
+        return renew(network, tree, quantities.init_params(key))
 
-    def _layers(self, params: Any) -> list[str]:
+    def _layers(self, params: Params) -> list[str]:
         of_layers = kernels(params)
         if self.reset_layers == "all":
             return list(of_layers)

@@ -1,15 +1,14 @@
-"""What a row of metrics.jsonl says of a seed's episodes and weights."""
+"""What a row of metrics.jsonl says of a seed's episodes and weights; names as in `metrics`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
+from prune_rl.learning.state import Params
 from prune_rl.pruning.sparsity import weight_sparsity
-
-_sparsity_of_seeds = jax.jit(jax.vmap(weight_sparsity))
 
 
 def episode_fields(episodes: Sequence[Episode]) -> dict[str, float | int | None]:
@@ -26,17 +25,35 @@ def mean_return(episodes: Sequence[Episode]) -> float | None:
     return _mean([episode.episode_return for episode in episodes])
 
 
-def sparsity_fields(params: Any) -> list[dict[str, Any]]:
-    """Each seed's sparsity, in all and by layer, of parameters with a leading seed axis."""
-    by_layer = jax.device_get(_sparsity_of_seeds(params))
-    total = by_layer.pop("total")
+def sparsity_fields(params: Mapping[str, Params]) -> list[dict[str, Any]]:
+    """Each seed's sparsity: of all weights, of each network where there are several, by layer.
+
+    `params` are those of each network, with a leading seed axis.
+    """
+    of_all, of_networks = jax.device_get(_sparsities(params))
     return [
-        {
-            "sparsity": float(total[i]),
-            "sparsity_by_layer": {name: float(zeros[i]) for name, zeros in by_layer.items()},
-        }
-        for i in range(len(total))
+        {"sparsity": float(of_all[i])}
+        | _of_networks(jax.tree.map(lambda x, i=i: x[i], of_networks))
+        for i in range(len(of_all))
     ]
+
+
+@jax.jit
+@jax.vmap
+def _sparsities(params: Mapping[str, Params]) -> tuple[jax.Array, dict[str, Any]]:
+    of_networks = {name: weight_sparsity(own) for name, own in params.items()}
+    return weight_sparsity(params)["total"], of_networks
+
+
+def _named(of_networks: Mapping[str, dict[str, float]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, by_layer in of_networks.items():
+        total = by_layer.pop("total")
+        if len(of_networks) == 1:
+            fields["sparsity_by_layer"] = by_layer
+        elif by_layer:  # a temperature has none
+            fields |= {f"{name}/sparsity": total, f"{name}/sparsity_by_layer": by_layer}
+    return fields
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -1,0 +1,154 @@
+"""From settings to the parts of a run: the one place where gin's names become objects."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import gin
+
+from prune_rl import randomness
+from prune_rl.acting.policy import Policy
+from prune_rl.diagnostics.suite import Diagnostics
+from prune_rl.environments.base import Environment
+from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.errors import ConfigError, require
+from prune_rl.learning.agent import Agent
+from prune_rl.learning.optimizers import create_optimizer
+from prune_rl.plasticity.intervention import Intervention, bind
+from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.runner import Runner
+from prune_rl.sources.online import OnlineSource
+from prune_rl.sources.source import Setting, Source
+from prune_rl.trainer import Trainer
+
+
+@gin.configurable("Runner")
+def create_runner(
+    base_dir: str | Path,
+    *,
+    agent: Agent | None = None,
+    create_environment_fn: Callable[[int], Environment] | None = None,
+    create_source_fn: Callable[[Setting], Source] = OnlineSource,
+    num_iterations: int = 200,
+    training_steps: int = 250_000,
+    evaluation_steps: int = 0,
+    num_eval_episodes: int = 0,
+    max_steps_per_episode: int = 27_000,
+    num_seeds: int = 1,
+    seed: int = 0,
+    interventions: Sequence[Intervention] = (),
+    diagnostics: Diagnostics | None = None,
+) -> Runner:
+    """Makes what trains and evaluates `num_seeds` seeds, as `python -m prune_rl.train` does.
+
+    Gin names and defaults are Dopamine's, except that it does not evaluate unless asked to, as in
+    Dopamine's schedule continuous_train. A seed's randomness does not depend on `num_seeds`.
+
+    Args:
+      base_dir: the run directory; a run that it holds is resumed.
+      agent: the hyper-parameters and algorithm.
+      create_environment_fn: called with a seed, returns one environment.
+      create_source_fn: called with a `Setting`, returns what is learned from; its clock counts.
+      num_iterations: how many times to train, then to evaluate if asked to.
+      training_steps: of the source's clock per iteration: agent steps of each seed, or gradient
+        steps where the data are fixed.
+      evaluation_steps: agent steps of each seed per evaluation, the last episode is finished;
+        0 for none.
+      num_eval_episodes: episodes of each seed per evaluation, instead of evaluation_steps; 0 for
+        none.
+      max_steps_per_episode: agent steps after which an episode is truncated.
+      num_seeds: length of the seed axis.
+      seed: the first seed; the others follow it.
+      interventions: plasticity baselines that change the weights now and then, in this order.
+      diagnostics: what to measure beside returns and losses.
+
+    Raises:
+      ConfigError: a setting is wrong; nothing has been written.
+    """
+    if agent is None:
+        raise ConfigError("Runner.agent: not set; add --gin_files=agents/dqn.gin")
+    if create_environment_fn is None:
+        raise ConfigError(
+            "Runner.create_environment_fn: not set; add --gin_files=suites/minatar.gin"
+        )
+    require(isinstance(agent, Agent), "Runner.agent", agent, "an agent, as @DQNAgent()")
+    _require_function("create_environment_fn", create_environment_fn, "@create_atari_environment")
+    _require_function("create_source_fn", create_source_fn, "@OnlineSource")
+    _require_int("num_iterations", num_iterations, 1)
+    _require_int("training_steps", training_steps, 1)
+    _require_int("evaluation_steps", evaluation_steps, 0)
+    _require_int("num_eval_episodes", num_eval_episodes, 0)
+    one_measure = not (evaluation_steps and num_eval_episodes)
+    expected = f"0, or Runner.evaluation_steps=0 (it is {evaluation_steps})"
+    require(one_measure, "Runner.num_eval_episodes", num_eval_episodes, expected)
+    _require_int("max_steps_per_episode", max_steps_per_episode, 1)
+    _require_int("num_seeds", num_seeds, 1)
+    _require_int("seed", seed, 0)
+    require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
+    measures = diagnostics is None or isinstance(diagnostics, Diagnostics)
+    require(measures, "Runner.diagnostics", diagnostics, "@Diagnostics() or None")
+
+    seeds, num_steps = range(seed, seed + num_seeds), num_iterations * training_steps
+    create = partial(_create_environments, create_environment_fn, max_steps_per_episode, seeds)
+    source = create_source_fn(Setting(agent, seeds, create, num_steps))
+    made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
+    optimizers = create_optimizers(agent.networks, made, nominal)
+    learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
+    bound = bind(interventions, learner, made, nominal)
+    policy = Policy(agent, learner)
+    return Runner(
+        base_dir=Path(base_dir),
+        source=source,
+        policy=policy,
+        trainer=Trainer(policy, source, seeds=seeds, interventions=bound),
+        seeds=seeds,
+        num_iterations=num_iterations,
+        training_steps=training_steps,
+        evaluation={"num_steps": evaluation_steps, "num_episodes": num_eval_episodes},
+        create_environments=create,
+        diagnostics=diagnostics.bind(learner) if diagnostics else None,
+    )
+
+
+def create_optimizers(
+    networks: Mapping[str, int | None], num_gradient_steps: int, nominal_gradient_steps: int
+) -> dict[str, SparseOptimizer]:
+    """A pruned optimizer of each network, from gin's bindings in the scope of its name.
+
+    So `create_optimizer.learning_rate = 1e-3` is for all, `actor/create_optimizer.learning_rate`
+    for one.
+
+    Args:
+      networks: see `Agent.networks`.
+      num_gradient_steps: those that the run makes.
+      nominal_gradient_steps: what fractions of the run are fractions of.
+
+    Raises:
+      ConfigError: a setting is wrong.
+    """
+    optimizers = {}
+    for name, members in networks.items():
+        with gin.config_scope(name):
+            pruner = create_updater_from_config(
+                num_gradient_steps, nominal_gradient_steps=nominal_gradient_steps
+            )
+            optimizers[name] = pruner.wrap(create_optimizer(), members)
+    return optimizers
+
+
+def _create_environments(
+    create_one: Callable[[int], Environment], longest: int, seeds: Sequence[int], *stream: int
+) -> EnvironmentBatch:
+    """One game per seed, seeded from a stream of that seed's randomness."""
+    games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
+    return EnvironmentBatch(games, longest)
+
+
+def _require_function(name: str, value: object, example: str) -> None:
+    require(callable(value), f"Runner.{name}", value, f"a function, as {example}")
+
+
+def _require_int(name: str, value: object, least: int) -> None:
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(valid, f"Runner.{name}", value, f"a whole number of at least {least}")

@@ -1,0 +1,141 @@
+"""What all agents have in common: their settings, and when they do what."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from prune_rl.errors import require, require_choice
+from prune_rl.learning.learner import Learner
+from prune_rl.learning.seed_axis import STRATEGIES
+from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.specs import ActionSpec, ObservationSpec
+
+_ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """Settings and schedule of an agent that learns from a replay; names are Dopamine's.
+
+    Agent steps are counted from zero over a whole run, warm-up included. Source of the schedule:
+    Dopamine 4.1.2, jax/agents/dqn/dqn_agent.py.
+
+    Attributes:
+        gamma: discount per agent step.
+        update_horizon: n of the n-step return, in agent steps.
+        min_replay_history: no update before more agent steps than this are stored.
+        replay_ratio: gradient steps per agent step: a whole number K for K of them after each
+            agent step, or 1/P for one after every P (Dopamine's `update_period`).
+        replay_scheme: how the replay is sampled, a key of `replay.samplers.SAMPLERS`.
+        seed_strategy: how seeds are mapped, see `prune_rl.learning.seed_axis`; 'auto' for the one
+            measured fastest.
+
+    Raises:
+        ConfigError: a value is outside its range; names the gin binding.
+    """
+
+    gamma: float = 0.99
+    update_horizon: int = 1
+    min_replay_history: int = 20_000
+    replay_ratio: float = 0.25
+    replay_scheme: str = "uniform"
+    seed_strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        self._require_fraction("gamma")
+        self._require_int("min_replay_history", 0)
+        self._require_int("update_horizon", 1)
+        self._require_replay_ratio()
+        self._require_choice("seed_strategy", ["auto", *STRATEGIES])
+
+    def _require(self, condition: bool, name: str, expected: str) -> None:
+        require(condition, f"{type(self).__name__}.{name}", getattr(self, name), expected)
+
+    def _require_fraction(self, name: str) -> None:
+        value = getattr(self, name)
+        number = isinstance(value, float | int)
+        self._require(number and 0 <= value <= 1, name, "a number in [0, 1]")
+
+    def _require_int(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        self._require(type(value) is int and value >= least, name, f"an integer >= {least}")
+
+    def _require_choice(self, name: str, choices: Sequence[str]) -> None:
+        require_choice(f"{type(self).__name__}.{name}", getattr(self, name), choices)
+
+    def _require_replay_ratio(self) -> None:
+        ratio, expected = self.replay_ratio, "a whole number K, or 1/P as 0.25"
+        number = isinstance(ratio, float | int) and not isinstance(ratio, bool)
+        self._require(number and 0 < ratio < math.inf, "replay_ratio", expected)
+        if ratio >= 1:
+            nearest = str(round(ratio))
+            exact = ratio == round(ratio)
+        else:
+            nearest = f"{1 / round(1 / ratio):.4g}, one update every {round(1 / ratio)} agent steps"
+            exact = abs(1 / ratio - round(1 / ratio)) <= _ROUNDING
+        self._require(exact, "replay_ratio", f"{expected}; the nearest is {nearest}")
+
+    @property
+    def networks(self) -> Mapping[str, int | None]:
+        """Names of the networks, and how many members each has; None without a member axis.
+
+        gin can scope a pruner or an optimizer to one, as `actor/create_optimizer.eps = 1e-8`.
+        """
+        raise NotImplementedError
+
+    def exploration(self, agent_steps: int) -> dict[str, float]:
+        """Numbers that `Learner.act` takes in training, by the names that they are logged by."""
+        raise NotImplementedError
+
+    @property
+    def exploration_eval(self) -> dict[str, float]:
+        """The same in evaluation."""
+        raise NotImplementedError
+
+    def updates_due(self, agent_step: int) -> int:
+        """How many gradient steps are due at this agent step, before acting."""
+        past_warm_up = agent_step > self.min_replay_history
+        return self._updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
+
+    def is_target_update_step(self, step: int) -> bool:
+        """Whether target networks are to be copied at this step of the source's clock."""
+        raise NotImplementedError
+
+    def num_gradient_steps(self, num_agent_steps: int) -> int:
+        """The sum of `updates_due` over the agent steps 0 to `num_agent_steps` - 1."""
+        until_last = (num_agent_steps - 1) // self._period
+        occasions = max(0, until_last - self.min_replay_history // self._period)
+        return occasions * self._updates_at_once
+
+    def nominal_gradient_steps(self, num_agent_steps: int) -> int:
+        """Agent steps times replay ratio, as if there were no warm-up: 2,500,000 in 40M frames.
+
+        Fractions of a run, of pruning and of interventions, are fractions of this.
+        """
+        return num_agent_steps * self._updates_at_once // self._period
+
+    @property
+    def _period(self) -> int:
+        return max(1, round(1 / self.replay_ratio))
+
+    @property
+    def _updates_at_once(self) -> int:
+        return max(1, round(self.replay_ratio))
+
+    def learner(
+        self,
+        observation_spec: ObservationSpec,
+        action_spec: ActionSpec,
+        optimizers: Mapping[str, SparseOptimizer],
+    ) -> Learner:
+        """Builds the compiled functions; nothing is compiled before the first call of each.
+
+        Args:
+            observation_spec: of what it learns from and acts on.
+            action_spec: of what it may do.
+            optimizers: of each of its `networks`, pruned.
+
+        Raises:
+            ConfigError: it cannot learn from such observations or actions.
+        """
+        raise NotImplementedError

@@ -1,0 +1,58 @@
+"""Every stream of a seed's randomness, in one place; a number that changes here changes every run.
+
+What a seed draws depends on the seed alone, never on how many run beside it.
+
+    of a seed's JAX key      0 training (first weights; then exploration, noise, augmentation),
+                             1 evaluation, 2 masks
+    of its exploration key   3 interventions
+    of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation
+    of a PCG64               (seed, *name): what the replay draws, see `replay.streams`
+
+The first network of an agent draws from a stream itself, each further one from the stream folded
+with its place among them: so a lone network draws what it would without names.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+TRAINING, EVALUATION, _MASKS, _INTERVENTIONS = range(4)
+
+
+def training_keys(seed_key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Keys (2,) uint32 of a seed's first weights, and of its exploration, noise and so on."""
+    init_key, key = jax.random.split(jax.random.fold_in(seed_key, TRAINING))
+    return init_key, key
+
+
+def mask_key(seed_key: jax.Array) -> jax.Array:
+    """Key (2,) uint32 of a seed's random masks."""
+    return jax.random.fold_in(seed_key, _MASKS)
+
+
+def network_key(key: jax.Array, place: int) -> jax.Array:
+    """The key (2,) uint32, out of one that an agent's networks share, of the one at `place`."""
+    return jax.random.fold_in(key, place) if place else key
+
+
+def intervention_key(exploration_key: jax.Array, position: int) -> jax.Array:
+    """Key (2,) uint32 of the intervention at `position`, from a key that is only read here."""
+    return jax.random.fold_in(jax.random.fold_in(exploration_key, _INTERVENTIONS), position)
+
+
+def evaluation_keys(seeds: Sequence[int], iteration: int) -> jax.Array:
+    """Exploration keys (S, 2) uint32 of one evaluation, which nothing else uses."""
+
+    def key(seed: int) -> jax.Array:
+        stream = jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
+        return jax.random.fold_in(stream, iteration)
+
+    return jnp.stack([key(seed) for seed in seeds])
+
+
+def environment_seed(seed: int, *stream: int) -> int:
+    """What a game is seeded with, in [0, 2**31): `TRAINING`, or `EVALUATION` and an iteration."""
+    words = np.random.SeedSequence([seed, *stream]).generate_state(1)
+    return int(words[0]) % 2**31

@@ -1,0 +1,161 @@
+"""Turns what happens in a run into rows, episodes, matrices and a progress bar."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from prune_rl.acting.episodes import Episode
+from prune_rl.learning.state import Params
+from prune_rl.recording.logs import RunLog
+from prune_rl.recording.progress import RunProgress
+from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
+
+_SHOWN_EPISODES = 100  # the newest ones, over all seeds
+
+
+class Moment(NamedTuple):
+    """Where a run stands: each seed's steps and ticks, and the parameters of its networks."""
+
+    iteration: int
+    agent_steps: int
+    gradient_steps: int
+    frames: int
+    params: Mapping[str, Params]  # leading seed axis
+
+
+class Recorder:
+    """Writes the logs of one run and shows how it goes; a context manager.
+
+    Args:
+      base_dir: the run directory.
+      clock: of the source, a key of `metrics.CLOCKS`.
+      seeds: S of them.
+      steps: of the clock, done so far.
+      total_steps: of the clock, in the whole run.
+      num_iterations: of the whole run.
+      positions: where logs go on, as `RunLog.positions` gave them.
+
+    Raises:
+      OSError: the directory cannot be written to.
+    """
+
+    def __init__(
+        self,
+        base_dir: Path,
+        *,
+        clock: str,
+        seeds: Sequence[int],
+        steps: int,
+        total_steps: int,
+        num_iterations: int,
+        positions: Mapping[str, int],
+    ) -> None:
+        self._clock, self._seeds = clock, seeds
+        self._log = RunLog(base_dir, positions=positions, clock=clock, steps=steps)
+        self._progress = RunProgress(
+            total_steps=total_steps, done_steps=steps, num_iterations=num_iterations
+        )
+        self._episodes: list[Episode] = []  # of the phase that is under way
+        self.start_phase()
+
+    def start_phase(self) -> None:
+        """Forgets the episodes of the phase before, and starts its time."""
+        self._episodes, self._started = [], time.monotonic()
+
+    def episode(self, now: Moment, phase: str, episode: Episode) -> None:
+        """Appends one episode, of 'train' or 'eval', to episodes.csv."""
+        self._episodes.append(episode)
+        self._log.episode(
+            self._seeds[episode.seed_index],
+            now.iteration,
+            phase,
+            getattr(now, self._clock),
+            episode.episode_return,
+            episode.length,
+            "terminated" if episode.terminated else "truncated",
+        )
+
+    def phase(
+        self,
+        now: Moment,
+        phase: str,
+        metrics: Mapping[str, npt.NDArray[np.float64]],
+        fields: Mapping[str, float],
+        num_steps: int | None = None,
+    ) -> None:
+        """Ends a phase: a row for each seed, of its episodes and metrics, and what is shown.
+
+        Args:
+          now: at the end of the phase.
+          phase: 'train' or 'eval'.
+          metrics: (S,) each.
+          fields: the same for all seeds.
+          num_steps: of the clock, made in the phase; its speed is logged.
+        """
+        if num_steps:
+            speed = num_steps / (time.monotonic() - self._started)
+            fields = {**fields, f"{self._clock}_per_second": speed}
+        for i, row in enumerate(self._rows(now, phase)):
+            own = [episode for episode in self._episodes if episode.seed_index == i]
+            own_metrics = {name: float(values[i]) for name, values in metrics.items()}
+            self._log.metrics(row | episode_fields(own) | own_metrics | dict(fields))
+        self.show(now, phase)
+
+    def measurements(
+        self, now: Moment, rows: Sequence[Mapping[str, Any]], matrix_names: Sequence[str]
+    ) -> None:
+        """Logs a row of diagnostics for each seed; matrices go into files of their own."""
+        for name in matrix_names:
+            matrices = np.stack([row[name] for row in rows])
+            steps = getattr(now, self._clock)
+            self._log.matrices(name, now.iteration, steps, np.array(self._seeds), matrices)
+        for row, measured in zip(self._rows(now, "diagnostics"), rows, strict=True):
+            scalars = {name: x for name, x in measured.items() if name not in matrix_names}
+            self._log.metrics(row | scalars)
+
+    def due(self) -> bool:
+        """Whether it is time to `show` something new."""
+        return self._progress.due()
+
+    def show(self, now: Moment, phase: str) -> None:
+        """Shows where the run stands."""
+        sparsities = [own["sparsity"] for own in sparsity_fields(now.params)]
+        self._progress.show(
+            getattr(now, self._clock),
+            iteration=now.iteration,
+            phase=phase,
+            mean_return=mean_return(self._episodes[-_SHOWN_EPISODES:]),
+            sparsity=float(np.mean(sparsities)),
+        )
+
+    def positions(self) -> dict[str, int]:
+        """Puts everything on disk; sizes of the logs in bytes."""
+        return self._log.positions()
+
+    def _rows(self, now: Moment, phase: str) -> list[dict[str, Any]]:
+        """What every row of metrics.jsonl says, one per seed."""
+        shared = {"iteration": now.iteration, "phase": phase}
+        counts = {x: getattr(now, x) for x in ("agent_steps", "gradient_steps", "frames")}
+        return [
+            {"seed": seed} | shared | counts | sparsity
+            for seed, sparsity in zip(self._seeds, sparsity_fields(now.params), strict=True)
+        ]
+
+    def __enter__(self) -> "Recorder":
+        self._log.__enter__()
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+        self._log.__exit__(kind, error, trace)

@@ -1,0 +1,93 @@
+"""Data that are there before the run: nothing is played but evaluations."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gin
+import jax
+import numpy as np
+
+from prune_rl.acting.episodes import Episode
+from prune_rl.errors import require
+from prune_rl.sources.source import Act, Replay, Setting
+from prune_rl.specs import ActionSpec, ObservationSpec
+
+
+class Dataset(Replay, Protocol):
+    """A replay that is full from the start; its state is what decides the next draws.
+
+    Attributes:
+        protocol: JSON facts for the provenance stamp.
+    """
+
+    observation_spec: ObservationSpec
+    action_spec: ActionSpec
+    protocol: dict[str, Any]
+
+
+CreateDataset = Callable[[Setting], Dataset]
+
+
+def create_dataset(binding: str, create_dataset_fn: CreateDataset | None, made: Setting) -> Dataset:
+    """The dataset; raises `ConfigError` that names `binding` if there is no function for it."""
+    expected = "a function from a Setting to a Dataset, as @my_dataset"
+    require(callable(create_dataset_fn), binding, create_dataset_fn, expected)
+    assert create_dataset_fn is not None
+    return create_dataset_fn(made)
+
+
+@gin.configurable
+class DatasetSource:
+    """Batches of fixed data; see `Source`. The clock is the gradient step: one at every tick.
+
+    Args:
+        setting: what it is made for.
+        create_dataset_fn: makes the data of all seeds.
+
+    Raises:
+        ConfigError: there is no such function.
+    """
+
+    clock = "gradient_steps"
+    agent_steps = frames = 0
+
+    def __init__(self, setting: Setting, *, create_dataset_fn: CreateDataset | None = None) -> None:
+        dataset = create_dataset("DatasetSource.create_dataset_fn", create_dataset_fn, setting)
+        self.observation_spec, self.action_spec = dataset.observation_spec, dataset.action_spec
+        self.protocol, self.replay = dataset.protocol, dataset
+        self.steps = 0
+
+    def num_gradient_steps(self, num_steps: int) -> int:
+        """One per step."""
+        return num_steps
+
+    nominal_gradient_steps = num_gradient_steps
+
+    def updates_due(self) -> int:
+        """One."""
+        return 1
+
+    def update_priorities(self, priorities: jax.Array) -> None:
+        """Never called: no batch has probabilities."""
+        raise RuntimeError("fixed data are sampled uniformly")
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def tick(self, act: Act) -> list[Episode]:
+        """Counts a gradient step."""
+        del act
+        self.steps += 1
+        return []
+
+    def get_state(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"steps": np.int64(self.steps), "replay": self.replay.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `Source`."""
+        self.steps = int(state["steps"])
+        self.replay.set_state(state["replay"])
+
+    def close(self) -> None:
+        """Nothing to release."""

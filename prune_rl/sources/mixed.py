@@ -1,0 +1,99 @@
+"""Fixed data beside what the agent plays: offline to online."""
+
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from prune_rl.errors import require
+from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.sources.dataset import CreateDataset, Dataset, create_dataset
+from prune_rl.sources.online import OnlineSource
+from prune_rl.sources.source import Setting
+from prune_rl.specs import Batch, Draw, Probe
+
+
+@gin.configurable
+class MixedSource(OnlineSource):
+    """An `OnlineSource` of whose every batch a share comes from a dataset, drawn uniformly.
+
+    Args:
+        setting: what it is made for; the agent's `replay_scheme` must be 'uniform'.
+        create_dataset_fn: makes the data of all seeds.
+        dataset_share: of a batch, in [0, 1], rounded to whole transitions (Ball et al. 2023: 0.5).
+
+    Raises:
+        ConfigError: a setting is wrong, or environment and dataset differ in form.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        create_dataset_fn: CreateDataset | None = None,
+        dataset_share: float = 0.5,
+    ) -> None:
+        share = "MixedSource.dataset_share"
+        valid = isinstance(dataset_share, int | float) and 0 <= dataset_share <= 1
+        require(valid, share, dataset_share, "a number in [0, 1]")
+        super().__init__(setting)
+        uniform = setting.agent.replay_scheme == "uniform"
+        scheme = f"{type(setting.agent).__name__}.replay_scheme"
+        require(uniform, scheme, setting.agent.replay_scheme, "'uniform' with MixedSource")
+        binding = "MixedSource.create_dataset_fn"
+        dataset = create_dataset(binding, create_dataset_fn, setting)
+        own = self.observation_spec, self.action_spec
+        given = dataset.observation_spec, dataset.action_spec
+        require(own == given, binding, given, f"the environment's {own}")
+        self.protocol = self.protocol | {"dataset": dataset.protocol}
+        self.replay = MixedReplay(self.replay, dataset, dataset_share)
+
+
+class MixedReplay:
+    """Two sources of transitions behind one; those of the dataset come last in a batch."""
+
+    def __init__(self, online: ReplayBuffer, dataset: Dataset, dataset_share: float) -> None:
+        self._online, self._dataset, self._share = online, dataset, dataset_share
+        self.batch_size = online.batch_size
+        self.add_first, self.add = online.add_first, online.add
+
+    def sample(self) -> Batch:
+        """`batch_size` transitions of each seed; see `ReplayBuffer.sample`."""
+        return self.sample_uniformly(self.batch_size)
+
+    def sample_uniformly(self, size: int) -> Batch:
+        """`size` transitions of each seed, the dataset's share of them its own."""
+        fixed = self._fixed(size)
+        parts = [
+            replay.sample_uniformly(own)
+            for replay, own in ((self._online, size - fixed), (self._dataset, fixed))
+            if own
+        ]
+        return _joined(parts)
+
+    def probe(self, draw: Draw, name: str) -> Probe:
+        """What `draw` asks, of both; see `ReplayBuffer.probe`."""
+        fixed = self._fixed(draw.size)
+        parts = [
+            replay.probe(draw._replace(size=own), name)
+            for replay, own in ((self._online, draw.size - fixed), (self._dataset, fixed))
+            if own
+        ]
+        return _joined(parts)
+
+    def _fixed(self, size: int) -> int:
+        return round(size * self._share)
+
+    def get_state(self) -> dict[str, Any]:
+        """See `Replay`."""
+        return {"online": self._online.get_state(), "dataset": self._dataset.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `Replay`."""
+        self._online.set_state(state["online"])
+        self._dataset.set_state(state["dataset"])
+
+
+def _joined(parts: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)

@@ -1,0 +1,134 @@
+"""An environment that is played while the agent learns, and the replay that remembers it."""
+
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from prune_rl import randomness
+from prune_rl.acting.episodes import Episode, EpisodeTracker
+from prune_rl.environments.stack import FrameStack
+from prune_rl.errors import require, require_choice
+from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.samplers import SAMPLERS
+from prune_rl.sources.source import Act, Setting
+
+
+@gin.configurable
+class OnlineSource:
+    """S environments in lock-step and their replay; see `Source`. The clock is the agent step.
+
+    Args:
+        setting: what it is made for.
+        clip_rewards: whether rewards are stored between -1 and 1; returns are never clipped.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+
+    clock = "agent_steps"
+
+    def __init__(self, setting: Setting, *, clip_rewards: bool = True) -> None:
+        require(
+            isinstance(clip_rewards, bool), "OnlineSource.clip_rewards", clip_rewards, "a boolean"
+        )
+        agent = setting.agent
+        scheme = f"{type(agent).__name__}.replay_scheme"
+        require_choice(scheme, agent.replay_scheme, SAMPLERS)
+        self._agent, self._clips = agent, clip_rewards
+        self._environments = setting.create_environments(randomness.TRAINING)
+        self.observation_spec = self._environments.observation_spec
+        self.action_spec = self._environments.action_spec
+        self.protocol = self._environments.protocol
+        self.replay = ReplayBuffer(
+            seeds=setting.seeds,
+            observation_spec=self.observation_spec,
+            action_spec=self.action_spec,
+            update_horizon=agent.update_horizon,
+            gamma=agent.gamma,
+            create_sampler=SAMPLERS[agent.replay_scheme],
+            longest_run=setting.num_steps,
+        )
+        self._stack = FrameStack(len(setting.seeds), self.observation_spec)
+        self._tracker = EpisodeTracker(len(setting.seeds))
+        self.agent_steps = 0
+        self._priorities: jax.Array | None = None  # of an update that the replay has not seen
+
+    @property
+    def steps(self) -> int:
+        """Agent steps."""
+        return self.agent_steps
+
+    @property
+    def frames(self) -> int:
+        """Emulator ticks."""
+        return self.agent_steps * self._environments.frame_skip
+
+    def num_gradient_steps(self, num_steps: int) -> int:
+        """See `Agent.num_gradient_steps`."""
+        return self._agent.num_gradient_steps(num_steps)
+
+    def nominal_gradient_steps(self, num_steps: int) -> int:
+        """See `Agent.nominal_gradient_steps`."""
+        return self._agent.nominal_gradient_steps(num_steps)
+
+    def updates_due(self) -> int:
+        """See `Agent.updates_due`."""
+        return self._agent.updates_due(self.agent_steps)
+
+    def start(self) -> None:
+        """See `Source`."""
+        frames = self._environments.reset()
+        self._stack.reset(frames)
+        self.replay.add_first(frames)
+
+    def tick(self, act: Act) -> list[Episode]:
+        """One agent step of every seed."""
+        actions = act(self._stack.array)
+        step = self._environments.step(actions)
+        self._write_priorities()  # a new transition takes the largest
+        self.replay.add(
+            actions=actions,
+            rewards=np.clip(step.rewards, -1, 1) if self._clips else step.rewards,
+            terminated=step.terminated | step.life_lost,
+            truncated=step.truncated,
+            next_frames=step.next_frames,
+            frames=step.frames,
+        )
+        self._stack.follow(step)
+        self.agent_steps += 1
+        return self._tracker.add(step)
+
+    def update_priorities(self, priorities: jax.Array) -> None:
+        """See `Source`. Of several updates in a row, they reach the replay a batch late."""
+        self._write_priorities()
+        self._priorities = priorities
+
+    def _write_priorities(self) -> None:
+        """Hands the replay the priorities that it has not seen, waiting for the device."""
+        if self._priorities is not None:
+            self.replay.update_priorities(np.asarray(self._priorities))
+            self._priorities = None
+
+    def get_state(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "agent_steps": np.int64(self.agent_steps),
+            "environments": self._environments.get_state(),
+            "replay": self.replay.get_state(),
+            "stack": self._stack.get_state(),
+            "episodes": self._tracker.get_state(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `Source`."""
+        self.agent_steps = int(state["agent_steps"])
+        self._environments.set_state(state["environments"])
+        self.replay.set_state(state["replay"])
+        self._stack.set_state(state["stack"])
+        self._tracker.set_state(state["episodes"])
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._environments.close()

@@ -1,0 +1,111 @@
+"""What a run learns from: an environment with a replay, fixed data, or both."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from prune_rl.acting.episodes import Episode
+from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.learning.agent import Agent
+from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe
+
+Act = Callable[[np.ndarray], np.ndarray]  # observations (S, *observation) -> actions (S, *action)
+
+
+class Setting(NamedTuple):
+    """What a source is made for.
+
+    Attributes:
+        agent: what learns from it.
+        seeds: S of them.
+        create_environments: makes the games of all seeds, from a stream of their randomness.
+        num_steps: of the source's clock, in the whole run.
+    """
+
+    agent: Agent
+    seeds: Sequence[int]
+    create_environments: Callable[..., EnvironmentBatch]
+    num_steps: int
+
+
+class Replay(Protocol):
+    """Transitions of S seeds to draw from, as `replay.buffer.ReplayBuffer` says."""
+
+    batch_size: int
+
+    def sample(self) -> Batch: ...
+
+    def sample_uniformly(self, size: int) -> Batch: ...
+
+    def probe(self, draw: Draw, name: str) -> Probe: ...
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+class Source(Protocol):
+    """Where batches come from, and whose clock a run goes by.
+
+    Attributes:
+        clock: 'agent_steps' or 'gradient_steps': what an iteration, a schedule of the agent, a log
+            and a figure count.
+        steps: of the clock, gone so far.
+        agent_steps: taken in an environment by each seed; 0 for ever where there is none.
+        frames: emulator ticks of these.
+        protocol: JSON facts for the provenance stamp.
+        replay: what batches and probes are drawn from.
+    """
+
+    clock: str
+    observation_spec: ObservationSpec
+    action_spec: ActionSpec
+    protocol: dict[str, Any]
+    replay: Replay
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def agent_steps(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    def num_gradient_steps(self, num_steps: int) -> int:
+        """Gradient steps that are due in so many steps of the clock."""
+        ...
+
+    def nominal_gradient_steps(self, num_steps: int) -> int:
+        """The same without warm-up: fractions of a run are fractions of this."""
+        ...
+
+    def updates_due(self) -> int:
+        """Gradient steps to make before the next `tick`."""
+        ...
+
+    def update_priorities(self, priorities: jax.Array) -> None:
+        """Takes the priorities (S, B) of the batch last sampled, once the device has them."""
+        ...
+
+    def start(self) -> None:
+        """Begins; once, unless `set_state` restores a run."""
+        ...
+
+    def tick(self, act: Act) -> list[Episode]:
+        """One step of the clock; plays what `act` answers, and returns episodes that ended."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that decides the future, as nested dicts of NumPy arrays."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on, to the bit, from what `get_state` returned."""
+        ...
+
+    def close(self) -> None:
+        """Releases threads and emulators."""
+        ...
