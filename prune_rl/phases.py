@@ -52,7 +52,7 @@ class Trainer:
         self._agent, self._learner = agent, learner
         self._interventions = interventions
         self._environments, self._replay = environments, replay
-        self._stack = FrameStack(len(seeds), environments.frame_shape, environments.stack_size)
+        self._stack = FrameStack(len(seeds), environments.observation_spec)
         self._tracker = EpisodeTracker(len(seeds))
         self.agent_state: AgentState = learner.init(seeds.tolist())
         self.agent_steps = 0
@@ -205,7 +205,7 @@ def evaluate(
     labs/atari_100k does. `params` and `keys` have the leading seed axis.
     """
     num_seeds = len(keys)
-    stack = FrameStack(num_seeds, environments.frame_shape, environments.stack_size)
+    stack = FrameStack(num_seeds, environments.observation_spec)
     stack.reset(environments.reset())
     tracker = EpisodeTracker(num_seeds)
     steps_taken, active = 0, np.ones(num_seeds, bool)

@@ -24,6 +24,8 @@ from prune_rl.recording.logs import RunLog
 from prune_rl.recording.progress import RunProgress, say_finished
 from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.samplers import SAMPLERS
+from prune_rl.specs import Discrete
 
 _TRAINING = 0  # stream of a seed's randomness
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
@@ -119,15 +121,16 @@ class Runner:
         gradient_steps = agent.num_gradient_steps(total_steps)
         nominal = agent.nominal_gradient_steps(total_steps)
         pruner = create_updater_from_config(gradient_steps, nominal_gradient_steps=nominal)
-        observation_shape = (environments.stack_size, *environments.frame_shape)
-        self._learner = agent.learner(environments.num_actions, observation_shape, pruner)
+        actions, observations = environments.action_spec, environments.observation_spec
+        assert isinstance(actions, Discrete)
+        self._learner = agent.learner(actions.num_actions, observations.shape, pruner)
         replay = ReplayBuffer(
             seeds=[int(s) for s in self._seeds],
-            frame_shape=environments.frame_shape,
-            stack_size=environments.stack_size,
+            observation_spec=environments.observation_spec,
+            action_spec=environments.action_spec,
             update_horizon=agent.update_horizon,
             gamma=agent.gamma,
-            replay_scheme=agent.replay_scheme,
+            create_sampler=SAMPLERS[agent.replay_scheme],
             longest_run=total_steps,
         )
         interventions = bind(self._interventions, self._learner, gradient_steps, nominal)
