@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.replay.sum_tree import SumTrees
+from prune_rl.specs import Discrete, ObservationSpec
 
 SEEDS, BATCH, HORIZON, STACK = 5, 32, 3, 4
 CAPACITY = 1_000_000
@@ -22,12 +24,12 @@ def filled_buffer(scheme: str, rows: int, frame_shape: tuple[int, int, int]) -> 
     rng = np.random.default_rng(0)
     buffer = ReplayBuffer(
         seeds=range(SEEDS),
-        frame_shape=frame_shape,
-        stack_size=STACK,
+        observation_spec=ObservationSpec(frame_shape, stack_size=STACK),
+        action_spec=Discrete(18),
         update_horizon=HORIZON,
         max_capacity=rows,
         batch_size=BATCH,
-        replay_scheme=scheme,
+        create_sampler=SAMPLERS[scheme],
     )
     ages = np.tile(np.arange(rows, dtype=np.int32) % 101, (SEEDS, 1))
     final = ages == 100

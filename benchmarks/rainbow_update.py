@@ -23,6 +23,8 @@ from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.networks.torsos.torso import Torso
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.samplers import SAMPLERS
+from prune_rl.specs import Discrete, ObservationSpec
 
 NUM_ROWS = 20_000
 CASES: list[tuple[Torso, tuple[int, ...], int]] = [
@@ -37,11 +39,11 @@ def filled_replay(agent: ValueAgent, shape: tuple[int, ...], num_actions: int) -
     rng, (stack, *frame_shape) = np.random.default_rng(0), shape
     replay = ReplayBuffer(
         seeds=[0],
-        frame_shape=tuple(frame_shape),
-        stack_size=stack,
+        observation_spec=ObservationSpec(tuple(frame_shape), stack_size=stack),
+        action_spec=Discrete(num_actions),
         update_horizon=agent.update_horizon,
         gamma=agent.gamma,
-        replay_scheme=agent.replay_scheme,
+        create_sampler=SAMPLERS[agent.replay_scheme],
     )
     frames = rng.integers(0, 256, (64, 1, *frame_shape), dtype=np.uint8)
     replay.add_first(frames[0])

@@ -9,24 +9,30 @@ from collections.abc import Callable
 import numpy as np
 
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.specs import ActionSpec, Box, Discrete, ObservationSpec
 
-SHAPES = {"Atari": ((84, 84, 1), 4), "MinAtar": ((10, 10, 4), 1)}
+SPECS = {
+    "Atari": (ObservationSpec((84, 84, 1), stack_size=4), Discrete(18)),
+    "MinAtar": (ObservationSpec((10, 10, 4)), Discrete(6)),
+    "vectors": (ObservationSpec((17,), np.float32), Box((-1.0,) * 6, (1.0,) * 6)),
+}
 NUM_ROWS = 20_000
 
 
 def filled_buffer(
-    num_seeds: int, frame_shape: tuple[int, int, int], stack_size: int, horizon: int
+    num_seeds: int, observation_spec: ObservationSpec, action_spec: ActionSpec, horizon: int
 ) -> tuple[ReplayBuffer, Callable[[], None]]:
     """A buffer filled past its capacity with episodes of 100 steps, and one more plain `add`."""
     buffer = ReplayBuffer(
         seeds=range(num_seeds),
-        frame_shape=frame_shape,
-        stack_size=stack_size,
+        observation_spec=observation_spec,
+        action_spec=action_spec,
         update_horizon=horizon,
         max_capacity=NUM_ROWS,
     )
-    frames = np.random.default_rng(0).integers(0, 256, (num_seeds, *frame_shape), np.uint8)
-    actions = np.zeros(num_seeds, np.int32)
+    shape = (num_seeds, *observation_spec.frame_shape)
+    frames = np.random.default_rng(0).integers(0, 256, shape).astype(observation_spec.dtype)
+    actions = np.zeros((num_seeds, *action_spec.shape), action_spec.dtype)
     rewards = np.ones(num_seeds, np.float32)
     never, always = np.zeros(num_seeds, bool), np.ones(num_seeds, bool)
 
@@ -59,10 +65,10 @@ def microseconds(function: Callable[[], object], repeats: int = 500) -> tuple[fl
 def main() -> None:
     """Prints a line per suite, number of seeds and update horizon."""
     print(f"{'batch 32, median/min µs':24} {'seeds':>5} {'n':>2} {'add':>13} {'sample':>13}")
-    for suite, (frame_shape, stack_size) in SHAPES.items():
+    for suite, specs in SPECS.items():
         for num_seeds in (1, 5):
             for horizon in (1, 3):
-                buffer, add = filled_buffer(num_seeds, frame_shape, stack_size, horizon)
+                buffer, add = filled_buffer(num_seeds, *specs, horizon)
                 added, sampled = microseconds(add), microseconds(buffer.sample)
                 figures = "".join(f" {median:6.0f}/{low:6.0f}" for median, low in (added, sampled))
                 print(f"{suite:24} {num_seeds:5} {horizon:2}{figures}")

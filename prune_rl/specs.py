@@ -16,11 +16,19 @@ class ObservationSpec:
         of a vector.
       dtype: of a frame; uint8 of images, float32 of vectors.
       stack_size: an image observation is the newest so many frames; 1 for vectors.
+
+    Raises:
+      ValueError: neither an image nor a single vector.
     """
 
     frame_shape: tuple[int, ...]
     dtype: npt.DTypeLike = np.uint8
     stack_size: int = 1
+
+    def __post_init__(self) -> None:
+        is_vector = len(self.frame_shape) == 1 and self.stack_size == 1
+        if not (self.is_image or is_vector):
+            raise ValueError(f"{self}: frames (H, W, C), or (D,) with a stack_size of 1")
 
     @property
     def is_image(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prune_rl.phases import Trainer
-from prune_rl.specs import Batch, Draw
+from prune_rl.specs import Batch, Draw, ObservationSpec
 
 DRAWS = {"values": Draw(3), "srank": Draw(5, observations_only=True)}
 
@@ -34,7 +34,7 @@ class _Replay:
 def make_trainer():
     def make(replay):
         stateful = {"get_state": dict, "set_state": lambda state: None}
-        environments = SimpleNamespace(frame_shape=(2, 2, 1), stack_size=1, **stateful)
+        environments = SimpleNamespace(observation_spec=ObservationSpec((2, 2, 1)), **stateful)
         learner = SimpleNamespace(init=lambda seeds: None)
         return Trainer(None, learner, environments, replay, seeds=np.arange(2))
 

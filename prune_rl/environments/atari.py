@@ -18,6 +18,7 @@ from prune_rl.environments.base import Frame
 from prune_rl.environments.games import atari_roms
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import require
+from prune_rl.specs import Discrete, ObservationSpec
 
 _FRAME_SKIP = 4
 _SIDE = 84
@@ -36,8 +37,7 @@ class AtariEnvironment:
     so that a seed gives the same game. No-ops are drawn from a stream of their own.
     """
 
-    frame_shape = (_SIDE, _SIDE, 1)
-    stack_size = 4
+    observation_spec = ObservationSpec((_SIDE, _SIDE, 1), stack_size=4)
     frame_skip = _FRAME_SKIP
     steps_off_gil = True
 
@@ -66,7 +66,7 @@ class AtariEnvironment:
         self._actions = self._ale.getMinimalActionSet()
         height, width = self._ale.getScreenDims()
         self._screens = np.zeros((2, height, width), np.uint8)
-        self.num_actions = len(self._actions)
+        self.action_spec = Discrete(len(self._actions))
         self.protocol: dict[str, Any] = {
             "suite": "atari",
             "game": game_name,

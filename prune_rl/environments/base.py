@@ -2,19 +2,19 @@
 
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-Frame = npt.NDArray[np.uint8]
+from prune_rl.specs import ActionSpec, ObservationSpec
+
+Frame = npt.NDArray[Any]  # of an observation spec's frame_shape and dtype
 
 
 class Environment(Protocol):
-    """One emulator with its own random stream; frames are uint8 pixels, 0 to 255.
+    """One emulator with its own random stream.
 
     Attributes:
-      num_actions: size of the action set.
-      frame_shape: (H, W, C) of one frame.
-      stack_size: frames that make an observation.
+      observation_spec: form of its frames, and how many make an observation.
+      action_spec: form of its actions.
       frame_skip: frames (emulator ticks) per agent step.
       steps_off_gil: whether `step` releases the interpreter, so that threads pay.
       life_lost: whether the last step ended a life but not the episode, and learning is to take
@@ -22,19 +22,21 @@ class Environment(Protocol):
       protocol: JSON facts for the provenance stamp.
     """
 
-    num_actions: int
-    frame_shape: tuple[int, int, int]
-    stack_size: int
+    observation_spec: ObservationSpec
+    action_spec: ActionSpec
     frame_skip: int
     steps_off_gil: bool
     life_lost: bool
     protocol: dict[str, Any]
 
     def reset(self) -> Frame:
-        """Starts an episode and returns its first frame, `frame_shape`."""
+        """Starts an episode and returns its first frame."""
 
-    def step(self, action: int) -> tuple[Frame, float, bool]:
-        """Plays one agent step: (frame, unclipped reward, whether the episode terminated)."""
+    def step(self, action: Any) -> tuple[Frame, float, bool]:
+        """Plays one agent step: (frame, unclipped reward, whether the episode terminated).
+
+        `action` is an int of a `Discrete` spec, or an array (A,) of a `Box`.
+        """
 
     def get_state(self) -> bytes:
         """Everything that decides the future, the random stream included."""

@@ -8,15 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl.environments.base import Environment, Frame
+from prune_rl.specs import Discrete
 
 
 class Step(NamedTuple):
     """One agent step of S seeds.
 
     Attributes:
-      next_frames: (S, H, W, C) uint8, what followed the action, also at an episode's end.
-      frames: (S, H, W, C) uint8, what to act on now: the first frame of the new episode where
-        one ended, else `next_frames`.
+      next_frames: (S, *frame_shape) of the spec's dtype, what followed the action, also at an
+        episode's end.
+      frames: like `next_frames`, what to act on now: the first frame of the new episode where one
+        ended, else `next_frames`.
       rewards: (S,) float32, unclipped.
       terminated: (S,) bool, the game is over.
       truncated: (S,) bool, the episode was cut at its longest length; never with `terminated`.
@@ -40,6 +42,8 @@ class EnvironmentBatch:
     Args:
       environments: one per seed, all of one game.
       max_steps_per_episode: agent steps after which an episode is truncated.
+
+    Attributes: `observation_spec`, `action_spec` and `frame_skip` of one environment; `protocol`.
     """
 
     def __init__(self, environments: Sequence[Environment], max_steps_per_episode: int) -> None:
@@ -47,9 +51,7 @@ class EnvironmentBatch:
         self._max_steps = max_steps_per_episode
         self._lengths = np.zeros(len(environments), np.int64)
         first = environments[0]
-        self.num_actions = first.num_actions
-        self.frame_shape = first.frame_shape
-        self.stack_size = first.stack_size
+        self.observation_spec, self.action_spec = first.observation_spec, first.action_spec
         self.frame_skip = first.frame_skip
         self.protocol: dict[str, Any] = {
             **first.protocol,
@@ -60,19 +62,20 @@ class EnvironmentBatch:
         self._map = self._pool.map if self._pool else map
 
     def reset(self) -> Frame:
-        """Starts an episode of every seed; returns the first frames (S, H, W, C)."""
+        """Starts an episode of every seed; returns the first frames (S, *frame_shape)."""
         self._lengths[:] = 0
-        return np.stack([environment.reset() for environment in self._environments])
+        return self._stacked([environment.reset() for environment in self._environments])
 
-    def step(self, actions: npt.NDArray[np.integer]) -> Step:
-        """Plays `actions` (S,), one agent step of every seed."""
-        played = self._map(_step, self._environments, actions.tolist())
+    def step(self, actions: npt.NDArray[Any]) -> Step:
+        """Plays `actions` (S, *shape) of the action spec, one agent step of every seed."""
+        own = actions.tolist() if isinstance(self.action_spec, Discrete) else actions
+        played = self._map(_step, self._environments, own)
         next_frames, rewards, over = zip(*played, strict=True)
         terminated = np.array(over)
         self._lengths += 1
         truncated = (self._lengths >= self._max_steps) & ~terminated
         life_lost = np.array([environment.life_lost for environment in self._environments])
-        stacked = np.stack(next_frames)
+        stacked = self._stacked(next_frames)
         frames = stacked
         ended = terminated | truncated
         if ended.any():
@@ -82,6 +85,10 @@ class EnvironmentBatch:
             self._lengths[ended] = 0
         raw = np.array(rewards, np.float32)
         return Step(stacked, frames, raw, terminated, truncated, life_lost)
+
+    def _stacked(self, frames: Sequence[Frame]) -> Frame:
+        """(S, *frame_shape); float64 of a simulator becomes the spec's float32."""
+        return np.stack(frames, dtype=self.observation_spec.dtype)
 
     def get_state(self) -> dict[str, npt.NDArray]:
         """Arrays that `set_state` takes back: episode lengths, and each emulator as bytes."""
@@ -105,5 +112,5 @@ class EnvironmentBatch:
             environment.close()
 
 
-def _step(environment: Environment, action: int) -> tuple[Frame, float, bool]:
+def _step(environment: Environment, action: Any) -> tuple[Frame, float, bool]:
     return environment.step(action)

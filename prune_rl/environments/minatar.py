@@ -15,6 +15,7 @@ from prune_rl.environments.base import Frame
 from prune_rl.environments.games import MINATAR
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import require
+from prune_rl.specs import Discrete, ObservationSpec
 
 _STICKY_PROBABILITY = 0.1
 
@@ -25,7 +26,6 @@ class MinAtarEnvironment:
     Frames are (10, 10, channels) uint8: 255 where the game has an object, else 0.
     """
 
-    stack_size = 1
     frame_skip = 1
     steps_off_gil = False
     life_lost = False
@@ -36,8 +36,8 @@ class MinAtarEnvironment:
         self._game.seed(seed)
         self._actions = self._game.minimal_action_set()
         height, width, channels = self._game.state_shape()
-        self.frame_shape = (height, width, channels)
-        self.num_actions = len(self._actions)
+        self.observation_spec = ObservationSpec((height, width, channels))
+        self.action_spec = Discrete(len(self._actions))
         self.protocol: dict[str, Any] = {
             "suite": "minatar",
             "game": game_name,

@@ -1,36 +1,40 @@
-"""The newest frames of S seeds, as the network sees them when it acts."""
+"""The newest observations of S seeds, as the network sees them when it acts."""
 
 import numpy as np
 import numpy.typing as npt
 
 from prune_rl.environments.base import Frame
+from prune_rl.specs import ObservationSpec
 
 
 class FrameStack:
     """Observations of S seeds; frames before an episode's first are zeros, as in Dopamine.
 
     Attributes:
-      array: (S, stack, H, W, C) uint8, oldest frame first.
+      array: (S, *shape) of the spec, (S, stack, H, W, C) uint8, oldest frame first, or
+        (S, D) float32.
     """
 
-    def __init__(self, num_seeds: int, frame_shape: tuple[int, int, int], stack_size: int) -> None:
-        self.array = np.zeros((num_seeds, stack_size, *frame_shape), np.uint8)
+    def __init__(self, num_seeds: int, spec: ObservationSpec) -> None:
+        self.array = np.zeros((num_seeds, *spec.shape), spec.dtype)
+        # A view with an axis of frames, which of a vector observation is the only one.
+        self._frames = self.array.reshape(num_seeds, spec.stack_size, *spec.frame_shape)
 
     def reset(self, frames: Frame, which: npt.NDArray[np.bool_] | None = None) -> None:
-        """Makes `frames` (S, H, W, C) the first of an episode, where `which` (S,) says so."""
+        """Makes `frames` (S, *frame_shape) the first of an episode, where `which` (S,) says so."""
         chosen = slice(None) if which is None else which
-        self.array[chosen] = 0
-        self.array[chosen, -1] = frames[chosen]
+        self._frames[chosen] = 0
+        self._frames[chosen, -1] = frames[chosen]
 
     def push(self, frames: Frame) -> None:
-        """Adds the newest `frames` (S, H, W, C) and drops the oldest."""
-        self.array[:, :-1] = self.array[:, 1:]
-        self.array[:, -1] = frames
+        """Adds the newest `frames` (S, *frame_shape) and drops the oldest."""
+        self._frames[:, :-1] = self._frames[:, 1:]
+        self._frames[:, -1] = frames
 
-    def get_state(self) -> npt.NDArray[np.uint8]:
+    def get_state(self) -> Frame:
         """A copy that `set_state` takes back."""
         return self.array.copy()
 
-    def set_state(self, state: npt.NDArray[np.uint8]) -> None:
+    def set_state(self, state: Frame) -> None:
         """Goes on from what `get_state` returned."""
         self.array[:] = state

@@ -1,4 +1,4 @@
-"""Replay of S seeds, uniform or prioritised, in the vocabulary of Dopamine 4.1.2 (replay_memory).
+"""Replay of S seeds in the vocabulary of Dopamine 4.1.2 (replay_memory).
 
 Differs from Dopamine at episode ends, where its issue #228 loses the last reward: here every
 transition is stored exactly once, terminated or truncated.
@@ -9,83 +9,81 @@ from collections.abc import Sequence
 import gin
 import numpy as np
 
-from prune_rl.errors import ConfigError, require, require_choice
+from prune_rl.errors import ConfigError, require
 from prune_rl.replay.n_step import n_step_return
-from prune_rl.replay.ram import require_memory
-from prune_rl.replay.ring import ROW_FIELDS, FrameRing
-from prune_rl.replay.samplers import PRIORITY_FIELDS, PrioritizedSampler, UniformSampler
+from prune_rl.replay.ram import require_ram
+from prune_rl.replay.ring import ROW_FIELDS, FrameRing, bytes_per_row
+from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import create_streams, streams_to_words, words_to_streams
-from prune_rl.specs import Batch, Draw, Probe
+from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe
 
 _STATE = {"cursors", *ROW_FIELDS, "random_words", "seeds", "num_rows", "add_count"}
-_SCHEMES = (UNIFORM, PRIORITIZED) = ("uniform", "prioritized")
 
 
 @gin.configurable
 class ReplayBuffer:
-    """The newest transitions of each seed, sampled with replacement, uniformly or by priority.
+    """The newest transitions of each seed, sampled with replacement.
 
     Args:
       seeds: one non-negative integer per seed; what a seed draws depends on it alone.
-      frame_shape: (H, W, C) of one uint8 frame.
-      stack_size: frames in an observation.
+      observation_spec: images are kept frame by frame and stacked anew; vectors as they are.
+      action_spec: the form in which actions are kept.
       update_horizon: n of the n-step return, in agent steps.
       gamma: discount per agent step.
       longest_run: agent steps of the whole run; nothing is allocated that it cannot fill.
       max_capacity: frames kept per seed. An episode of T transitions takes T + 1.
       batch_size: transitions per seed in a batch.
-      replay_scheme: 'uniform', or 'prioritized' (see `samplers.PrioritizedSampler`).
+      create_sampler: makes what decides which transitions `sample` draws; see `samplers.py`.
 
     Raises:
-      ConfigError: an argument is out of range, or the machine lacks the memory.
+      ConfigError: an argument is out of range, or the machine lacks the RAM.
     """
 
     def __init__(
         self,
         *,
         seeds: Sequence[int],
-        frame_shape: tuple[int, int, int],
-        stack_size: int,
+        observation_spec: ObservationSpec,
+        action_spec: ActionSpec,
         update_horizon: int = 1,
         gamma: float = 0.99,
         longest_run: int | None = None,
         max_capacity: int = 1_000_000,
         batch_size: int = 32,
-        replay_scheme: str = UNIFORM,
+        create_sampler: type[Sampler] = UniformSampler,
     ) -> None:
-        require_choice("ReplayBuffer.replay_scheme", replay_scheme, _SCHEMES)
         require(min(seeds, default=-1) >= 0, "seeds", seeds, "integers of at least 0, one or more")
         _require_count("batch_size", batch_size, 1)
         _require_count("update_horizon", update_horizon, 1)
         # Fewer rows could leave a ring without any whole transition, and sampling without end.
-        smallest = stack_size + update_horizon + 1
+        smallest = observation_spec.stack_size + update_horizon + 1
         _require_count("max_capacity", max_capacity, smallest)
         require(0 <= gamma <= 1, "ReplayBuffer.gamma", gamma, "a number from 0 to 1")
         rows = max_capacity
         if longest_run is not None:  # a step writes two rows at most
             rows = min(rows, max(2 * longest_run + 2, smallest))
-        prioritized = replay_scheme == PRIORITIZED
-        require_memory(rows, len(seeds), frame_shape, prioritized=prioritized)
+        row_bytes = bytes_per_row(observation_spec, action_spec) + create_sampler.BYTES_PER_ROW
+        require_ram(rows, len(seeds), row_bytes, observation_spec.frame_shape)
         self.batch_size = batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
-        self._stack_size = stack_size
         self._horizon = update_horizon
         self._gamma = gamma
-        self._ring = FrameRing(len(seeds), rows, frame_shape)
+        self._ring = FrameRing(len(seeds), rows, observation_spec, action_spec)
         self._streams = create_streams(seeds)
-        self._uniform = UniformSampler(self._ring, stack_size)
-        self._prioritized: PrioritizedSampler | None = None
-        if prioritized:
-            self._prioritized = PrioritizedSampler(self._ring, stack_size, update_horizon)
+        stack_size = observation_spec.stack_size
+        self._uniform = UniformSampler(self._ring, stack_size, update_horizon)
+        self._sampler = create_sampler(self._ring, stack_size, update_horizon)
 
     def add_first(self, frames: np.ndarray) -> None:
-        """Stores the run's first observations, (S, H, W, C) uint8; once, before any `add`."""
-        expected = (len(self._seeds), *self._ring.frame_shape)
+        """Stores the run's first frames, (S, *frame_shape) as specified; once, before any `add`."""
         if self._ring.filled:
             raise RuntimeError("add_first: the buffer already holds frames")
-        if frames.shape != expected or frames.dtype != np.uint8:
-            raise ValueError(f"add_first: {frames.shape} {frames.dtype}, not {expected} uint8")
+        field = self._ring.dtypes["frames"]
+        expected = (len(self._seeds), *field.shape)
+        if frames.shape != expected or frames.dtype != field.base:
+            form = f"{expected} {field.base}"
+            raise ValueError(f"add_first: {frames.shape} {frames.dtype}, not {form}")
         self._ring.start(frames)
 
     def add(
@@ -101,16 +99,18 @@ class ReplayBuffer:
         """Stores one transition per seed, from the current observation.
 
         Args:
-          actions: (S,) integers.
+          actions: (S,) integers, or (S, A) numbers.
           rewards: (S,), clipped if they should be.
           terminated: (S,) bool, the episode reached a terminal state: no bootstrap.
           truncated: (S,) bool, the episode was cut off: bootstraps. Terminal wins over it.
-          next_frames: (S, H, W, C) uint8 true successors, also at an episode's end.
-          frames: (S, H, W, C) uint8 current observations from now on: the new episode's first
-            where one ended, else `next_frames`.
+          next_frames: (S, *frame_shape) true successors, also at an episode's end.
+          frames: (S, *frame_shape) current ones from now on: the new episode's first where one
+            ended, else `next_frames`.
         """
         if not self.add_count and not self._ring.filled:
             raise RuntimeError("add: add_first comes first")
+        if actions.shape[1:] != (own := self._ring.actions.shape[1:]):
+            raise ValueError(f"add: actions {actions.shape}, not {(len(self._seeds), *own)}")
         self._ring.append(
             actions=actions,
             rewards=rewards,
@@ -122,19 +122,16 @@ class ReplayBuffer:
         self.add_count += 1
 
     def sample(self) -> Batch:
-        """Draws `batch_size` transitions of each seed, by its scheme, into fresh arrays.
+        """Draws `batch_size` transitions of each seed, as its sampler does, into fresh arrays.
 
         Raises `ConfigError` where a seed has no complete transition yet.
         """
-        if self._prioritized is None:
-            return self.sample_uniformly(self.batch_size)
-        low, high = self._candidates()
-        starts, chances = self._prioritized.draw(self._streams, self.batch_size, low, high)
-        return self._gather(starts)._replace(probabilities=chances)
+        candidates = self._candidates()
+        return self._gather(*self._sampler.draw(self._streams, self.batch_size, *candidates))
 
     def sample_uniformly(self, size: int) -> Batch:
-        """Draws `size` transitions of each seed uniformly, whatever the scheme; as `sample`."""
-        return self._gather(self._uniform.draw(self._streams, size, *self._candidates()))
+        """Draws `size` transitions of each seed uniformly, whatever the sampler; as `sample`."""
+        return self._gather(*self._uniform.draw(self._streams, size, *self._candidates()))
 
     def probe(self, draw: Draw, name: str) -> Probe:
         """Draws like `sample_uniformly` without moving the stream that samples are drawn from.
@@ -143,14 +140,14 @@ class ReplayBuffer:
         like `sample`.
 
         Returns:
-          A batch, or with `observations_only` its s_tm1, (S, size, stack, H, W, C) uint8.
+          A batch, or with `observations_only` its s_tm1, (S, size, *observation).
         """
         streams = create_streams(self._seeds.tolist(), f"probe {name}")
-        starts = self._uniform.draw(streams, draw.size, *self._candidates())
+        starts, _ = self._uniform.draw(streams, draw.size, *self._candidates())
         if not draw.observations_only:
             return self._gather(starts)
         ages = self._ring.ages.take(self._ring.locate(starts))
-        return self._ring.stacks(starts, ages, self._stack_size)
+        return self._ring.observations(starts, ages)
 
     def update_priorities(self, priorities: np.ndarray) -> None:
         """Gives new priorities (S, B), at least 0, to the oldest batch sampled that has none yet.
@@ -159,26 +156,25 @@ class ReplayBuffer:
         the seed has recorded; transitions overwritten in the meantime are skipped.
 
         Raises:
-          RuntimeError: the scheme is uniform, or every batch sampled has its priorities.
+          RuntimeError: the sampler is uniform, or every batch sampled has its priorities.
           ValueError: the shape is another, or a priority is negative.
         """
-        if self._prioritized is None:
-            raise RuntimeError("update_priorities: ReplayBuffer.replay_scheme is 'uniform'")
-        self._prioritized.update(priorities)
+        self._sampler.update(priorities)
 
-    def _gather(self, starts: np.ndarray) -> Batch:
-        """The transitions that begin at the positions `starts` (S, B)."""
+    def _gather(self, starts: np.ndarray, chances: np.ndarray | None = None) -> Batch:
+        """The transitions that begin at `starts` (S, B), drawn with `chances` (S, B) or alike."""
         ring = self._ring
         window = ring.locate(starts + np.arange(self._horizon)[:, None, None])  # (n, S, B)
         returns, discounts, spans = n_step_return(
             ring.rewards.take(window), ring.ends.take(window), self._gamma
         )
         ages = ring.ages.take(window[0])
-        # One gather for both observations: (2, S, B, stack, H, W, C)
-        states = ring.stacks(
-            np.stack([starts, starts + spans]), np.stack([ages, ages + spans]), self._stack_size
+        # One gather for both observations: (2, S, B, *observation)
+        states = ring.observations(
+            np.stack([starts, starts + spans]), np.stack([ages, ages + spans])
         )
-        return Batch(states[0], ring.actions.take(window[0]), returns, discounts, states[1])
+        actions = ring.actions.take(window[0], axis=0)
+        return Batch(states[0], actions, returns, discounts, states[1], chances)
 
     def _candidates(self) -> tuple[np.ndarray, np.ndarray]:
         """The ring's candidates, at least one of each seed."""
@@ -196,53 +192,49 @@ class ReplayBuffer:
         Rows are (S, filled, ...), `filled` being the most any seed holds; a seed that holds fewer
         has unspecified rows at the end. Raises `RuntimeError` while a batch awaits its priorities.
         """
-        priorities = self._prioritized.get_state() if self._prioritized else {}
         return {
             **self._ring.get_state(),
             "random_words": streams_to_words(self._streams),
             "seeds": self._seeds.copy(),
             "num_rows": np.array(self._ring.num_rows, np.int64),
             "add_count": np.array(self.add_count, np.int64),
-            **priorities,
+            **self._sampler.get_state(),
         }
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Continues from what `get_state` returned.
 
         The capacity may differ as long as nothing was, or now would be, overwritten (a run that
-        is given more steps). Raises `ConfigError` if scheme, seeds, frame shape or capacity do not
-        fit.
+        is given more steps). Raises `ConfigError` if sampler, seeds, specs or capacity do not fit.
         """
         state = {name: np.asarray(value) for name, value in state.items()}
         self._require_fitting(state)
         self._ring.set_state(state)
-        if self._prioritized:
-            self._prioritized.set_state(state)
+        self._sampler.set_state(state)
         words_to_streams(state["random_words"], self._streams)
         self.add_count = int(state["add_count"])
 
     def _require_fitting(self, state: dict[str, np.ndarray]) -> None:
-        saved = PRIORITIZED if "priority_words" in state else UNIFORM
-        scheme = PRIORITIZED if self._prioritized else UNIFORM
+        scheme, saved = scheme_of(self._sampler.STATE), scheme_of(state.keys())
         with_saved = f"{saved!r}, with which this replay was saved"
-        require(scheme == saved, "ReplayBuffer.replay_scheme", scheme, with_saved)
-        fields = _STATE | (PRIORITY_FIELDS if self._prioritized else set())
-        missing = sorted(fields - state.keys())
+        require(scheme == saved, "replay_scheme", scheme, with_saved)
+        missing = sorted((_STATE | self._sampler.STATE) - state.keys())
         require(not missing, "replay state: missing arrays", missing, "none")
         seeds, expected = state["seeds"].tolist(), self._seeds.tolist()
         require(seeds == expected, "replay state: seeds", seeds, str(expected))
         newest, rows = int(state["cursors"].max()), int(state["num_rows"])
-        for name, shape in self._state_shapes(min(newest + 1, rows)).items():
-            require(
-                state[name].shape == shape, f"replay state: {name}", state[name].shape, str(shape)
-            )
+        filled = min(newest + 1, rows)
+        shapes = self._ring.state_shapes(filled) | self._sampler.state_shapes(filled)
+        for name, shape in shapes.items():
+            array = state[name]
+            require(array.shape == shape, f"replay state: {name}", array.shape, str(shape))
+        for name, dtype in self._ring.dtypes.items():
+            array = state[name]
+            fits = array.dtype == dtype.base
+            require(fits, f"replay state: {name}", str(array.dtype), str(dtype.base))
         mine = self._ring.num_rows
         kept_whole = newest < min(rows, mine)
         require(rows == mine or kept_whole, "replay state: capacity in frames", rows, str(mine))
-
-    def _state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
-        rows = self._ring.state_shapes(filled)
-        return rows | (self._prioritized.state_shapes(filled) if self._prioritized else {})
 
 
 def _require_count(name: str, value: object, least: int) -> None:

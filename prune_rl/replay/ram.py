@@ -1,4 +1,4 @@
-"""Says what a replay buffer will take of the machine's memory, before it takes it."""
+"""Says what a replay buffer will take of the machine's RAM, before it takes it."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 import psutil
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay import ring
-from prune_rl.replay.sum_tree import SumTrees
 
 GIB = 1 << 30
 # Per cgroup version: controller field of /proc/self/cgroup, mount, limit, usage, droppable cache.
@@ -17,36 +15,26 @@ _V1 = ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "to
 _log = logging.getLogger(__name__)
 
 
-def bytes_per_row(frame_shape: tuple[int, ...], prioritized: bool = False) -> int:
-    """Memory of one row of one seed, at most; a prioritized one has a leaf in a sum tree."""
-    return ring.bytes_per_row(frame_shape) + prioritized * SumTrees.BYTES_PER_LEAF
-
-
-def required_gib(
-    num_rows: int, num_seeds: int, frame_shape: tuple[int, ...], *, prioritized: bool = False
-) -> float:
-    """GiB of `num_seeds` rings of `num_rows` rows (one frame each) once they are full."""
-    return num_rows * num_seeds * bytes_per_row(frame_shape, prioritized) / GIB
-
-
-def require_memory(
-    num_rows: int, num_seeds: int, frame_shape: tuple[int, ...], *, prioritized: bool = False
+def require_ram(
+    num_rows: int, num_seeds: int, bytes_per_row: int, frame_shape: tuple[int, ...]
 ) -> None:
-    """Logs the GiB a buffer will take; raises `ConfigError` if the machine does not have them."""
-    needed = required_gib(num_rows, num_seeds, frame_shape, prioritized=prioritized)
-    available = available_bytes()
+    """Logs the GiB a buffer will take; raises `ConfigError` if the machine does not have them.
+
+    `bytes_per_row` is what a row of one seed takes at most: frame, other fields, sampler's share.
+    """
+    needed, available = num_rows * num_seeds * bytes_per_row, available_bytes()
     what = f"{num_seeds} seeds x {num_rows:,} frames of {'x'.join(map(str, frame_shape))}"
-    if needed * GIB > available:
-        largest = available // (num_seeds * bytes_per_row(frame_shape, prioritized))
+    if needed > available:
+        largest = available // (num_seeds * bytes_per_row)
         raise ConfigError(
-            f"ReplayBuffer.max_capacity: {what} need {needed:.2f} GiB, "
+            f"ReplayBuffer.max_capacity: {what} need {needed / GIB:.2f} GiB, "
             f"{available / GIB:.2f} GiB are available; the largest that fits is {largest}"
         )
-    _log.info("Replay: %s take up to %.2f GiB, filled as the run goes", what, needed)
+    _log.info("Replay: %s take up to %.2f GiB, filled as the run goes", what, needed / GIB)
 
 
 def available_bytes(proc: Path = Path("/proc"), mount: Path = Path("/sys/fs/cgroup")) -> int:
-    """Memory this process may still take: the machine's, or less where a cgroup limits it."""
+    """RAM this process may still take: the machine's, or less where a cgroup limits it."""
     free = [psutil.virtual_memory().available]
     for controller, subfolder, limit, usage, cache in (_V2, _V1):
         root = mount / subfolder

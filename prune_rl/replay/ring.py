@@ -1,9 +1,10 @@
 """Single frames of S seeds in S rings, each frame stored once.
 
-A row is one frame with the action and reward that followed it. The newest row of a seed (its
-cursor) holds the current observation, still without an action. An episode of T transitions takes
-T + 1 rows: its true last observation has a row of its own, marked FINAL, so that the last
-reward is kept and a truncated episode can bootstrap.
+A frame is what an environment shows at one agent step: an image, or a vector, which is an
+observation by itself. A row is one frame with the action and reward that followed it. The newest
+row of a seed (its cursor) holds the current observation, still without an action. An episode of T
+transitions takes T + 1 rows: its true last observation has a row of its own, marked FINAL, so
+that the last reward is kept and a truncated episode can bootstrap.
 
 Rows are addressed by position, the number of rows the seed had written before. Position p lies
 in slot p % num_rows, so a ring keeps the newest num_rows positions.
@@ -11,35 +12,52 @@ in slot p % num_rows, so a ring keeps the newest num_rows positions.
 
 import numpy as np
 
+from prune_rl.specs import ActionSpec, ObservationSpec
+
 # What became of the episode in the transition that starts at a row.
 GOES_ON, TERMINATED, TRUNCATED, FINAL = 0, 1, 2, 3  # FINAL: no transition starts here
 
-_FIELD_DTYPES = {"actions": np.int32, "rewards": np.float32, "ages": np.int32, "ends": np.uint8}
-
-ROW_FIELDS = ("frames", *_FIELD_DTYPES)
+ROW_FIELDS = ("frames", "actions", "rewards", "ages", "ends")
 
 
-def bytes_per_row(frame_shape: tuple[int, ...]) -> int:
-    """Memory of one row: its uint8 frame and the other fields."""
-    return int(np.prod(frame_shape)) + sum(np.dtype(d).itemsize for d in _FIELD_DTYPES.values())
+def row_dtypes(observation_spec: ObservationSpec, action_spec: ActionSpec) -> dict[str, np.dtype]:
+    """The field of one row, by name; a frame and an action of a `Box` are subarrays."""
+    frame = np.dtype((observation_spec.dtype, observation_spec.frame_shape))
+    action = np.dtype((action_spec.dtype, action_spec.shape))
+    fields = (frame, action, np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.uint8))
+    return dict(zip(ROW_FIELDS, fields, strict=True))
+
+
+def bytes_per_row(observation_spec: ObservationSpec, action_spec: ActionSpec) -> int:
+    """Memory of one row: its frame, its action and the other fields."""
+    return sum(dtype.itemsize for dtype in row_dtypes(observation_spec, action_spec).values())
 
 
 class FrameRing:
     """Rows of S seeds; memory is taken by the operating system only as rows are first written.
 
-    Attributes: `actions` int32, `rewards` float32, `ages` int32 (rows since the episode's first)
-    and `ends` uint8, all flat (S * num_rows,), to be read at the indices `locate` gives.
+    Attributes: `actions` in the form of their spec, `rewards` float32, `ages` int32 (rows since
+    the episode's first) and `ends` uint8, all flat (S * num_rows, ...), to be read at the indices
+    `locate` gives; `dtypes` of a row's fields.
     """
 
-    def __init__(self, num_seeds: int, num_rows: int, frame_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        num_seeds: int,
+        num_rows: int,
+        observation_spec: ObservationSpec,
+        action_spec: ActionSpec,
+    ) -> None:
         self.num_rows = num_rows
-        self.frame_shape = frame_shape
+        self.dtypes = row_dtypes(observation_spec, action_spec)
+        self._spec = observation_spec
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
         self._blank = num_seeds * num_rows  # one more row, always zero, pads young stacks
-        self._frames = np.zeros((self._blank + 1, int(np.prod(frame_shape))), np.uint8)
+        frames = np.zeros(self._blank + 1, self.dtypes["frames"])
+        self._frames = frames.reshape(self._blank + 1, -1)
         self.actions, self.rewards, self.ages, self.ends = (
-            np.zeros(self._blank, dtype) for dtype in _FIELD_DTYPES.values()
+            np.zeros(self._blank, self.dtypes[name]) for name in ROW_FIELDS[1:]
         )
 
     @property
@@ -53,7 +71,7 @@ class FrameRing:
         return min(int(self.cursors.max()) + 1, self.num_rows)
 
     def start(self, frames: np.ndarray) -> None:
-        """Makes `frames` (S, H, W, C) uint8 the current observation, first of its episode."""
+        """Makes `frames` (S, *frame_shape) current, the first of their episodes."""
         self._write(slice(None), frames, 0)
 
     def append(
@@ -107,12 +125,12 @@ class FrameRing:
         older_frames = np.minimum(self.ages.take(index), stack_size - 1)
         return (self.ends.take(index) == FINAL) | (positions - low[:, None] < older_frames)
 
-    def stacks(self, positions: np.ndarray, ages: np.ndarray, stack_size: int) -> np.ndarray:
-        """Observations (..., S, B, stack, H, W, C) at `positions` (..., S, B) of these `ages`."""
-        back = np.arange(stack_size)[::-1]  # frames before the newest, oldest first
+    def observations(self, positions: np.ndarray, ages: np.ndarray) -> np.ndarray:
+        """Observations (..., S, B, *shape) at `positions` (..., S, B) of these `ages`."""
+        back = np.arange(self._spec.stack_size)[::-1]  # frames before the newest, oldest first
         index = (positions[..., None] - back) % self.num_rows + self._offsets[:, None, None]
         np.putmask(index, back > ages[..., None], self._blank)
-        return self._frames.take(index, axis=0).reshape(*index.shape, *self.frame_shape)
+        return self._frames.take(index, axis=0).reshape(*positions.shape, *self._spec.shape)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of the filled rows, (S, filled, ...) each, and the cursors."""
@@ -121,8 +139,8 @@ class FrameRing:
 
     def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
         """Shapes in a state of `filled` rows that this ring can take over."""
-        shapes = dict.fromkeys(ROW_FIELDS, (self.num_seeds, filled))
-        return {**shapes, "frames": (self.num_seeds, filled, *self.frame_shape)}
+        rows = (self.num_seeds, filled)
+        return {name: (*rows, *dtype.shape) for name, dtype in self.dtypes.items()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `get_state` gave; shapes must fit."""
@@ -132,6 +150,9 @@ class FrameRing:
 
     def _by_seed(self) -> dict[str, np.ndarray]:
         """Views of every field with the seed axis first."""
-        rows = (self.num_seeds, self.num_rows)
-        fields = {name: getattr(self, name).reshape(rows) for name in _FIELD_DTYPES}
-        return {"frames": self._frames[:-1].reshape(*rows, *self.frame_shape), **fields}
+        flat = (self._frames[:-1], self.actions, self.rewards, self.ages, self.ends)
+        shapes = self.state_shapes(self.num_rows).values()
+        return {
+            name: array.reshape(shape)
+            for name, array, shape in zip(ROW_FIELDS, flat, shapes, strict=True)
+        }

@@ -1,6 +1,8 @@
 """Which transitions of a ring are drawn, and how often (after Dopamine 4.1.2's samplers.py)."""
 
 from collections import deque
+from collections.abc import Set
+from typing import ClassVar, Protocol
 
 import gin
 import numpy as np
@@ -9,18 +11,59 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.sum_tree import SumTrees
 
-PRIORITY_FIELDS = {"priority_words", "max_priority_words"}  # of a prioritized state
+
+class Sampler(Protocol):
+    """What a replay asks of the rule that draws its transitions.
+
+    Made of the ring where they lie, the frames in an observation, and n of the n-step return.
+
+    Attributes:
+      STATE: arrays that it adds to a replay's state.
+      BYTES_PER_ROW: RAM that it takes for one row of one seed, at most.
+    """
+
+    STATE: ClassVar[frozenset[str]]
+    BYTES_PER_ROW: ClassVar[int]
+
+    def __init__(self, ring: FrameRing, stack_size: int, horizon: int) -> None: ...
+
+    def draw(
+        self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Positions (S, size) int64 of transitions, and the chances float32 they were drawn with.
+
+        They lie among the ring's candidates [low, high), (S,) each and none of them empty; the
+        chances are None where all are alike.
+        """
+
+    def update(self, priorities: np.ndarray) -> None:
+        """See `ReplayBuffer.update_priorities`."""
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Copies of the arrays `STATE`."""
+
+    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
+        """Shapes in a state of `filled` rows that this sampler can take over."""
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Takes over what `get_state` gave, after the ring has taken over its own state."""
 
 
 class UniformSampler:
-    """Draws all transitions that a seed can learn from equally often, with replacement."""
+    """Draws all transitions that a seed can learn from equally often, with replacement.
 
-    def __init__(self, ring: FrameRing, stack_size: int) -> None:
+    It needs no horizon: the ring's candidates are complete.
+    """
+
+    STATE: ClassVar[frozenset[str]] = frozenset()
+    BYTES_PER_ROW: ClassVar[int] = 0
+
+    def __init__(self, ring: FrameRing, stack_size: int, horizon: int) -> None:
         self._ring, self._stack_size = ring, stack_size
 
     def draw(
         self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, None]:
         """Positions (S, size) within the ring's candidates [low, high), none of them empty.
 
         Rejection sampling: candidates are contiguous but for final rows (one an episode) and a
@@ -33,7 +76,22 @@ class UniformSampler:
         while np.count_nonzero(bad := self._ring.unusable(starts, low, self._stack_size)):
             for s in np.flatnonzero(bad.any(axis=1)):
                 starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
-        return starts
+        return starts, None
+
+    def update(self, priorities: np.ndarray) -> None:
+        """Raises `RuntimeError`: there are no priorities."""
+        raise RuntimeError("update_priorities: replay_scheme is 'uniform'")
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Nothing: what it draws follows from the ring and the streams."""
+        return {}
+
+    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Takes over nothing."""
 
 
 @gin.configurable
@@ -58,6 +116,9 @@ class PrioritizedSampler:
       max_priorities: (S,) float64, the largest recorded of each seed, 1 at first.
     """
 
+    STATE: ClassVar[frozenset[str]] = frozenset({"priority_words", "max_priority_words"})
+    BYTES_PER_ROW: ClassVar[int] = SumTrees.BYTES_PER_LEAF
+
     def __init__(
         self, ring: FrameRing, stack_size: int, horizon: int, *, priority_exponent: float = 1.0
     ) -> None:
@@ -76,11 +137,6 @@ class PrioritizedSampler:
         self._complete = np.zeros_like(self._ring.cursors)  # transitions before it have a leaf
         # Leaves still to be written, oldest first: trees, leaves and values, (N,) each.
         self._writes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-
-    @property
-    def num_pending(self) -> int:
-        """Batches drawn whose priorities have not been given yet."""
-        return len(self._drawn)
 
     def draw(
         self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
@@ -189,6 +245,15 @@ class PrioritizedSampler:
     def _powers(self, priorities: np.ndarray) -> np.ndarray:
         """Priorities raised to the exponent; 0 stays 0, whatever the exponent."""
         return np.where(priorities == 0, 0.0, priorities**self._exponent)
+
+
+# By the names of Dopamine's `replay_scheme`.
+SAMPLERS: dict[str, type[Sampler]] = {"uniform": UniformSampler, "prioritized": PrioritizedSampler}
+
+
+def scheme_of(fields: Set[str]) -> str:
+    """Name in `SAMPLERS` of the sampler whose arrays are among the `fields` of a state."""
+    return max(SAMPLERS, key=lambda name: len(SAMPLERS[name].STATE & fields))
 
 
 def _to_words(numbers: np.ndarray) -> np.ndarray:

@@ -25,9 +25,8 @@ def random_actions():
     """(num_steps, num_seeds) actions; a column depends on its seed alone."""
 
     def draw(batch: EnvironmentBatch, seeds, num_steps: int) -> np.ndarray:
-        columns = [
-            np.random.default_rng(seed).integers(0, batch.num_actions, num_steps) for seed in seeds
-        ]
+        high = batch.action_spec.num_actions
+        columns = [np.random.default_rng(seed).integers(0, high, num_steps) for seed in seeds]
         return np.stack(columns, axis=1)
 
     return draw

@@ -55,7 +55,7 @@ def test_whole_episodes_are_those_of_a_plain_loop(game, num_episodes):
         np.testing.assert_array_equal(ours.reset()[..., 0], next(theirs)[0])
         over = False
         while not over:
-            action = int(rng.integers(ours.num_actions))
+            action = int(rng.integers(ours.action_spec.num_actions))
             frame, reward, over = ours.step(action)
             expected, expected_reward, expected_over = theirs.send(action)
             np.testing.assert_array_equal(frame[..., 0], expected)
@@ -73,7 +73,7 @@ def test_play_restored_at_any_step_is_the_play_it_left(game):
     for _ in range(60):
         restored.reset()  # or it would still hold what the state lacks
         restored.set_state(ours.get_state())
-        for action in rng.integers(ours.num_actions, size=4).tolist():
+        for action in rng.integers(ours.action_spec.num_actions, size=4).tolist():
             frame, reward, over = ours.step(action)
             again, reward_again, over_again = restored.step(action)
             np.testing.assert_array_equal(frame, again)
@@ -97,7 +97,7 @@ def test_pixels_and_rewards_are_those_of_the_vector_environment(game):
     np.testing.assert_array_equal(ours.reset()[..., 0], stack[0, -1])
     rng = np.random.default_rng(1)
     for _ in range(400):
-        action = int(rng.integers(ours.num_actions))
+        action = int(rng.integers(ours.action_spec.num_actions))
         stack, rewards, terminated, _, _ = vector.step(np.array([action]))
         frame, reward, over = ours.step(action)
         np.testing.assert_array_equal(frame[..., 0], stack[0, -1])
@@ -113,7 +113,7 @@ def test_a_lost_life_does_not_end_an_episode():
     lives, over = {environment._ale.lives()}, False
     rng = np.random.default_rng(0)
     while not over:
-        _, _, over = environment.step(int(rng.integers(environment.num_actions)))
+        _, _, over = environment.step(int(rng.integers(environment.action_spec.num_actions)))
         lives.add(environment._ale.lives())
     assert lives == {0, 1, 2, 3, 4, 5}
 
@@ -125,7 +125,7 @@ def test_a_quarter_of_the_actions_stick():
         environment = create_atari_environment(seed, "Pong", sticky_actions=sticky)
         environment.reset()
         for t in range(120):
-            frame, _, _ = environment.step(t % environment.num_actions)
+            frame, _, _ = environment.step(t % environment.action_spec.num_actions)
         runs.append(frame)
         assert environment.protocol["sticky_action_probability"] == (0.25 if sticky else 0.0)
     assert (runs[0] != runs[1]).any()
@@ -135,9 +135,9 @@ def test_a_quarter_of_the_actions_stick():
 def test_every_game_of_the_60_loads_with_its_minimal_actions():
     for game in ATARI_60:
         environment = create_atari_environment(0, game)
-        assert 3 <= environment.num_actions <= 18
-    assert create_atari_environment(0, "Pong").num_actions == 6
-    assert create_atari_environment(0, "Breakout").num_actions == 4
+        assert 3 <= environment.action_spec.num_actions <= 18
+    assert create_atari_environment(0, "Pong").action_spec.num_actions == 6
+    assert create_atari_environment(0, "Breakout").action_spec.num_actions == 4
 
 
 @pytest.mark.parametrize(

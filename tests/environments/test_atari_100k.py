@@ -15,9 +15,10 @@ FIRE = 1
 def play(environment, num_steps, seed=0):
     """(rewards, game overs, lost lives) of random play that starts every ball."""
     rng, rows = np.random.default_rng(seed), []
+    num_actions = environment.action_spec.num_actions
     environment.reset()
     for _ in range(num_steps):
-        action = FIRE if rng.random() < 0.2 else int(rng.integers(environment.num_actions))
+        action = FIRE if rng.random() < 0.2 else int(rng.integers(num_actions))
         _, reward, over = environment.step(action)
         rows.append((reward, over, environment.life_lost))
         if over:
@@ -45,7 +46,7 @@ def test_a_lost_life_restarts_the_stack_but_not_the_episode():
     batch = EnvironmentBatch(
         [create_atari_environment(0, "Breakout", terminal_on_life_loss=True)], 27_000
     )
-    stack, tracker = FrameStack(1, batch.frame_shape, 4), EpisodeTracker(1)
+    stack, tracker = FrameStack(1, batch.observation_spec), EpisodeTracker(1)
     stack.reset(batch.reset())
     lost = 0
     for _ in range(400):

@@ -26,7 +26,7 @@ def test_play_is_that_of_the_package(game):
         assert (reward, over) == (expected_reward, expected_over)
         steps += 1
     assert frame.dtype == np.uint8
-    assert frame.shape == ours.frame_shape
+    assert frame.shape == ours.observation_spec.frame_shape
 
 
 def test_a_tenth_of_the_actions_stick_and_can_be_turned_off():

@@ -3,6 +3,7 @@
 import numpy as np
 
 from prune_rl.environments.stack import FrameStack
+from prune_rl.specs import ObservationSpec
 
 
 def _frames(*values):
@@ -14,7 +15,7 @@ def _values(stack):
 
 
 def test_an_episode_starts_on_zeros_and_the_oldest_frame_drops_out():
-    stack = FrameStack(2, (1, 1, 1), 3)
+    stack = FrameStack(2, ObservationSpec((1, 1, 1), stack_size=3))
     stack.reset(_frames(1, 9))
     assert _values(stack) == [[0, 0, 1], [0, 0, 9]]
     for value in (2, 3, 4):
@@ -25,7 +26,7 @@ def test_an_episode_starts_on_zeros_and_the_oldest_frame_drops_out():
 
 
 def test_state_is_a_copy():
-    stack = FrameStack(1, (1, 1, 1), 2)
+    stack = FrameStack(1, ObservationSpec((1, 1, 1), stack_size=2))
     stack.reset(_frames(5))
     state = stack.get_state()
     stack.push(_frames(6))

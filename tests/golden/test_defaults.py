@@ -17,7 +17,7 @@ _ELSEWHERE = {
     "MinAtarTorso": _TORSO,
     "create_atari_environment": {"game_name"},
     "Runner": {"agent", "num_seeds", "seed", "interventions", "diagnostics"},
-    "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "replay_scheme"},
+    "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
 # Parameters that it sets otherwise: a reference to what a file chooses.
 _CHOSEN = {"torso", "create_environment_fn"}

@@ -241,7 +241,7 @@ def _atari_differences(game: str) -> tuple[int, int]:
     names = ("crc", "reward", "terminal")
     record = [cases.recorded()[f"atari/{game}/{name}"].tolist() for name in names]
     environment = create_atari_environment(cases.ALE_SEED, game)
-    actions, differ = cases.scripted_actions(game, environment.num_actions), 0
+    actions, differ = cases.scripted_actions(game, environment.action_spec.num_actions), 0
     for crc, reward, terminal in zip(*record, strict=True):
         if np.isnan(reward):
             frame, ours = environment.reset(), (reward, False)

@@ -256,7 +256,7 @@ def _lives_differ(game: str) -> tuple[int, int]:
     names = ("crc", "reward", "terminal", "game_over")
     record = [cases.recorded()[f"atari_lives/{game}/{name}"].tolist() for name in names]
     environment = create_atari_environment(cases.ALE_SEED, game, terminal_on_life_loss=True)
-    actions, differ = cases.scripted_actions(game, environment.num_actions), 0
+    actions, differ = cases.scripted_actions(game, environment.action_spec.num_actions), 0
     for crc, reward, terminal, over in zip(*record, strict=True):
         if np.isnan(reward):
             frame, ours = environment.reset(), (reward, False)

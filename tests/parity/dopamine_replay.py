@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.specs import Discrete, ObservationSpec
 
 from . import dopamine_cases as cases
 
@@ -39,8 +40,8 @@ def our_transitions(n: int) -> dict[int, Transition]:
     """Everything our buffer holds after the same stream, by the newest frame of the state."""
     buffer = ReplayBuffer(
         seeds=[0],
-        frame_shape=(2, 2, 1),
-        stack_size=4,
+        observation_spec=ObservationSpec((2, 2, 1), stack_size=4),
+        action_spec=Discrete(18),
         update_horizon=n,
         gamma=cases.GAMMA,
         max_capacity=1_000,

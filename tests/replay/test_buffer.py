@@ -9,9 +9,11 @@ from scipy.stats import chisquare
 
 from prune_rl.errors import ConfigError
 from prune_rl.replay.buffer import ReplayBuffer
-from prune_rl.specs import Draw
+from prune_rl.replay.samplers import PrioritizedSampler
+from prune_rl.specs import Discrete, Draw, ObservationSpec
 
 FRAME_SHAPE = (2, 3, 1)
+SPECS = {"observation_spec": ObservationSpec(FRAME_SHAPE), "action_spec": Discrete(18)}
 GAMMA = 0.9
 END_CHANCES = [(0.0, 0.0), (0.1, 0.0), (0.05, 0.05), (0.0, 0.3), (0.5, 0.4), (1.0, 0.0)]
 
@@ -50,9 +52,10 @@ def drawn(batch, s):
     return list(zip(states, *scalars, next_states, strict=True))
 
 
-def make_buffer(num_seeds=1, **changes):
-    defaults = {"stack_size": 1, "gamma": GAMMA, "max_capacity": 50, "batch_size": 8}
-    return ReplayBuffer(seeds=range(num_seeds), frame_shape=FRAME_SHAPE, **{**defaults, **changes})
+def make_buffer(num_seeds=1, *, stack_size=1, **changes):
+    defaults = {"seeds": range(num_seeds), "gamma": GAMMA, "max_capacity": 50, "batch_size": 8}
+    specs = {**SPECS, "observation_spec": ObservationSpec(FRAME_SHAPE, stack_size=stack_size)}
+    return ReplayBuffer(**{**specs, **defaults, **changes})
 
 
 def play(buffer, history, steps):
@@ -148,9 +151,7 @@ def test_shapes_dtypes_and_fresh_memory(make_history):
 @pytest.mark.parametrize("others", [[], [3], [3, 90]])
 def test_what_a_seed_draws_depends_on_it_alone(make_history, others):
     def samples(seeds):
-        buffer = ReplayBuffer(
-            seeds=seeds, frame_shape=FRAME_SHAPE, stack_size=4, update_horizon=3, max_capacity=40
-        )
+        buffer = make_buffer(seeds=seeds, stack_size=4, update_horizon=3, max_capacity=40)
         play(buffer, make_history(seeds, (0.3, 0.2)), 70)
         return [buffer.sample() for _ in range(4)]
 
@@ -160,7 +161,7 @@ def test_what_a_seed_draws_depends_on_it_alone(make_history, others):
 
 
 def test_seeds_draw_differently(make_history):
-    buffer = ReplayBuffer(seeds=[1, 2], frame_shape=FRAME_SHAPE, stack_size=1)
+    buffer = ReplayBuffer(seeds=[1, 2], **SPECS)
     play(buffer, make_history([9, 9], (0.0, 0.0)), 100)  # the same history twice
     batch = buffer.sample()
     assert (batch.s_tm1[0] != batch.s_tm1[1]).any()
@@ -197,14 +198,14 @@ def test_bad_settings_are_named(name, value):
 @pytest.mark.parametrize("seeds", [[], [3, -1]])
 def test_bad_seeds_are_refused(seeds):
     with pytest.raises(ConfigError, match="seeds="):
-        ReplayBuffer(seeds=seeds, frame_shape=FRAME_SHAPE, stack_size=1)
+        ReplayBuffer(seeds=seeds, **SPECS)
 
 
 def test_gin_sets_capacity_and_batch_size(make_history):
     with gin.unlock_config():
         gin.parse_config(["ReplayBuffer.max_capacity = 20", "ReplayBuffer.batch_size = 6"])
     try:
-        buffer = ReplayBuffer(seeds=[0], frame_shape=FRAME_SHAPE, stack_size=1)
+        buffer = ReplayBuffer(seeds=[0], **SPECS)
     finally:
         gin.clear_config()
     play(buffer, make_history([0]), 50)
@@ -253,7 +254,7 @@ def test_a_probe_draws_from_a_stream_of_its_own(make_history):
     buffer, _ = _filled(make_history, 2, 60)
     probe, batch = buffer.probe(Draw(40), "one"), buffer.sample_uniformly(40)
     assert (probe.s_tm1 != batch.s_tm1).any(axis=(2, 3, 4, 5)).mean() > 0.5
-    same = ReplayBuffer(seeds=[1, 2], frame_shape=FRAME_SHAPE, stack_size=1)
+    same = ReplayBuffer(seeds=[1, 2], **SPECS)
     play(same, make_history([9, 9], (0.0, 0.0)), 100)  # the same history twice
     probe = same.probe(Draw(40), "one")
     assert (probe.s_tm1[0] != probe.s_tm1[1]).any(axis=(1, 2, 3, 4)).mean() > 0.5
@@ -273,15 +274,8 @@ def test_a_uniform_buffer_takes_no_priorities(make_history):
         buffer.update_priorities(np.ones((1, 8)))
 
 
-def test_an_unknown_scheme_is_named():
-    with pytest.raises(
-        ConfigError, match=r"ReplayBuffer\.replay_scheme='prioritised'.*prioritized"
-    ):
-        make_buffer(replay_scheme="prioritised")
-
-
 @pytest.mark.parametrize("exponent", [-0.1, 1.5, "1", True])
 def test_a_bad_exponent_is_named(exponent):
     gin.bind_parameter("PrioritizedSampler.priority_exponent", exponent)
     with pytest.raises(ConfigError, match=r"PrioritizedSampler\.priority_exponent="):
-        make_buffer(replay_scheme="prioritized")
+        make_buffer(create_sampler=PrioritizedSampler)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.specs import Discrete, ObservationSpec
 
 GAMMA = 0.5
 
@@ -20,8 +21,8 @@ def sampled(horizon, end, *, episode=(1.0, 2.0, 4.0, 8.0), after=1):
     """
     buffer = ReplayBuffer(
         seeds=[0],
-        frame_shape=(2, 2, 1),
-        stack_size=4,
+        observation_spec=ObservationSpec((2, 2, 1), stack_size=4),
+        action_spec=Discrete(4),
         update_horizon=horizon,
         gamma=GAMMA,
         max_capacity=100,

@@ -12,17 +12,22 @@ from scipy.stats import chisquare
 
 from prune_rl.errors import ConfigError
 from prune_rl.replay.buffer import ReplayBuffer
-from prune_rl.specs import Draw
+from prune_rl.replay.samplers import PrioritizedSampler
+from prune_rl.specs import Discrete, Draw, ObservationSpec
 
 FRAME_SHAPE = (2, 3, 1)
 END_CHANCES = [(0.0, 0.0), (0.1, 0.1), (0.0, 0.3), (0.5, 0.4), (1.0, 0.0)]
 GIVEN = [0.0, 1e-5, 0.3, 1.0, 2.5, 40.0, math.nan, math.inf, -math.inf]
 
 
-def make_buffer(seeds=(0,), **changes):
-    defaults = {"stack_size": 1, "max_capacity": 50, "batch_size": 8}
-    settings = {**defaults, "replay_scheme": "prioritized", **changes}
-    return ReplayBuffer(seeds=seeds, frame_shape=FRAME_SHAPE, **settings)
+def make_buffer(seeds=(0,), *, stack_size=1, **changes):
+    return ReplayBuffer(
+        seeds=seeds,
+        observation_spec=ObservationSpec(FRAME_SHAPE, stack_size=stack_size),
+        action_spec=Discrete(18),
+        create_sampler=PrioritizedSampler,
+        **{"max_capacity": 50, "batch_size": 8, **changes},
+    )
 
 
 def start(buffer, history, steps=0):

@@ -6,6 +6,8 @@ import pytest
 from prune_rl.errors import ConfigError
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.samplers import SAMPLERS
+from prune_rl.specs import Discrete, ObservationSpec
 
 BATCH = 7  # odd, so that a uniform draw leaves half a word
 
@@ -13,12 +15,12 @@ BATCH = 7  # odd, so that a uniform draw leaves half a word
 def make_buffer(num_rows=50, scheme="prioritized"):
     return ReplayBuffer(
         seeds=[4, 8],
-        frame_shape=(2, 3, 1),
-        stack_size=3,
+        observation_spec=ObservationSpec((2, 3, 1), stack_size=3),
+        action_spec=Discrete(18),
         update_horizon=2,
         max_capacity=num_rows,
         batch_size=BATCH,
-        replay_scheme=scheme,
+        create_sampler=SAMPLERS[scheme],
     )
 
 
@@ -109,7 +111,9 @@ def test_no_state_while_a_batch_awaits_its_priorities(make_history):
 def test_a_state_of_the_other_scheme_is_refused(make_history, schemes):
     saved, mine = (make_buffer(scheme=scheme) for scheme in schemes)
     saved.add_first(make_history([4, 8]).first())
-    with pytest.raises(ConfigError, match=f"replay_scheme='{schemes[1]}': expected '{schemes[0]}'"):
+    with pytest.raises(
+        ConfigError, match=f"^replay_scheme='{schemes[1]}': expected '{schemes[0]}'"
+    ):
         mine.set_state(saved.get_state())
 
 

@@ -4,15 +4,19 @@ import logging
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
 from prune_rl.errors import ConfigError
 from prune_rl.replay import ram
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.samplers import PrioritizedSampler
 from prune_rl.replay.sum_tree import SumTrees
+from prune_rl.specs import Box, Discrete, ObservationSpec
 
-ATARI = (84, 84, 1)
+ATARI = ObservationSpec((84, 84, 1), stack_size=4)
+ATARI_BYTES = 84 * 84 + 13  # a frame, the action and the reward, the age and the end
 
 
 @pytest.fixture
@@ -27,9 +31,8 @@ def machine(monkeypatch):
 
 
 def make_buffer(max_capacity=1_000_000, **settings):
-    return ReplayBuffer(
-        seeds=range(5), frame_shape=ATARI, stack_size=4, max_capacity=max_capacity, **settings
-    )
+    specs = {"observation_spec": ATARI, "action_spec": Discrete(18)}
+    return ReplayBuffer(seeds=range(5), max_capacity=max_capacity, **{**specs, **settings})
 
 
 def test_refuses_and_names_the_largest_capacity_that_fits(machine):
@@ -37,28 +40,36 @@ def test_refuses_and_names_the_largest_capacity_that_fits(machine):
     with pytest.raises(ConfigError) as error:
         make_buffer()
     message = str(error.value)
-    # 5 x 1e6 x (7056 + 13) bytes = 32.9 GiB
+    # 5 x 1e6 x 7069 bytes = 32.9 GiB
     for part in ("ReplayBuffer.max_capacity", "32.92 GiB", "3.00 GiB"):
         assert part in message
     largest = int(re.search(r"fits is (\d+)", message)[1])
-    ram.require_memory(largest, 5, ATARI)
+    make_buffer(largest)
     with pytest.raises(ConfigError):
-        ram.require_memory(largest + 1, 5, ATARI)
+        make_buffer(largest + 1)
 
 
-def test_priorities_are_charged_too():
-    rows, plain = 1_000_000, ram.required_gib(1_000_000, 5, ATARI)
-    extra = ram.required_gib(rows, 5, ATARI, prioritized=True) - plain
-    trees = SumTrees(5, rows)
+def test_vectors_and_boxes_are_charged_for_their_numbers(machine):
+    """17 numbers seen and 6 done, of four bytes each, beside the nine of reward, age and end."""
+    form = {"observation_spec": ObservationSpec((17,), np.float32)}
+    form["action_spec"] = Box((-1.0,) * 6, (1.0,) * 6)
+    machine(5 * 1000 * (17 * 4 + 6 * 4 + 9))
+    make_buffer(1000, **form)
+    with pytest.raises(ConfigError, match="frames of 17 need"):
+        make_buffer(1001, **form)
+
+
+def test_priorities_are_charged_as_their_trees_hold_them():
+    rows, trees = 1_000_000, SumTrees(5, 1_000_000)
     held = sum(level.nbytes for level in trees._levels)
-    assert held <= extra * ram.GIB < 2.01 * held
+    assert held <= 5 * rows * PrioritizedSampler.BYTES_PER_ROW < 2.01 * held
 
 
 def test_a_prioritized_buffer_is_charged_for_its_priorities(machine):
-    machine(5 * 1000 * (84 * 84 + 13 + 20))
+    machine(5 * 1000 * (ATARI_BYTES + 20))
     make_buffer(1000)
     with pytest.raises(ConfigError, match="max_capacity"):
-        make_buffer(1000, replay_scheme="prioritized")
+        make_buffer(1000, create_sampler=PrioritizedSampler)
 
 
 def test_a_short_run_is_charged_for_its_own_length_only(machine):
@@ -77,7 +88,7 @@ def test_memory_is_taken_only_as_rows_are_written():
     buffer = make_buffer(20_000)
     grown = psutil.Process().memory_info().rss - before
     assert buffer.add_count == 0
-    assert grown < 0.1 * ram.required_gib(20_000, 5, ATARI) * ram.GIB
+    assert grown < 0.1 * 20_000 * 5 * ATARI_BYTES
 
 
 def write_group(folder, files):

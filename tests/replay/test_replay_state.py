@@ -7,6 +7,7 @@ import pytest
 
 from prune_rl.errors import ConfigError
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.specs import Box, Discrete, ObservationSpec
 
 SEEDS = [4, 8]
 CAPACITY = 40
@@ -15,8 +16,8 @@ CAPACITY = 40
 def make_buffer(**settings):
     defaults = {
         "seeds": SEEDS,
-        "frame_shape": (2, 3, 1),
-        "stack_size": 4,
+        "observation_spec": ObservationSpec((2, 3, 1), stack_size=4),
+        "action_spec": Discrete(18),
         "update_horizon": 3,
         "max_capacity": CAPACITY,
         "batch_size": 7,  # odd, so that a generator holds half a draw
@@ -100,7 +101,15 @@ def test_a_run_that_is_given_more_steps_keeps_its_replay(make_history):
     [
         ({"seeds": [4, 9]}, r"seeds=\[4, 8\]"),
         ({"seeds": [4]}, r"seeds=\[4, 8\]"),
-        ({"frame_shape": (3, 2, 1)}, r"frames=\(2, 40, 2, 3, 1\)"),
+        ({"observation_spec": ObservationSpec((3, 2, 1))}, r"frames=\(2, 40, 2, 3, 1\)"),
+        (
+            {"observation_spec": ObservationSpec((2, 3, 1), np.float32)},
+            "frames='uint8': expected float32",
+        ),
+        (
+            {"action_spec": Box((-1.0,), (1.0,))},
+            r"actions=\(2, 40\): expected \(2, 40, 1\)",
+        ),
         ({"max_capacity": 50}, "capacity in frames=40"),
         ({"max_capacity": 30}, "capacity in frames=40"),
     ],

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prune_rl.specs import Discrete, ObservationSpec
+
 NUM_SEEDS, STACK, FRAME_SKIP, LONGEST = 2, 3, 5, 7
 FRAME_SHAPE = (2, 2, 1)
 REWARDS = (-3.5, 0.5, 0.0, 2.0, -0.25, 1.5)
@@ -31,7 +33,8 @@ class Played(NamedTuple):
 class ScriptedEnvironment:
     """A game whose every frame, reward and end is known; `log` has resets' frames and steps."""
 
-    frame_shape, stack_size, frame_skip, num_actions = FRAME_SHAPE, STACK, FRAME_SKIP, 3
+    observation_spec = ObservationSpec(FRAME_SHAPE, stack_size=STACK)
+    action_spec, frame_skip = Discrete(3), FRAME_SKIP
     steps_off_gil, protocol = False, {"suite": "scripted"}
 
     def __init__(self, number: int, seed: int) -> None:

@@ -19,6 +19,7 @@ from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
 from prune_rl.runner import Runner
+from prune_rl.specs import Discrete, ObservationSpec
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 SEEDS, ITERATIONS, SIDE = (5, 6, 7), 2, 6
@@ -46,7 +47,8 @@ create_updater_from_config.schedule_type = 'periodic'
 class Numbered:
     """Six pixels of the number of agent steps played; an episode lasts seven."""
 
-    num_actions, frame_shape, stack_size, frame_skip = SIDE, (2, 3, 1), 1, 1
+    observation_spec, action_spec = ObservationSpec((2, 3, 1)), Discrete(SIDE)
+    frame_skip = 1
     steps_off_gil = life_lost = False
     protocol: ClassVar = {"suite": "numbered"}
 
@@ -54,7 +56,7 @@ class Numbered:
         self._steps = 0
 
     def reset(self):
-        return np.full(self.frame_shape, self._steps, np.uint8)
+        return np.full((2, 3, 1), self._steps, np.uint8)
 
     def step(self, action):
         self._steps += 1

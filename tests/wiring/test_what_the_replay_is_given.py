@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from prune_rl.environments.batch import Step
+from prune_rl.replay.samplers import PrioritizedSampler, UniformSampler
+from prune_rl.specs import Discrete, ObservationSpec
 
 
 @pytest.fixture(params=["dqn_run", "rainbow_run"])
@@ -15,17 +17,17 @@ def test_the_replay_is_made_with_the_agents_settings(dqn_run):
     (settings,) = dqn_run.replays
     assert settings == {
         "seeds": [5, 6],
-        "frame_shape": (2, 2, 1),
-        "stack_size": 3,
+        "observation_spec": ObservationSpec((2, 2, 1), np.uint8, 3),
+        "action_spec": Discrete(3),
         "update_horizon": 2,
         "gamma": 0.9,
-        "replay_scheme": "uniform",
+        "create_sampler": UniformSampler,
         "longest_run": 60,
     }
 
 
 def test_the_replay_scheme_is_the_agents(rainbow_run):
-    assert rainbow_run.replays[0]["replay_scheme"] == "prioritized"
+    assert rainbow_run.replays[0]["create_sampler"] is PrioritizedSampler
 
 
 def test_batches_hold_returns_of_the_agents_horizon_and_discount(dqn_run):
