@@ -169,7 +169,10 @@ class Runner:
             num_iterations=self._num_iterations,
         )
         steps = self._trainer.agent_steps
-        with RunLog(self._base_dir, positions=positions, agent_steps=steps) as log, progress:
+        with (
+            RunLog(self._base_dir, positions=positions, clock="agent_steps", steps=steps) as log,
+            progress,
+        ):
             for iteration in range(first, self._num_iterations):
                 self._train_phase(iteration, log, progress)
                 self._diagnostics_phase(iteration, log)
