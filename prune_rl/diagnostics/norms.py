@@ -20,21 +20,25 @@ def parameter_norm(params: Any) -> jax.Array:
     Returns:
         float32 scalar >= 0 (0 for an empty tree); NaN if any parameter is.
     """
-    norms = parameter_norms_by_layer(params).values()
+    norms = parameter_norms_by_tensor(params).values()
     return _l2(jnp.stack(list(norms))) if norms else jnp.float32(0)
 
 
-def parameter_norms_by_layer(params: Any) -> dict[str, jax.Array]:
+def parameter_norms_by_tensor(params: Any) -> dict[str, jax.Array]:
     """L2 norm of each tensor.
 
     Args:
         params: tree of float32 weights; masked, if the network is pruned.
 
     Returns:
-        float32 scalars by path, as 'params/torso/Conv_0/kernel' (the names of `weight_sparsity`).
+        float32 scalars by path below 'params', as 'torso/Conv_0/kernel'.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): _l2(x) for path, x in leaves}
+    return {_name(path): _l2(x) for path, x in leaves}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/").removeprefix("params/")
 
 
 def _l2(tensor: jax.Array) -> jax.Array:

@@ -17,36 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from tensorboardX import SummaryWriter
 
-_EPISODE_FIELDS = (
-    "seed",
-    "iteration",
-    "phase",
-    "agent_steps",
-    "episode_return",
-    "episode_length",
-    "ended",
-)
-# Dopamine's tags where it has them.
-_TENSORBOARD_TAGS = {
-    "episode_return_mean": "AverageReturns",
-    "num_episodes": "NumEpisodes",
-    "agent_steps_per_second": "AverageStepsPerSecond",
-    "sparsity": "Sparsity",
-    "loss": "Loss",
-    "grad_norm": "GradientNorm",
-    "q_mean": "MeanQ",
-    "q_variance": "QVariance",
-    "q_target_variance": "QTargetVariance",
-    "q_norm": "QNorm",
-    "parameter_norm": "ParametersNorm",
-    "srank": "Srank",
-    "dormant": "DormantFraction",
-    "dead_units": "DeadUnitsFraction",
-    "gradient_correlation": "GradientCorrelation",
-    "mask_churn": "MaskChurn",
-    "probe_loss": "ProbeLoss",
-    "probe_grad_norm": "ProbeGradientNorm",
-}
+from prune_rl.recording.metrics import CLOCKS, IDENTIFYING, describe
+
+_WHOSE = ("seed", "iteration", "phase")
+_EPISODE = ("episode_return", "episode_length", "ended")
 
 
 class RunLog:
@@ -56,33 +30,50 @@ class RunLog:
       OSError: the directory cannot be written to.
     """
 
-    def __init__(self, directory: Path, *, positions: Mapping[str, int], agent_steps: int) -> None:
-        """positions: sizes in bytes to cut the files back to, as `positions()` gave them."""
+    def __init__(
+        self, directory: Path, *, positions: Mapping[str, int], clock: str, steps: int
+    ) -> None:
+        """Opens the run's files where they stood.
+
+        Args:
+            positions: sizes in bytes to cut the files back to, as `positions()` gave them.
+            clock: the counter, of `CLOCKS`, that the run's progress is told by.
+            steps: what the clock says now.
+        """
+        if clock not in CLOCKS:
+            raise ValueError(f"clock={clock!r}: expected one of {', '.join(CLOCKS)}")
         self._directory = directory
         self._metrics = _open_at(directory / "metrics.jsonl", positions.get("metrics", 0))
         self._episodes = _open_at(directory / "episodes.csv", positions.get("episodes", 0))
         self._csv = csv.writer(self._episodes, lineterminator="\n")
         if self._episodes.tell() == 0:
-            self._csv.writerow(_EPISODE_FIELDS)
-        self._agent_steps = agent_steps
+            self._csv.writerow((*_WHOSE, clock, *_EPISODE))
+        self._clock, self._steps = clock, steps
         self._writers: dict[int, SummaryWriter] = {}
 
     def metrics(self, row: Mapping[str, Any]) -> None:
         """Appends one line to metrics.jsonl and the row's scalars to TensorBoard.
 
-        A value that is not finite is written as null and named in the row's "non_finite" list,
-        one by layer as "dormant_by_layer/torso/Conv_0".
+        The row is given the run's clock behind its phase. A value that is not finite is written as
+        null and named in the row's "non_finite" list, one by layer as
+        "dormant_by_layer/torso/Conv_0".
+
+        Raises:
+          ValueError: a name that `recording.metrics` does not know; nothing is written then.
         """
+        described = {name: describe(name) for name in row if name not in IDENTIFYING}
+        steps = row[self._clock]
+        said = {name: row[name] for name in _WHOSE} | {"clock": self._clock} | dict(row)
         non_finite: list[str] = []
-        clean = {name: _finite(name, value, non_finite) for name, value in row.items()}
+        clean = {name: _finite(name, value, non_finite) for name, value in said.items()}
         if non_finite:
             clean["non_finite"] = non_finite
         self._metrics.write(json.dumps(clean, allow_nan=False) + "\n")
         writer = self._writer(row["seed"])
-        for field, tag in _TENSORBOARD_TAGS.items():
-            if clean.get(field) is not None:
-                name = f"{row['phase'].capitalize()}/{tag}"
-                writer.add_scalar(name, clean[field], row["agent_steps"])
+        for name, metric in described.items():
+            if metric.tag is not None and clean[name] is not None:
+                tag = f"{row['phase'].capitalize()}/{metric.tag}"
+                writer.add_scalar(tag, clean[name], steps)
 
     def episode(self, *values: object) -> None:
         """Appends one line to episodes.csv: values in the order of its header."""
@@ -92,16 +83,20 @@ class RunLog:
         self,
         name: str,
         iteration: int,
-        agent_steps: int,
+        steps: int,
         seeds: npt.NDArray[np.int64],
         matrix: npt.NDArray[np.float32],
     ) -> None:
-        """Writes one matrix per seed, (S, k, k), to diagnostics/<name>_<iteration>.npz, whole."""
+        """Writes one matrix per seed, (S, k, k), to diagnostics/<name>_<iteration>.npz, whole.
+
+        `steps` is what the clock says, and is stored under its name.
+        """
         folder = self._directory / "diagnostics"
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}_{iteration:04d}.npz"
         part = path.with_suffix(".part.npz")
-        np.savez_compressed(part, matrix=matrix, seeds=seeds, agent_steps=agent_steps)
+        when: dict[str, Any] = {self._clock: steps}
+        np.savez_compressed(part, matrix=matrix, seeds=seeds, **when)
         part.replace(path)
 
     def positions(self) -> dict[str, int]:
@@ -119,9 +114,9 @@ class RunLog:
             folder = str(self._directory / "tensorboard" / f"seed_{seed}")
             self._writers[seed] = SummaryWriter(
                 folder,
-                purge_step=self._agent_steps + 1,
+                purge_step=self._steps + 1,
                 # Names carry whole seconds only; two starts within one must not collide.
-                filename_suffix=f".from_{self._agent_steps}",
+                filename_suffix=f".from_{self._steps}",
             )
         return self._writers[seed]
 

@@ -11,14 +11,9 @@ from typing import Any
 
 import jax
 
+from prune_rl.recording.metrics import UNITS
+
 _PACKAGES = ("prune_rl", "jax", "jaxlib", "flax", "optax", "numpy", "ale-py", "MinAtar")
-_UNITS = {
-    "frames": "emulator ticks",
-    "agent_steps": "environment steps per seed; frame_skip frames each",
-    "gradient_steps": "optimizer updates per seed; pruning schedules count these",
-    "episode_return_mean": "mean undiscounted sum of unclipped rewards",
-    "sparsity": "fraction of exact zeros among weights of rank > 1",
-}
 
 
 def collect(protocol: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +30,7 @@ def collect(protocol: dict[str, Any]) -> dict[str, Any]:
         "device": device.device_kind,
         "num_devices": jax.device_count(),
         "protocol": protocol,
-        "units": _UNITS,
+        "units": UNITS,
     }
 
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
+from prune_rl.recording.metrics import METRICS, PLAYED
 from prune_rl.reporting.figures import colors, draw_mean, save
 from prune_rl.reporting.runs import (
     PHASES,
@@ -24,10 +25,12 @@ from prune_rl.reporting.runs import (
     read_metrics,
     report,
     returns_phase,
+    steps_label,
+    with_networks,
     write_rows,
 )
 
-_CSV_FIELDS = (
+_FIRST_COLUMNS = (
     "seed",
     "iteration",
     "phase",
@@ -37,6 +40,7 @@ _CSV_FIELDS = (
     "episode_return_mean",
     "num_episodes",
     "sparsity",
+    "clock",
 )
 
 
@@ -47,20 +51,21 @@ def draw(runs: Sequence[Run], phase: str | None = None) -> Figure:
     of `returns_phase`.
 
     Raises:
-        ConfigError: a run cannot be read or lacks the `phase`.
+        ConfigError: a run cannot be read or lacks the `phase`, or their clocks differ.
     """
     metrics = [read_metrics(run.directory) for run in runs]
     phase = returns_phase(runs, metrics, phase)
+    label = steps_label(runs, metrics)
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     returns, sparsity = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for run, rows, color in zip(runs, metrics, colors(len(runs)), strict=True):
         _draw_returns(returns, curve(rows, phase, "episode_return_mean"), run.label, color)
         seen = curve(rows, "train", "sparsity")
         sparsity.plot(seen.steps, nanmean(seen.values, axis=0), color=color, marker=".")
-    returns.set_ylabel(f"episode return ({PHASES[phase]})")
+    returns.set_ylabel(f"{METRICS['episode_return_mean'].label} ({PHASES[phase]})")
     if any(run.label for run in runs):
         returns.legend()
-    sparsity.set(ylabel="sparsity", xlabel="agent steps per seed", ylim=(-0.03, 1.03))
+    sparsity.set(ylabel=METRICS["sparsity"].label, xlabel=label, ylim=(-0.03, 1.03))
     for axes in (returns, sparsity):
         axes.grid(alpha=0.3)
     return figure
@@ -75,14 +80,19 @@ def _draw_returns(axes: Axes, returns: Curve, label: str, color: ColorType) -> N
 
 
 def write_csv(runs: Sequence[Run], out: Path) -> None:
-    """Writes every training and evaluation row of every run, its label first."""
+    """Writes every training and evaluation row of every run, its label first.
+
+    Behind the first columns come every other of `PLAYED` and those of single networks.
+    """
+    metrics = [read_metrics(run.directory) for run in runs]
+    columns = dict.fromkeys((*_FIRST_COLUMNS, *with_networks(PLAYED, metrics)))
     rows = [
-        (run.label, *(row[field] for field in _CSV_FIELDS))
-        for run in runs
-        for row in read_metrics(run.directory)
+        (run.label, *(row.get(name) for name in columns))
+        for run, own in zip(runs, metrics, strict=True)
+        for row in own
         if row["phase"] in PHASES
     ]
-    write_rows(out, ("run", *_CSV_FIELDS), rows)
+    write_rows(out, ("run", *columns), rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError, require_choice
+from prune_rl.recording.metrics import MEASURED, describe
 from prune_rl.reporting.figures import colors, draw_mean, save
 from prune_rl.reporting.runs import (
     PHASES,
@@ -26,25 +27,13 @@ from prune_rl.reporting.runs import (
     read_metrics,
     report,
     returns_phase,
+    steps_label,
+    with_networks,
     write_rows,
 )
 
-RETURNS, PHASE = "episode_return", "diagnostics"
-LABELS = {
-    RETURNS: "episode return",
-    "q_target_variance": "Q-target variance",
-    "q_variance": "Q variance",
-    "parameter_norm": "parameter norm",
-    "q_norm": "Q norm",
-    "srank": "srank",
-    "dormant": "dormant units (fraction)",
-    "dead_units": "units cut off (fraction)",
-    "gradient_correlation": "mean |gradient correlation|",
-    "mask_churn": "mask bits changed (fraction)",
-    "probe_loss": "loss on the probe",
-    "probe_grad_norm": "gradient norm on the probe",
-    "sparsity": "sparsity",
-}
+RETURNS, PHASE = "episode_return_mean", "diagnostics"
+QUANTITIES = (RETURNS, *MEASURED)
 FIGURE_11 = (RETURNS, "q_target_variance", "parameter_norm", "q_norm", "srank", "dormant")
 _COLUMNS = 3
 
@@ -52,18 +41,22 @@ _COLUMNS = 3
 def draw(
     runs: Sequence[Run], quantities: Sequence[str] = FIGURE_11, phase: str | None = None
 ) -> Figure:
-    """A picture with a panel for each of the `quantities`, keys of `LABELS`.
+    """A picture with a panel for each of the `quantities`.
+
+    These are of `QUANTITIES`, or of a single network that the runs have, as 'critic/dormant'.
 
     Lines are means over seeds, bands 95 % bootstrap intervals of them (three seeds or more).
     Values that are missing or not finite are gaps, and counted in the panel. Returns are those of
     `returns_phase`.
 
     Raises:
-        ConfigError: an unknown quantity, a run that has measured nothing or lacks the `phase`.
+        ConfigError: an unknown quantity, a run that has measured nothing or lacks the `phase`, or
+            clocks that differ.
     """
-    for quantity in quantities:
-        require_choice("--quantities", quantity, LABELS)
     metrics = _read(runs)
+    for quantity in quantities:
+        require_choice("--quantities", quantity, with_networks(QUANTITIES, metrics))
+    label = steps_label(runs, metrics)
     phase = returns_phase(runs, metrics, phase)
     rows = math.ceil(len(quantities) / _COLUMNS)
     figure = Figure(figsize=(4 * min(len(quantities), _COLUMNS), 2.9 * rows), layout="constrained")
@@ -73,7 +66,7 @@ def draw(
     for axes in list(panels.flat)[len(quantities) :]:
         axes.set_visible(False)
     for axes in panels[-1]:
-        axes.set_xlabel("agent steps per seed")
+        axes.set_xlabel(label)
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(runs))
     return figure
@@ -91,9 +84,7 @@ def _read(runs: Sequence[Run]) -> list[list[dict[str, Any]]]:
 
 
 def _curve(rows: Sequence[dict[str, Any]], quantity: str, phase: str) -> Curve:
-    if quantity == RETURNS:
-        return curve(rows, phase, "episode_return_mean")
-    return curve(rows, PHASE, quantity)
+    return curve(rows, phase if quantity == RETURNS else PHASE, quantity)
 
 
 def _draw_panel(
@@ -109,7 +100,7 @@ def _draw_panel(
         draw_mean(axes, seen, color, run.label)
         missing += int(np.isnan(seen.values).sum())
     whose = f" ({PHASES[phase]})" if quantity == RETURNS else ""
-    axes.set_title(LABELS[quantity] + whose, fontsize="medium")
+    axes.set_title(describe(quantity).label + whose, fontsize="medium")
     axes.grid(alpha=0.3)
     if missing:
         text = f"{missing} missing or not finite"
@@ -118,15 +109,16 @@ def _draw_panel(
 
 def write_csv(runs: Sequence[Run], out: Path) -> None:
     """Writes every measurement: a row for each run, seed and iteration."""
-    names = [name for name in LABELS if name != RETURNS]
-    header = ("run", "seed", "iteration", "agent_steps", "gradient_steps", *names)
+    metrics = _read(runs)
+    names = with_networks(MEASURED, metrics)
+    columns = ("seed", "iteration", "agent_steps", "gradient_steps", *names, "clock")
     rows = [
-        (run.label, *(row[field] for field in header[1:5]), *(row.get(name) for name in names))
-        for run, metrics in zip(runs, _read(runs), strict=True)
-        for row in metrics
+        (run.label, *(row.get(name) for name in columns))
+        for run, own in zip(runs, metrics, strict=True)
+        for row in own
         if row["phase"] == PHASE
     ]
-    write_rows(out, header, rows)
+    write_rows(out, ("run", *columns), rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = create_parser(
         "diagnostics",
         "Draws the diagnostics of runs trained with --gin_files=diagnostics/all.gin.\n"
-        f"Quantities: {', '.join(LABELS)}.",
+        f"Quantities: {', '.join(QUANTITIES)}.",
         "python -m prune_rl.reporting.diagnostics --run=dense=runs/dense "
         "--run=pruned=runs/pruned --out=diagnostics.png",
     )

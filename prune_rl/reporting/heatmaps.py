@@ -15,8 +15,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
+from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting.figures import save
-from prune_rl.reporting.runs import Run, create_parser, report, write_rows
+from prune_rl.reporting.runs import Run, common_clock, create_parser, report, write_rows
 
 _SHOWN_SEEDS = 5
 
@@ -25,7 +26,8 @@ class Matrices(NamedTuple):
     """Gradient covariances of one run: `matrix` (S, k, k), its seeds (S,), and when."""
 
     iteration: int
-    agent_steps: int
+    clock: str
+    steps: int
     seeds: npt.NDArray[np.int64]
     matrix: npt.NDArray[np.float32]
 
@@ -48,7 +50,15 @@ def read_matrices(directory: Path, iteration: int | None = None) -> Matrices:
         closest = min(by_iteration, key=lambda stored: abs(stored - chosen))
         raise ConfigError(f"--iteration={chosen}: not stored in {directory}; nearest: {closest}")
     with np.load(by_iteration[chosen]) as stored:
-        return Matrices(chosen, int(stored["agent_steps"]), stored["seeds"], stored["matrix"])
+        (clock,) = CLOCKS.keys() & stored.keys()
+        return Matrices(chosen, clock, int(stored[clock]), stored["seeds"], stored["matrix"])
+
+
+def _read(runs: Sequence[Run], iteration: int | None) -> list[Matrices]:
+    """Those of all runs, of one clock."""
+    stored = [read_matrices(run.directory, iteration) for run in runs]
+    common_clock(runs, [own.clock for own in stored])
+    return stored
 
 
 def mean_off_diagonal(matrix: npt.NDArray[np.float32]) -> float:
@@ -64,9 +74,9 @@ def draw(runs: Sequence[Run], iteration: int | None = None) -> Figure:
     Transitions are in the order in which they were drawn from the replay.
 
     Raises:
-        ConfigError: a run has stored no matrices, or none of that iteration.
+        ConfigError: a run has stored no matrices, or none of that iteration, or clocks differ.
     """
-    stored = [read_matrices(run.directory, iteration) for run in runs]
+    stored = _read(runs, iteration)
     columns = min(_SHOWN_SEEDS, max(len(own.seeds) for own in stored))
     size = (2.1 * columns + 1.2, 2.3 * len(runs) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
@@ -86,13 +96,13 @@ def draw(runs: Sequence[Run], iteration: int | None = None) -> Figure:
 
 def write_csv(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
     """Writes a row for each run and seed: the mean |C_ij| off the diagonal."""
-    stored = [(run, read_matrices(run.directory, iteration)) for run in runs]
+    stored = _read(runs, iteration)
     rows = [
-        (run.label, int(seed), own.iteration, own.agent_steps, mean_off_diagonal(matrix))
-        for run, own in stored
+        (run.label, int(seed), own.iteration, own.steps, mean_off_diagonal(matrix))
+        for run, own in zip(runs, stored, strict=True)
         for seed, matrix in zip(own.seeds, own.matrix, strict=True)
     ]
-    write_rows(out, ("run", "seed", "iteration", "agent_steps", "mean_abs_off_diagonal"), rows)
+    write_rows(out, ("run", "seed", "iteration", stored[0].clock, "mean_abs_off_diagonal"), rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

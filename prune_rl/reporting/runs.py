@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.backend_bases import FigureCanvasBase
 
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, require_choice
+from prune_rl.recording.metrics import CLOCKS
 
 PHASES = {"eval": "evaluation", "train": "training"}  # those that have returns
 SEEDS_OF_AN_INTERVAL = 3  # of fewer seeds none is drawn
@@ -28,7 +29,7 @@ class Run(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One quantity of one run and phase: agent steps (T,), values (S, T), NaN where missing."""
+    """One quantity of one run and phase: steps of its clock (T,), values (S, T) with NaNs."""
 
     steps: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
@@ -37,8 +38,11 @@ class Curve(NamedTuple):
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """The rows of a run's metrics.jsonl; a last line that is still being written is left out.
 
+    Every row has a "clock": agent steps, where it was recorded before rows said so.
+
     Raises:
-      ConfigError: there is no such file, no row in it, or a line that is no JSON object.
+      ConfigError: there is no such file, no row in it, a line that is no JSON object, or a clock
+        that is none of `CLOCKS`.
     """
     path = directory / "metrics.jsonl"
     if not path.is_file():
@@ -56,18 +60,47 @@ def _parse_row(path: Path, number: int, line: str) -> dict[str, Any]:
         row: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}, line {number}: expected a JSON object; {error}") from error
+    require_choice(f"{path}, line {number}: clock", row.setdefault("clock", "agent_steps"), CLOCKS)
     return row
 
 
+def common_clock(runs: Sequence[Run], clocks: Sequence[str]) -> str:
+    """The clock that all of the runs have, given each one's, keys of `CLOCKS`.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    for run, clock in zip(runs, clocks, strict=True):
+        if clock != clocks[0]:
+            raise ConfigError(
+                f"--run={run.directory}: counts {CLOCKS[clock]}, {runs[0].directory} counts "
+                f"{CLOCKS[clocks[0]]}; expected runs of one clock in one picture"
+            )
+    return clocks[0]
+
+
+def steps_label(runs: Sequence[Run], metrics: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """What an axis of the steps of these runs says; errors as in `common_clock`."""
+    return f"{CLOCKS[common_clock(runs, [rows[0]['clock'] for rows in metrics])]} per seed"
+
+
+def with_networks(
+    names: Sequence[str], metrics: Sequence[Sequence[dict[str, Any]]]
+) -> tuple[str, ...]:
+    """`names`, then what the rows hold of them for single networks, as 'critic/loss'."""
+    held = {name for rows in metrics for row in rows for name in row if "/" in name}
+    return *names, *sorted(name for name in held if name.rpartition("/")[2] in names)
+
+
 def curve(rows: Sequence[dict[str, Any]], phase: str, field: str) -> Curve:
-    """Arranges `field` of one phase's rows by seed and iteration; NaN where there is none."""
+    """Arranges `field` of one phase's rows by seed and the clock's steps; NaN where missing."""
     rows = [row for row in rows if row["phase"] == phase]
     seeds = sorted({row["seed"] for row in rows})
-    steps = sorted({row["agent_steps"] for row in rows})
+    steps = sorted({row[row["clock"]] for row in rows})
     values = np.full((len(seeds), len(steps)), np.nan)
     for row in rows:
         value = row.get(field)
-        values[seeds.index(row["seed"]), steps.index(row["agent_steps"])] = (
+        values[seeds.index(row["seed"]), steps.index(row[row["clock"]])] = (
             np.nan if value is None else value
         )
     return Curve(np.array(steps, np.int64), values)

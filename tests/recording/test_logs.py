@@ -37,13 +37,13 @@ def _row(iteration, **values):
 
 
 def test_logs_are_cut_back_to_their_positions(tmp_path):
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.metrics(_row(1, loss=0.5))
         log.episode(0, 0, "train", 7, 1.0, 7, "terminated")
         positions = log.positions()
         log.metrics(_row(2, loss=0.25))
         log.episode(0, 0, "train", 9, 2.0, 2, "terminated")
-    with RunLog(tmp_path, positions=positions, agent_steps=10) as log:
+    with RunLog(tmp_path, positions=positions, clock="agent_steps", steps=10) as log:
         log.metrics(_row(2, loss=0.125))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["loss"] for row in rows] == [0.5, 0.125]
@@ -54,7 +54,7 @@ def test_logs_are_cut_back_to_their_positions(tmp_path):
 
 
 def test_a_value_that_is_not_finite_is_named(tmp_path):
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.metrics(_row(1, loss=float("nan"), q_mean=float("inf"), sparsity=0.0))
     (row,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert row["loss"] is None
@@ -64,7 +64,7 @@ def test_a_value_that_is_not_finite_is_named(tmp_path):
 
 def test_numbers_that_are_not_finite_are_named_layer_by_layer(tmp_path):
     nan = float("nan")
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.metrics(
             _row(1, srank=nan, dormant_by_layer={"torso/Conv_0": nan, "torso/Dense_0": 0.5})
         )
@@ -76,7 +76,7 @@ def test_numbers_that_are_not_finite_are_named_layer_by_layer(tmp_path):
 
 def test_matrices_are_stored_whole_or_not_at_all(tmp_path, monkeypatch):
     matrix = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.matrices("gradient_covariance", 7, 80, np.array([3, 4]), matrix)
         path = tmp_path / "diagnostics" / "gradient_covariance_0007.npz"
         with np.load(path) as stored:
@@ -98,8 +98,11 @@ def test_matrices_are_stored_whole_or_not_at_all(tmp_path, monkeypatch):
 # Tags that Dopamine has are Dopamine's.
 _TAGS = {
     "episode_return_mean": "AverageReturns",
+    "episode_length_mean": "AverageEpisodeLength",
     "num_episodes": "NumEpisodes",
+    "epsilon": "Epsilon",
     "agent_steps_per_second": "AverageStepsPerSecond",
+    "gradient_steps_per_second": "AverageGradientStepsPerSecond",
     "sparsity": "Sparsity",
     "loss": "Loss",
     "grad_norm": "GradientNorm",
@@ -115,6 +118,7 @@ _TAGS = {
     "mask_churn": "MaskChurn",
     "probe_loss": "ProbeLoss",
     "probe_grad_norm": "ProbeGradientNorm",
+    "critic/loss": "critic/Loss",
 }
 
 
@@ -130,12 +134,12 @@ def _shown(folder):
 
 def test_every_number_goes_to_its_tag_below_phase_and_seed(tmp_path):
     phases = {"train": "Train", "eval": "Eval", "diagnostics": "Diagnostics"}
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         for seed in (3, 4):
             for p, phase in enumerate(phases):
                 numbers = {name: float(100 * seed + 50 * p + i) for i, name in enumerate(_TAGS)}
                 # Neither counters nor layers have tags; nor has what is not finite.
-                others = {"epsilon": 0.5, "gradient_steps": 9, "sparsity_by_layer": {"head": 0.5}}
+                others = {"gradient_steps": 9, "critic/sparsity_by_layer": {"head": 0.5}}
                 log.metrics(_row(7, **numbers, **others) | {"seed": seed, "phase": phase})
                 log.metrics(_row(8, loss=float("nan")) | {"seed": seed, "phase": phase})
     for seed in (3, 4):
@@ -151,30 +155,32 @@ def test_metrics_hold_every_row_as_it_was_given(tmp_path):
         _row(1, sparsity_by_layer={"params/head/kernel": 0.25}, episode_return_mean=None, loss=0.5),
         _row(2, num_episodes=3, frames=80) | {"phase": "eval"},
     ]
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         for row in given:
             log.metrics(row)
     text = (tmp_path / "metrics.jsonl").read_text()
     assert text.endswith("}\n")
     rows = [json.loads(line) for line in text.splitlines()]
-    assert rows == given
-    assert [list(row) for row in rows] == [list(row) for row in given]
+    assert rows == [row | {"clock": "agent_steps"} for row in given]
+    for row, own in zip(rows, given, strict=True):
+        assert list(row)[:4] == ["seed", "iteration", "phase", "clock"]
+        assert [name for name in row if name != "clock"] == list(own)
 
 
 def test_episodes_begin_with_one_header(tmp_path):
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         positions = log.positions()
     header = "seed,iteration,phase,agent_steps,episode_return,episode_length,ended\n"
     assert (tmp_path / "episodes.csv").read_text() == header
-    with RunLog(tmp_path, positions=positions, agent_steps=0) as log:
+    with RunLog(tmp_path, positions=positions, clock="agent_steps", steps=0) as log:
         log.episode(3, 1, "eval", 70, 2.5, 9, "truncated")
     assert (tmp_path / "episodes.csv").read_text() == f"{header}3,1,eval,70,2.5,9,truncated\n"
 
 
 def test_positions_are_what_is_on_disk(tmp_path):
-    with RunLog(tmp_path, positions={}, agent_steps=0) as log:
-        log.metrics(_row(1, game="Pokémon"))  # bytes, not letters
-        log.episode(0, 0, "train", 7, 1.0, 7, "terminated")
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
+        log.metrics(_row(1, sparsity=0.5))
+        log.episode(0, 0, "train", 7, 1.0, 7, "terminé")  # bytes, not letters
         positions = log.positions()
         files = {"metrics": "metrics.jsonl", "episodes": "episodes.csv"}
         sizes = {name: (tmp_path / file).stat().st_size for name, file in files.items()}
@@ -182,3 +188,51 @@ def test_positions_are_what_is_on_disk(tmp_path):
         assert min(sizes.values()) > 0
         (events,) = (tmp_path / "tensorboard" / "seed_0").iterdir()
         assert events.stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["los", "critic/los", "game"])
+def test_an_unknown_name_is_refused_before_anything_is_written(tmp_path, name):
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
+        log.metrics(_row(1, loss=0.5))
+        log.positions()
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(ValueError, match=f"'{name}' is no metric") as refused:
+            log.metrics(_row(2, loss=0.25, **{name: 1.0}))
+        assert ("did you mean 'loss'?" in str(refused.value)) == name.endswith("los")
+        log.positions()
+        after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_run_without_agent_steps_is_told_by_its_gradient_steps(tmp_path):
+    """As one that learns from a data set: 0 agent steps throughout."""
+    rows = [
+        {"seed": 0, "iteration": i, "phase": "eval", "agent_steps": 0, "gradient_steps": 25 * i}
+        | {"episode_return_mean": float(i)}
+        for i in (1, 2, 3)
+    ]
+    with RunLog(tmp_path, positions={}, clock="gradient_steps", steps=0) as log:
+        for row in rows[:2]:
+            log.metrics(row)
+        log.episode(0, 1, "eval", 25, 1.0, 7, "terminated")
+        positions = log.positions()
+    with RunLog(tmp_path, positions=positions, clock="gradient_steps", steps=50) as log:
+        log.metrics(rows[2])
+        log.matrices("gradient_covariance", 3, 75, np.array([0]), np.ones((1, 2, 2), np.float32))
+    shown = _scalars(tmp_path / "tensorboard" / "seed_0", "Eval/AverageReturns")
+    assert shown == {25: 1.0, 50: 2.0, 75: 3.0}
+    assert (tmp_path / "episodes.csv").read_text().splitlines() == [
+        "seed,iteration,phase,gradient_steps,episode_return,episode_length,ended",
+        "0,1,eval,25,1.0,7,terminated",
+    ]
+    written = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert [row["clock"] for row in written] == ["gradient_steps"] * 3
+    with np.load(tmp_path / "diagnostics" / "gradient_covariance_0003.npz") as stored:
+        assert set(stored) == {"matrix", "seeds", "gradient_steps"}
+        assert stored["gradient_steps"] == 75
+
+
+def test_a_clock_is_one_of_the_counters(tmp_path):
+    with pytest.raises(ValueError, match="expected one of agent_steps, gradient_steps"):
+        RunLog(tmp_path, positions={}, clock="frames", steps=0)
+    assert not list(tmp_path.iterdir())

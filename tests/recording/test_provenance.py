@@ -52,6 +52,13 @@ def test_a_record_is_of_this_environment_and_command(monkeypatch):
     assert record["command"] == ["train", "--base_dir=x"]
 
 
+def test_a_record_says_the_units_of_counters_and_metrics():
+    units = provenance.collect({})["units"]
+    assert units["agent_steps"] == "environment steps per seed; frame_skip frames each"
+    assert units["sparsity"] == "fraction of exact zeros among weights of rank > 1"
+    assert {"frames", "gradient_steps", "episode_return_mean", "loss", "srank"} <= units.keys()
+
+
 def test_starts_are_listed_one_after_another(tmp_path):
     for number in range(3):
         provenance.append(tmp_path / "provenance.json", {"start": number})

@@ -38,14 +38,19 @@ def write_run():
 
 @pytest.fixture
 def write_values():
-    """Writes {phase: {field: (S, T) values, NaN for null}}; iteration i ends at `steps[i]`."""
+    """Writes {phase: {field: (S, T) values, NaN for null}}; iteration i ends at `steps[i]`.
 
-    def write(directory, steps, phases):
+    Steps are agent steps and no row says so, as of old; or gradient steps, without agent steps.
+    """
+
+    def write(directory, steps, phases, *, offline=False):
         directory.mkdir()
         lines = []
         for phase, fields in phases.items():
             for s, t in np.ndindex(np.shape(next(iter(fields.values())))):
-                row = {"seed": 7 + s, "iteration": t, "phase": phase, "agent_steps": steps[t]}
+                row = {"seed": 7 + s, "iteration": t, "phase": phase}
+                when = {"clock": "gradient_steps", "agent_steps": 0, "gradient_steps": steps[t]}
+                row |= when if offline else {"agent_steps": steps[t]}
                 own = {name: float(np.asarray(values)[s][t]) for name, values in fields.items()}
                 row |= {name: None if np.isnan(value) else value for name, value in own.items()}
                 lines.append(json.dumps(row) + "\n")
@@ -115,14 +120,14 @@ def band_of_color():
 def write_matrices():
     """Stores gradient covariances of seeds 3 and 4, as a run does."""
 
-    def write(directory, iteration, matrix):
+    def write(directory, iteration, matrix, *, clock="agent_steps"):
         folder = directory / "diagnostics"
         folder.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
             folder / f"gradient_covariance_{iteration:04d}.npz",
             matrix=np.asarray(matrix, np.float32),
             seeds=np.arange(3, 3 + len(matrix)),
-            agent_steps=100 * (iteration + 1),
+            **{clock: 100 * (iteration + 1)},
         )
         return directory
 

@@ -22,6 +22,11 @@ _PHASES = {
 }
 _FEW = {phase: {k: v[:2] for k, v in fields.items()} for phase, fields in _PHASES.items()}
 
+_COLUMNS = ["run", "seed", "iteration", "phase", "agent_steps", "gradient_steps", "frames"]
+_COLUMNS += ["episode_return_mean", "num_episodes", "sparsity"]
+_LATER_COLUMNS = ["episode_length_mean", "epsilon", "agent_steps_per_second"]
+_LATER_COLUMNS += ["gradient_steps_per_second", "loss", "grad_norm", "q_mean"]
+
 
 @pytest.fixture
 def two_runs(tmp_path, write_values):
@@ -160,8 +165,63 @@ def test_picture_and_numbers_of_two_runs(tmp_path, write_run):
         "episode_return_mean": "",
         "num_episodes": "2",
         "sparsity": "0.0",
+        "clock": "agent_steps",
+        **dict.fromkeys(_LATER_COLUMNS, ""),
     }
-    assert numbers.read_text().splitlines()[-1] == "pruned,5,1,train,200,50,800,51.0,2,0.5"
+    header, *lines = numbers.read_text().splitlines()
+    assert header == ",".join([*_COLUMNS, "clock", *_LATER_COLUMNS])
+    assert lines[-1] == "pruned,5,1,train,200,50,800,51.0,2,0.5,agent_steps" + "," * 7
+
+
+def test_numbers_of_training_and_of_single_networks_are_in_the_csv(tmp_path, write_values):
+    losses = {"loss": [[0.5, _NAN]], "critic/loss": [[1, 2]], "actor/grad_norm": [[3, 4]]}
+    dormant = {"srank": [[7, 7]], "critic/dormant": [[0.1, 0.2]], "critic/sparsity": [[0.5, 0.9]]}
+    phases = {"train": losses, "diagnostics": dormant, "eval": {"episode_return_mean": [[1, 2]]}}
+    both = [
+        Run(write_values(tmp_path / "one", _STEPS, phases, offline=True), "one"),
+        Run(write_values(tmp_path / "two", _STEPS, {"train": {"q_mean": [[5, 6]]}}), "two"),
+    ]
+    curves.write_csv(both, tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    networks = ["actor/grad_norm", "critic/loss", "critic/sparsity"]
+    assert list(rows[0]) == [*_COLUMNS, "clock", *_LATER_COLUMNS, *networks]
+    trained = {(row["run"], row["iteration"]): row for row in rows if row["phase"] == "train"}
+    first, last = trained["one", "0"], trained["one", "1"]
+    names = ("clock", "agent_steps", "gradient_steps", "loss", "critic/loss", "actor/grad_norm")
+    assert [first[name] for name in names] == ["gradient_steps", "0", "100", "0.5", "1.0", "3.0"]
+    assert [last[name] for name in names] == ["gradient_steps", "0", "250", "", "2.0", "4.0"]
+    other = trained["two", "1"]
+    assert [other[name] for name in (*names, "q_mean")] == [
+        *("agent_steps", "250", "", "", "", ""),
+        "6.0",
+    ]
+
+
+def test_evaluations_without_agent_steps_are_points_at_their_gradient_steps(
+    tmp_path, write_values, line_called, mean_of
+):
+    run = Run(write_values(tmp_path / "run", _STEPS, _PHASES, offline=True), "offline")
+    returns, sparsity = curves.draw([run]).axes
+    line = line_called(returns, "offline (4 seeds)")
+    np.testing.assert_array_equal(line.get_xdata(), _STEPS)
+    np.testing.assert_allclose(line.get_ydata(), mean_of(_EVAL))
+    np.testing.assert_array_equal(sparsity.lines[0].get_xdata(), _STEPS)
+    assert sparsity.get_xlabel() == "gradient steps per seed"
+
+
+def test_runs_of_different_clocks_in_one_picture_are_one_line(
+    tmp_path, two_runs, write_values, capsys
+):
+    offline = write_values(tmp_path / "offline", _STEPS, _PHASES, offline=True)
+    picture = tmp_path / "x.png"
+    flags = [f"--run=a={two_runs[0].directory}", f"--run=b={offline}", f"--out={picture}"]
+    assert curves.main(flags) == 2
+    assert capsys.readouterr().err == (
+        f"prune_rl.reporting.curves: --run={offline}: counts gradient steps, "
+        f"{two_runs[0].directory} counts agent steps; expected runs of one clock in one picture\n"
+    )
+    assert not picture.exists()
 
 
 @pytest.mark.parametrize("content", [None, ""])

@@ -50,6 +50,23 @@ def test_the_last_quarter_of_the_iterations_counts(tmp_path, write_values, lengt
     assert (point.method, point.setting, point.seeds) == ("a", 4.0, [7, 8])
 
 
+def test_evaluations_of_a_run_without_agent_steps_are_told_apart(tmp_path, write_values):
+    """And it may stand beside one that has them: nothing here is drawn over steps."""
+    offline = write_values(
+        tmp_path / "offline",
+        [5, 10, 15],
+        {"eval": {"episode_return_mean": [[1, 2, 30], [4, 5, 60]]}},
+        offline=True,
+    )
+    online = write_values(tmp_path / "b", [5, 10], {"eval": {"episode_return_mean": [[1, 7]]}})
+    final.write_csv([Run(offline, "a@1"), Run(online, "b@1")], tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().splitlines()[1:] == [
+        "a,1.0,eval,7,30.0",
+        "a,1.0,eval,8,60.0",
+        "b,1.0,eval,7,7.0",
+    ]
+
+
 def test_the_number_of_a_label_follows_its_last_at(tmp_path, write_run):
     run = Run(write_run(tmp_path / "run"), "dqn@95@0.25")
     point = final.final_performance(run, read_metrics(run.directory), "train")

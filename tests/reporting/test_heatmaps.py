@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
+from prune_rl.errors import ConfigError
 from prune_rl.reporting import heatmaps
 from prune_rl.reporting.runs import Run
 
@@ -84,6 +85,18 @@ def test_numbers_go_by_the_name_of_their_run(tmp_path, write_matrices):
         "dense,4,3,400,0.25",
         "95 %,3,5,600,0.30000000447034836",  # of float32 numbers
     ]
+
+
+def test_a_run_without_agent_steps_goes_by_its_gradient_steps(tmp_path, write_matrices):
+    offline = write_matrices(tmp_path / "offline", 3, _MATRIX, clock="gradient_steps")
+    heatmaps.write_csv([Run(offline, "offline")], tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().splitlines()[:2] == [
+        "run,seed,iteration,gradient_steps,mean_abs_off_diagonal",
+        "offline,3,3,400,0.5",
+    ]
+    online = write_matrices(tmp_path / "online", 3, _MATRIX)
+    with pytest.raises(ConfigError, match=r"offline: counts gradient steps, .*online counts agent"):
+        heatmaps.draw([Run(online, "online"), Run(offline, "offline")])
 
 
 def test_the_mean_keeps_nan_and_leaves_out_the_diagonal():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from prune_rl.errors import ConfigError
 from prune_rl.reporting import diagnostics
 from prune_rl.reporting.runs import Run
 
@@ -69,7 +70,7 @@ def test_by_default_the_panels_of_figure_11(run, mean_of):
     assert list(_panels(figure)) == expected
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), mean_of(_RETURNS["eval"]))
     for asked in ("train", "eval"):
-        (axes,) = diagnostics.draw([Run(run, "dense")], ["episode_return"], asked).axes
+        (axes,) = diagnostics.draw([Run(run, "dense")], ["episode_return_mean"], asked).axes
         np.testing.assert_allclose(axes.lines[0].get_ydata(), mean_of(_RETURNS[asked]))
         said = {"train": "training", "eval": "evaluation"}[asked]
         assert axes.get_title() == f"episode return ({said})"
@@ -112,6 +113,35 @@ def test_a_panel_counts_what_is_missing(tmp_path, write_values, line_called):
     assert not q_norm.texts
 
 
+def test_measurements_without_agent_steps_are_points_at_their_gradient_steps(
+    tmp_path, write_values, mean_of
+):
+    dormant = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.9]]
+    phases = {
+        "eval": {"episode_return_mean": [[1, 2, 3], [1, 2, 30]]},
+        "diagnostics": {"critic/dormant": dormant, "actor/dormant_by_layer": dormant},
+    }
+    run = Run(write_values(tmp_path / "run", [5, 10, 15], phases, offline=True), "offline")
+    names = ["episode_return_mean", "critic/dormant"]
+    returns, of_critic = diagnostics.draw([run], names).axes
+    assert of_critic.get_title() == "critic: dormant units (fraction)"
+    assert of_critic.get_xlabel() == "gradient steps per seed"
+    for axes, values in ((returns, [[1, 2, 3], [1, 2, 30]]), (of_critic, dormant)):
+        assert axes.lines[0].get_xdata().tolist() == [5, 10, 15]
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), mean_of(values))
+    diagnostics.write_csv([run], tmp_path / "x.csv")
+    header, first, *_ = [x.split(",") for x in (tmp_path / "x.csv").read_text().splitlines()]
+    assert header[-3:] == ["sparsity", "critic/dormant", "clock"]
+    assert first[-3:] == ["", "0.9", "gradient_steps"]
+
+
+def test_runs_of_different_clocks_are_refused(tmp_path, run, write_values):
+    phases = {"train": {"episode_return_mean": [[1, 2]]}, "diagnostics": {"srank": [[1, 2]]}}
+    offline = write_values(tmp_path / "offline", _STEPS, phases, offline=True)
+    with pytest.raises(ConfigError, match=r"offline: counts gradient steps, .*run counts agent"):
+        diagnostics.draw([Run(run, "dense"), Run(offline, "offline")], ["srank"])
+
+
 @pytest.mark.filterwarnings("error")
 def test_picture_and_numbers_of_two_runs(tmp_path, write_run):
     dense = write_run(tmp_path / "dense", phases=_PHASES, missing=True)
@@ -122,20 +152,21 @@ def test_picture_and_numbers_of_two_runs(tmp_path, write_run):
     assert picture.read_bytes().startswith(b"\x89PNG")
     header, *lines = [line.split(",") for line in numbers.read_text().splitlines()]
     assert header[:5] == ["run", "seed", "iteration", "agent_steps", "gradient_steps"]
-    assert sorted(header[5:]) == sorted(_TITLES)
+    assert header[5:] == [*_TITLES, "clock"]
     assert len(lines) == 12
     first, last = (dict(zip(header, line, strict=True)) for line in (lines[0], lines[-1]))
     assert first["run"] == "dense"
     assert (first["seed"], first["srank"], first["q_norm"]) == ("4", "", "4.0")
     assert (last["seed"], last["agent_steps"], last["srank"]) == ("5", "200", "51.0")
     assert (last["iteration"], last["gradient_steps"], last["sparsity"]) == ("1", "50", "0.5")
-    assert last["dormant"] == ""
+    assert (last["dormant"], last["clock"]) == ("", "agent_steps")
 
 
 @pytest.mark.parametrize(
     ("phases", "flags", "message"),
     [
         (_PHASES, ["--quantities=srank,sranc"], "did you mean 'srank'?"),
+        (_PHASES, ["--quantities=critic/srank"], "did you mean 'srank'?"),
         (("train",), [], "--gin_files=diagnostics/all.gin"),
         (_PHASES, ["--phase=eval"], "Runner.evaluation_steps="),
     ],

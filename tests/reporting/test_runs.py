@@ -14,6 +14,22 @@ def test_curve_is_arranged_by_seed_and_step(tmp_path, write_run):
     np.testing.assert_array_equal(found.values, [[np.nan, 31], [np.nan, 41], [np.nan, 51]])
 
 
+def test_three_evaluations_without_agent_steps_are_three_points(tmp_path, write_values):
+    values = [[1, 2, np.nan], [4, 5, 6]]
+    phases = {"eval": {"episode_return_mean": values}}
+    run = write_values(tmp_path / "run", [500, 1000, 1500], phases, offline=True)
+    found = runs.curve(runs.read_metrics(run), "eval", "episode_return_mean")
+    np.testing.assert_array_equal(found.steps, [500, 1000, 1500])
+    np.testing.assert_array_equal(found.values, values)
+
+
+def test_an_unknown_clock_is_named(tmp_path):
+    row = '{"seed": 0, "phase": "eval", "clock": "gradient_step", "agent_steps": 0}\n'
+    (tmp_path / "metrics.jsonl").write_text(row)
+    with pytest.raises(ConfigError, match=r"line 1: clock='gradient_step'.*'gradient_steps'\?"):
+        runs.read_metrics(tmp_path)
+
+
 def test_bootstrap_interval_agrees_with_the_normal_one_for_many_seeds():
     values = np.random.default_rng(1).normal(5, 2, (400, 3))
     low, high = runs.bootstrap_interval(values)

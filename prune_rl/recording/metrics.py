@@ -1,0 +1,136 @@
+"""Every number that a run records: its name, its unit, its TensorBoard tag and its axis label.
+
+metrics.jsonl, TensorBoard, the CSV files and the figures all read this. A new metric is one line
+in the group of what gives it.
+"""
+
+from typing import NamedTuple
+
+from prune_rl.errors import nearest
+
+# What a run counts its progress in, each seed its own: the x axis of its logs and figures.
+CLOCKS = {"agent_steps": "agent steps", "gradient_steps": "gradient steps"}
+
+# What identifies a row of metrics.jsonl, and what it says.
+IDENTIFYING = {
+    "seed": "the seed that the row is of",
+    "iteration": "iterations that finished before it",
+    "phase": "train, diagnostics or eval",
+    "clock": "which of the counters is the x axis",
+    "agent_steps": "environment steps per seed; frame_skip frames each",
+    "gradient_steps": "optimizer updates per seed; pruning schedules count these",
+    "frames": "emulator ticks",
+    "non_finite": "names of what is null because it was infinite or NaN",
+}
+
+
+class Metric(NamedTuple):
+    """One number of a row, or one for each layer or tensor.
+
+    Attributes:
+        name: its key in metrics.jsonl and its column in CSV files.
+        unit: what it is, in what.
+        tag: TensorBoard's, below the phase; Dopamine's where it has one. None for a mapping.
+        label: what an axis says.
+    """
+
+    name: str
+    unit: str
+    tag: str | None
+    label: str
+
+
+_EPISODES = (
+    Metric(
+        "episode_return_mean",
+        "mean undiscounted sum of unclipped rewards",
+        "AverageReturns",
+        "episode return",
+    ),
+    Metric("episode_length_mean", "mean agent steps", "AverageEpisodeLength", "episode length"),
+    Metric("num_episodes", "episodes that ended in the phase", "NumEpisodes", "episodes"),
+)
+_WEIGHTS = (
+    Metric("sparsity", "fraction of exact zeros among weights of rank > 1", "Sparsity", "sparsity"),
+    Metric("sparsity_by_layer", "sparsity of each weight tensor", None, "sparsity"),
+)
+_UPDATES = (
+    Metric("epsilon", "probability of a random action", "Epsilon", "epsilon"),
+    Metric(
+        "agent_steps_per_second",
+        "agent steps per seed and second of training",
+        "AverageStepsPerSecond",
+        "agent steps per second",
+    ),
+    Metric(
+        "gradient_steps_per_second",
+        "gradient steps per seed and second of training",
+        "AverageGradientStepsPerSecond",
+        "gradient steps per second",
+    ),
+    Metric("loss", "mean over the updates looked at", "Loss", "loss"),
+    Metric(
+        "grad_norm", "L2 norm, mean over the updates looked at", "GradientNorm", "gradient norm"
+    ),
+    Metric("q_mean", "mean Q of the actions taken", "MeanQ", "mean Q"),
+)
+_DIAGNOSTICS = (
+    Metric("q_target_variance", "squared clipped return", "QTargetVariance", "Q-target variance"),
+    Metric("q_variance", "squared clipped return", "QVariance", "Q variance"),
+    Metric("parameter_norm", "L2 norm over all parameters", "ParametersNorm", "parameter norm"),
+    Metric("parameter_norm_by_tensor", "L2 norm of each tensor", None, "parameter norm"),
+    Metric("q_norm", "clipped return, L2 norm over actions", "QNorm", "Q norm"),
+    Metric("srank", "singular values of the features", "Srank", "srank"),
+    Metric("dormant", "fraction of units", "DormantFraction", "dormant units (fraction)"),
+    Metric("dormant_by_layer", "fraction of each layer's units", None, "dormant units (fraction)"),
+    Metric("dead_units", "fraction of units", "DeadUnitsFraction", "units cut off (fraction)"),
+    Metric(
+        "dead_units_by_layer", "fraction of each layer's units", None, "units cut off (fraction)"
+    ),
+    Metric(
+        "gradient_correlation",
+        "mean |cosine| of the gradients of two transitions",
+        "GradientCorrelation",
+        "mean |gradient correlation|",
+    ),
+    Metric(
+        "mask_churn",
+        "fraction of mask bits that the last mask update changed",
+        "MaskChurn",
+        "mask bits changed (fraction)",
+    ),
+    Metric("probe_loss", "mean over the probe", "ProbeLoss", "loss on the probe"),
+    Metric(
+        "probe_grad_norm",
+        "L2 norm of the probe's mean gradient",
+        "ProbeGradientNorm",
+        "gradient norm on the probe",
+    ),
+)
+
+
+def _curves(*groups: tuple[Metric, ...]) -> tuple[str, ...]:
+    return tuple(metric.name for group in groups for metric in group if metric.tag)
+
+
+METRICS = {own.name: own for own in (*_EPISODES, *_WEIGHTS, *_UPDATES, *_DIAGNOSTICS)}
+# Names of single numbers, by the rows that hold them.
+PLAYED = _curves(_EPISODES, _WEIGHTS, _UPDATES)  # of the phases train and eval
+MEASURED = _curves(_DIAGNOSTICS, _WEIGHTS)  # of the phase diagnostics
+UNITS = IDENTIFYING | {own.name: own.unit for own in METRICS.values()}
+
+
+def describe(name: str) -> Metric:
+    """The metric of that name, or of one network of several, as 'critic/loss'.
+
+    Raises:
+        ValueError: there is no such metric; names the nearest.
+    """
+    network, slash, own = name.rpartition("/")
+    if own not in METRICS:
+        raise ValueError(f"{name!r} is no metric of recording/metrics.py; {nearest(own, METRICS)}")
+    metric = METRICS[own]
+    if not slash:
+        return metric
+    tag = metric.tag and f"{network}/{metric.tag}"
+    return metric._replace(name=name, tag=tag, label=f"{network}: {metric.label}")
