@@ -1,4 +1,4 @@
-"""L2 norms of one seed's parameters (figure 11, "average parameters norm").
+"""L2 norms of one network's parameters (figure 11, "average parameters norm").
 
 Source: Obando-Ceron et al. 2024, section 5, "the average norm of the network parameters": read as
 one norm over all parameters, biases included, averaged over seeds. The norm of each tensor is here
@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from prune_rl.pruning.tensors import tensor_name
+
 
 def parameter_norm(params: Any) -> jax.Array:
     """L2 norm over all parameters together, pruned ones counting as the zeros they are.
@@ -20,21 +22,21 @@ def parameter_norm(params: Any) -> jax.Array:
     Returns:
         float32 scalar >= 0 (0 for an empty tree); NaN if any parameter is.
     """
-    norms = parameter_norms_by_layer(params).values()
+    norms = parameter_norms_by_tensor(params).values()
     return _l2(jnp.stack(list(norms))) if norms else jnp.float32(0)
 
 
-def parameter_norms_by_layer(params: Any) -> dict[str, jax.Array]:
+def parameter_norms_by_tensor(params: Any) -> dict[str, jax.Array]:
     """L2 norm of each tensor.
 
     Args:
         params: tree of float32 weights; masked, if the network is pruned.
 
     Returns:
-        float32 scalars by path, as 'params/torso/Conv_0/kernel' (the names of `weight_sparsity`).
+        float32 scalars by name, as 'torso/Conv_0/kernel'.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): _l2(x) for path, x in leaves}
+    return {tensor_name(path): _l2(x) for path, x in leaves}
 
 
 def _l2(tensor: jax.Array) -> jax.Array:

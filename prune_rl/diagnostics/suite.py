@@ -14,7 +14,7 @@ import optax
 from prune_rl.diagnostics.dead_units import dead_units
 from prune_rl.diagnostics.dormant import dormant_fraction
 from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradient_covariance
-from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_layer
+from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_tensor
 from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
 from prune_rl.errors import require, require_choice
@@ -82,7 +82,7 @@ def _q_target_variance(seed: _Seed) -> Row:
 
 def _parameter_norm(seed: _Seed) -> Row:
     params = seed.state.params
-    norms = parameter_norm(params), parameter_norms_by_layer(params)
+    norms = parameter_norm(params), parameter_norms_by_tensor(params)
     return _with_layers("parameter_norm", norms)
 
 

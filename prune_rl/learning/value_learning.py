@@ -21,7 +21,8 @@ from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.pruning.packing import apply_masks
-from prune_rl.pruning.pruner import Pruner, SparseOptimizer
+from prune_rl.pruning.pruner import Pruner
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Batch
 
 _LEAST = 1e-10  # keeps priorities and probabilities off zero, as in Dopamine
@@ -200,7 +201,7 @@ def build_learner(
     """Maps an algorithm over seeds and compiles it; arguments as in `ValueAgent.learner`."""
     network, optimizer = rules.network, pruner.wrap(create_optimizer())
     axis: Any = 0
-    axes = AgentState(axis, axis, pruner.seed_axes(), axis)
+    axes = AgentState(axis, axis, optimizer.seed_axes, axis)
 
     quantities = _quantities(rules, tuple(observation_shape))
     # A program of its own, the longest to compile: the same whatever prunes the network.

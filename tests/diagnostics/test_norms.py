@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_layer
+from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_tensor
 from prune_rl.pruning.sparsity import weight_sparsity
 
 
@@ -27,8 +27,8 @@ def tree(seed=0):
 
 def test_values_computed_by_hand():
     params = {"params": {"a": {"kernel": jnp.array([[3.0], [-4.0]]), "bias": jnp.array([12.0])}}}
-    norms = {name: float(norm) for name, norm in parameter_norms_by_layer(params).items()}
-    assert norms == {"params/a/kernel": 5.0, "params/a/bias": 12.0}
+    norms = {name: float(norm) for name, norm in parameter_norms_by_tensor(params).items()}
+    assert norms == {"a/kernel": 5.0, "a/bias": 12.0}
     assert float(parameter_norm(params)) == 13.0
 
 
@@ -37,29 +37,30 @@ def test_agree_with_float64(seed):
     params = tree(seed)
     leaves = [leaf.astype(np.float64).ravel() for leaf in jax.tree.leaves(params)]
     np.testing.assert_allclose(parameter_norm(params), np.sqrt(sum(x @ x for x in leaves)), 1e-6)
-    norms = parameter_norms_by_layer(params)
+    norms = parameter_norms_by_tensor(params)
     # A dict's leaves come in the order of its sorted keys, and so do a nested dict's.
     np.testing.assert_allclose(list(norms.values()), [np.sqrt(x @ x) for x in leaves], rtol=1e-6)
 
 
-def test_names_are_those_of_the_sparsity_of_each_tensor():
-    names = set(parameter_norms_by_layer(tree()))
-    assert set(weight_sparsity(tree())) - {"total"} <= names
-    assert "params/torso/Dense_0/bias" in names
+def test_a_layer_is_called_as_in_the_sparsity_of_layers():
+    names = set(parameter_norms_by_tensor(tree()))
+    assert "torso/Dense_0/bias" in names
+    layers = set(weight_sparsity(tree())) - {"total"}
+    assert {f"{layer}/kernel" for layer in layers} == {x for x in names if x.endswith("kernel")}
 
 
 def test_of_zeros_and_of_nothing_are_zero():
     assert float(parameter_norm(jax.tree.map(np.zeros_like, tree()))) == 0.0
     assert float(parameter_norm({})) == 0.0
-    assert parameter_norms_by_layer({}) == {}
+    assert parameter_norms_by_tensor({}) == {}
 
 
 def test_nan_stays_in_its_tensor_and_in_the_total():
     params = tree()
     params["params"]["torso"]["Dense_0"]["bias"][7] = np.nan
     assert np.isnan(parameter_norm(params))
-    norms = parameter_norms_by_layer(params)
-    assert {n for n, v in norms.items() if np.isnan(v)} == {"params/torso/Dense_0/bias"}
+    norms = parameter_norms_by_tensor(params)
+    assert {n for n, v in norms.items() if np.isnan(v)} == {"torso/Dense_0/bias"}
 
 
 def test_each_seed_has_its_own_under_jit_and_vmap():
@@ -67,8 +68,8 @@ def test_each_seed_has_its_own_under_jit_and_vmap():
     totals = jax.jit(jax.vmap(parameter_norm))(both)
     assert totals.dtype == jnp.float32
     np.testing.assert_allclose(totals, [parameter_norm(tree(s)) for s in (0, 1)], rtol=1e-6)
-    norms = jax.jit(jax.vmap(parameter_norms_by_layer))(both)
-    single = parameter_norms_by_layer(tree(1))
+    norms = jax.jit(jax.vmap(parameter_norms_by_tensor))(both)
+    single = parameter_norms_by_tensor(tree(1))
     assert norms.keys() == single.keys()
     for name, norm in norms.items():
         np.testing.assert_allclose(norm[1], single[name], rtol=1e-6)

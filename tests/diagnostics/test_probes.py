@@ -243,7 +243,7 @@ def test_what_is_read_off_the_state_is_each_seeds_and_each_layers(measured):
     assert [row["dead_units"] for row in rows] == pytest.approx([0.5, 0])
     squares = [{"first": 6, "second": 3, "head": 9}, {"first": 9, "second": 9, "head": 9}]
     for row, own, scale in zip(rows, squares, (2, 3), strict=True):
-        expected = {f"params/{layer}/kernel": square**0.5 for layer, square in own.items()}
+        expected = {f"{layer}/kernel": square**0.5 for layer, square in own.items()}
         assert row["parameter_norm_by_layer"] == pytest.approx(expected | {"scale": scale})
         assert row["parameter_norm"] == pytest.approx((sum(own.values()) + scale**2) ** 0.5)
 

@@ -83,7 +83,7 @@ def test_every_measurement_has_a_row_entry(rows):
         assert row["gradient_covariance"].shape == (5, 5)
         assert row["dormant_by_layer"].keys() == {"torso/Conv_0", "torso/Dense_0"}
         assert row["dead_units_by_layer"].keys() == {"torso/Conv_0", "torso/Dense_0"}
-        assert "params/head/kernel" in row["parameter_norm_by_layer"]
+        assert "head/kernel" in row["parameter_norm_by_layer"]
     assert rows[0] != rows[1]
 
 
