@@ -16,7 +16,7 @@ from prune_rl.learning.agent import Agent
 from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.runner import Runner
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import numpy as np
-import numpy.typing as npt
+
+Array = np.ndarray | jax.Array  # on the host, or inside compiled functions
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class ObservationSpec:
     """
 
     frame_shape: tuple[int, ...]
-    dtype: npt.DTypeLike = np.uint8
+    dtype: type[np.generic] = np.uint8
     stack_size: int = 1
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class Discrete:
 
     num_actions: int
     shape: tuple[int, ...] = ()
-    dtype: npt.DTypeLike = np.int32
+    dtype: type[np.generic] = np.int32
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Box:
 
     low: tuple[float, ...]
     high: tuple[float, ...]
-    dtype: npt.DTypeLike = np.float32
+    dtype: type[np.generic] = np.float32
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,8 +79,8 @@ class Draw(NamedTuple):
 class Inputs(NamedTuple):
     """What networks read of transitions; seeds and batches add leading axes."""
 
-    observations: np.ndarray  # (*observation,)
-    actions: np.ndarray  # (*action,)
+    observations: Array  # (*observation,)
+    actions: Array  # (*action,)
 
 
 class Batch(NamedTuple):
@@ -89,13 +91,13 @@ class Batch(NamedTuple):
     episode's first are zeros.
     """
 
-    s_tm1: np.ndarray  # (S, B, *observation): (S, B, stack, H, W, C) uint8 or (S, B, D) float32
-    a_tm1: np.ndarray  # (S, B) int32, or (S, B, A) float32
-    r_t: np.ndarray  # (S, B) float32, sum of gamma^k r over the window's m rewards
-    discount_t: np.ndarray  # (S, B) float32, gamma^m, or 0 where the window holds a terminal
-    s_t: np.ndarray  # like s_tm1, the observation m steps after it
+    s_tm1: Array  # (S, B, *observation): (S, B, stack, H, W, C) uint8 or (S, B, D) float32
+    a_tm1: Array  # (S, B) int32, or (S, B, A) float32
+    r_t: Array  # (S, B) float32, sum of gamma^k r over the window's m rewards
+    discount_t: Array  # (S, B) float32, gamma^m, or 0 where the window holds a terminal
+    s_t: Array  # like s_tm1, the observation m steps after it
     # (S, B) float32, chance of each to be drawn, priority / sum of priorities; None if uniform
-    probabilities: np.ndarray | None = None
+    probabilities: Array | None = None
 
     @property
     def inputs(self) -> Inputs:

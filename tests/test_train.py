@@ -107,7 +107,7 @@ def test_the_papers_setting_in_help_is_40_million_frames_of_a_wide_resnet():
         ([_DQN], "create_atari_environment.game_name"),
         (
             [_DQN, _PONG, _SMALL, "--gin_files=pruning/magnitude.gin", _PATTERN + "'nm_2,5'"],
-            "does not divide params/",
+            "does not divide torso/",
         ),
         (
             [_DQN, _PONG, _SMALL, "--gin_files=pruning/rigl.gin", _PATTERN + "'nm_2,4'"],

@@ -13,7 +13,7 @@ from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 

@@ -16,27 +16,29 @@ from prune_rl.networks.units import incoming, kernel_of, outgoing_of
 
 
 def dead_units(
-    params: Any, consumers: Mapping[str, tuple[str, ...]]
+    params: Any, wiring: Mapping[str, tuple[str, ...]]
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Fraction of units all of whose incoming, or all of whose outgoing, weights are exactly 0.
 
     The bias does not count: a unit without incoming weights is a constant, whatever its bias.
 
     Args:
-        params: flax variables {'params': ...} of one seed, masked if the network is pruned.
-        consumers: for each layer to count, the layers that read its output, at least one; paths
-            below 'params', as {'torso/Conv_0': ('torso/Conv_1',), 'torso/Conv_1': ('head',)}.
+        params: flax variables {'params': ...} of one network, masked if it is pruned. `vmap` maps
+            the members of an ensemble; the mean of their fractions is the ensemble's, as all have
+            as many units.
+        wiring: for each layer to count its readers, at least one; paths below 'params', as
+            {'torso/Conv_0': ('torso/Conv_1',), 'torso/Conv_1': ('head',)}.
 
     Returns:
         float32 scalars in [0, 1]: dead units of all layers over units of all layers (0 without
-        layers), and a dict with the keys of `consumers`. NaN if a kernel concerned has a NaN.
+        layers), and a dict with the keys of `wiring`. NaN if a kernel concerned has a NaN.
 
     Raises:
-        ConfigError: a layer that does not exist, has no consumer, or has one that does not fit.
+        ConfigError: a layer that does not exist, has no reader, or has one that does not fit.
     """
     fractions, count, units = {}, jnp.float32(0), 0
-    for layer, readers in consumers.items():
-        require(len(readers) > 0, f"consumers[{layer!r}]", readers, "at least one layer")
+    for layer, readers in wiring.items():
+        require(len(readers) > 0, f"wiring[{layer!r}]", readers, "at least one layer")
         dead = _dead(params, layer, readers)
         fractions[layer] = jnp.mean(dead)
         count += jnp.sum(dead)

@@ -1,4 +1,4 @@
-"""L2 norms of one seed's parameters (figure 11, "average parameters norm").
+"""L2 norms of one network's parameters (figure 11, "average parameters norm").
 
 Source: Obando-Ceron et al. 2024, section 5, "the average norm of the network parameters": read as
 one norm over all parameters, biases included, averaged over seeds. The norm of each tensor is here
@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from prune_rl.pruning.tensors import tensor_name
 
 
 def parameter_norm(params: Any) -> jax.Array:
@@ -31,14 +33,10 @@ def parameter_norms_by_tensor(params: Any) -> dict[str, jax.Array]:
         params: tree of float32 weights; masked, if the network is pruned.
 
     Returns:
-        float32 scalars by path below 'params', as 'torso/Conv_0/kernel'.
+        float32 scalars by name, as 'torso/Conv_0/kernel'.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {_name(path): _l2(x) for path, x in leaves}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/").removeprefix("params/")
+    return {tensor_name(path): _l2(x) for path, x in leaves}
 
 
 def _l2(tensor: jax.Array) -> jax.Array:

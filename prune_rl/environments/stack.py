@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl.environments.base import Frame
+from prune_rl.environments.batch import Step
 from prune_rl.specs import ObservationSpec
 
 
@@ -30,6 +31,13 @@ class FrameStack:
         """Adds the newest `frames` (S, *frame_shape) and drops the oldest."""
         self._frames[:, :-1] = self._frames[:, 1:]
         self._frames[:, -1] = frames
+
+    def follow(self, step: Step) -> None:
+        """Adds what `step` shows; where an episode or a life ended, its frames start anew."""
+        self.push(step.frames)
+        ended = step.terminated | step.truncated | step.life_lost
+        if ended.any():
+            self.reset(step.frames, ended)
 
     def get_state(self) -> Frame:
         """A copy that `set_state` takes back."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prune_rl.errors import require, require_choice
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.seed_axis import STRATEGIES
-from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 _ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps

@@ -11,7 +11,7 @@ from prune_rl import randomness
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.learning.state import AgentState, Network, Params
-from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Batch
 
 Metrics = dict[str, jax.Array]

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from prune_rl.errors import require, require_choice
+from prune_rl.pruning.tensors import tensor_name
+from prune_rl.pruning.ties import is_weight
 
 
 @gin.configurable
@@ -59,21 +61,21 @@ def create_optimizer(
 
 
 def penalize_norms(coefficient: float) -> optax.GradientTransformation:
-    """Adds the gradient of coefficient/2·(‖w‖₂ - 1)² for every tensor w of rank > 1.
+    """Adds the gradient of coefficient/2·(‖w‖₂ - 1)² for every kernel w, and what is tied to one.
 
     The second reading of the paper's L2 baseline, "an l2 norm of 1 for the parameters" (section
     5.1); the first, normalised features, is `QNetwork.normalize_representation`. A tensor of
     zeros gets no gradient.
     """
 
-    def add(grad: jax.Array, param: jax.Array) -> jax.Array:
-        if param.ndim < 2:
+    def add(path: Any, grad: jax.Array, param: jax.Array) -> jax.Array:
+        if not is_weight(tensor_name(path)):
             return grad
         norm = jnp.linalg.norm(param)
         direction = param / jnp.where(norm > 0, norm, 1.0)
         return grad + coefficient * (norm - 1.0) * direction
 
     def update(grads: Any, params: Any = None) -> Any:
-        return jax.tree.map(add, grads, params)
+        return jax.tree_util.tree_map_with_path(add, grads, params)
 
     return optax.stateless(update)

@@ -6,7 +6,7 @@ import jax
 import optax
 from flax import struct
 
-from prune_rl.pruning.pruner import SparseOptimizer, SparseState
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer, SparseState
 
 Params = Any  # flax variables {'params': ...} of one network, or a tree of their axes
 

@@ -31,7 +31,7 @@ def td_targets(q_t: jax.Array, batch: Batch, *, selector: jax.Array | None = Non
     chex.assert_rank(q_t, 2)
     chex.assert_shape([batch.r_t, batch.discount_t], q_t.shape[:1])
     best = (q_t if selector is None else selector).argmax(axis=1)
-    return jax.lax.stop_gradient(batch.r_t + batch.discount_t * chosen(q_t, best))
+    return jax.lax.stop_gradient(jnp.asarray(batch.r_t) + batch.discount_t * chosen(q_t, best))
 
 
 def td_losses(

@@ -19,7 +19,7 @@ from prune_rl.learning.state import AgentState, Params
 from prune_rl.learning.value_agent import Q
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.pruner import SparseOptimizer
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Batch, Inputs, ObservationSpec
 
 _LEAST = 1e-10  # keeps priorities and probabilities off zero, as in Dopamine
@@ -141,7 +141,7 @@ def _update(rules: Rules, optimizer: SparseOptimizer, state: AgentState, batch: 
 
 def _augmented(augment: Augment, batch: Batch, key: jax.Array) -> Batch:
     key_tm1, key_t = jax.random.split(key)
-    s_tm1, s_t = augment(batch.s_tm1, key_tm1), augment(batch.s_t, key_t)
+    s_tm1, s_t = augment(jnp.asarray(batch.s_tm1), key_tm1), augment(jnp.asarray(batch.s_t), key_t)
     return batch._replace(s_tm1=s_tm1, s_t=s_t)
 
 
@@ -169,7 +169,7 @@ def _quantities(rules: Rules, observation_spec: ObservationSpec) -> Quantities:
         return network.expectation(batch_outputs(network, params, inputs.observations))
 
     def activations(params: Params, inputs: Inputs) -> dict[str, jax.Array]:
-        return hidden_activations(network, params, inputs.observations)
+        return hidden_activations(network, params, jnp.asarray(inputs.observations))
 
     return Quantities(
         init_params=init_params,

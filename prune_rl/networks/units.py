@@ -6,6 +6,9 @@ its second-to-last axis: once each, or once per position where a convolution's o
 flattened for a dense layer. There the channel runs fastest, index = position * C + channel. (The
 recycling code of labs/redo takes the position as fastest at this place; the flatten of its own
 networks, like ours, does not.)
+
+A network's `wiring` maps a layer to its readers, those that read its units. All here is of one
+network: who has several stacked on leading axes, members or seeds, maps over them with `vmap`.
 """
 
 from typing import Any
@@ -20,7 +23,7 @@ def kernel_of(params: Any, layer: str) -> jax.Array:
     """The kernel of `layer`.
 
     Args:
-        params: flax variables {'params': ...} of one seed.
+        params: flax variables {'params': ...} of one network.
         layer: path below 'params', as 'torso/Conv_1'.
 
     Raises:
@@ -61,14 +64,14 @@ def outgoing(kernel: jax.Array, num_units: int) -> jax.Array:
     return kernel.reshape(-1, num_units, kernel.shape[-1])
 
 
-def outgoing_of(params: Any, layer: str, consumer: str) -> jax.Array:
-    """The weights by which `consumer` reads the units of `layer`: (positions, units, out).
+def outgoing_of(params: Any, layer: str, reader: str) -> jax.Array:
+    """The weights by which `reader` reads the units of `layer`: (positions, units, out).
 
     Raises:
         ConfigError: there is no such layer, or the sizes of the two do not fit; names both.
     """
-    kernel, num_units = kernel_of(params, consumer), kernel_of(params, layer).shape[-1]
+    kernel, num_units = kernel_of(params, reader), kernel_of(params, layer).shape[-1]
     try:
         return outgoing(kernel, num_units)
     except ValueError as error:
-        raise ConfigError(f"{consumer} cannot read the output of {layer}: {error}") from None
+        raise ConfigError(f"{reader} cannot read the output of {layer}: {error}") from None

@@ -54,7 +54,7 @@ def create_updater_from_config(
         update_end_step: gradient step (int) or fraction of the run (float) of the last mask
             update; straight-through methods go on every `update_freq`, unless 'one_shot'.
         update_freq: gradient steps between mask updates.
-        sparsity: final fraction of zeros in tensors of rank > 1, in [0, 1).
+        sparsity: final fraction of zeros in kernels, in [0, 1).
         drop_fraction: part of the weights that 'set' and 'rigl' replace at step 0, in [0, 1]; it
             falls as a cosine to 0 at the last mask update.
         rng_seed: integer in [0, 2**32), folded into each seed's own stream of random masks.

@@ -1,12 +1,12 @@
 """How a target sparsity is shared among the tensors of a network.
 
 A distribution maps parameters (only their shapes are read) and a sparsity in [0, 1) to a tree of
-the same structure: a float where a tensor has rank > 1, None (never pruned) elsewhere. Tensors
-tied to another (`ties`) get None too: they are neither ranked nor counted. First and
-last layers get no special treatment, unless `dense_layers` names them: glob patterns of layer
-paths, as 'head' or 'torso/Conv_*', whose tensors are never pruned and pay for nothing; the others
-reach the sparsity among themselves. Source: JaxPruner, jaxpruner/sparsity_distributions.py, where
-`filter_fn` does this.
+the same structure: a float for a kernel (`tensors.is_prunable`), None (never pruned) elsewhere.
+Tensors tied to a kernel (`ties`) get None too: they are neither ranked nor counted. First and last
+layers get no special treatment, unless `dense_layers` names them: glob patterns of layer paths, as
+'head' or 'torso/Conv_*', whose tensors are never pruned and pay for nothing; the others reach the
+sparsity among themselves. The parameters are one network's: `Pruner.wrap` maps the members of an
+ensemble. Source: JaxPruner, jaxpruner/sparsity_distributions.py, where `filter_fn` does this.
 """
 
 import math
@@ -17,12 +17,11 @@ import jax
 
 from prune_rl.errors import ConfigError
 from prune_rl.networks.layers import match_layers
-from prune_rl.pruning.sparsity import tensor_name
-from prune_rl.pruning.ties import is_tied
+from prune_rl.pruning.tensors import is_prunable, layer_of, tensor_name
 
 
 def uniform(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
-    """The same sparsity for every tensor of rank > 1 outside `dense_layers`.
+    """The same sparsity for every kernel outside `dense_layers`.
 
     Raises:
         ConfigError: a pattern fits no layer, or nothing is left to prune.
@@ -51,20 +50,16 @@ def _share(params: Any, sparsities: dict[str, float]) -> Any:
 
 
 def _shapes(params: Any, dense_layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors to prune, by name."""
+    """Shapes of the kernels to prune, by name."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     named = [(tensor_name(path), leaf) for path, leaf in leaves]
-    shapes = {name: leaf.shape for name, leaf in named if leaf.ndim > 1 and not is_tied(name)}
+    shapes = {name: leaf.shape for name, leaf in named if is_prunable(name)}
     binding = "create_updater_from_config.dense_layers"
-    dense = match_layers(binding, dense_layers, sorted({_layer(name) for name in shapes}))
-    left = {name: shape for name, shape in shapes.items() if _layer(name) not in dense}
+    dense = match_layers(binding, dense_layers, sorted({layer_of(name) for name in shapes}))
+    left = {name: shape for name, shape in shapes.items() if layer_of(name) not in dense}
     if dense and not left:
         raise ConfigError(f"{binding}={list(dense_layers)!r}: expected to leave a layer to prune")
     return left
-
-
-def _layer(tensor: str) -> str:
-    return tensor.removeprefix("params/").rpartition("/")[0]
 
 
 def _erk_sparsities(shapes: list[tuple[int, ...]], sparsity: float) -> list[float]:

@@ -41,7 +41,7 @@ def apply_masks(params: Any, masks: Any) -> Any:
     """The parameters with pruned weights exactly 0, whatever they held.
 
     Args:
-        params: tree of one seed's weights; `vmap` adds the seed axis.
+        params: tree of one network's weights; `vmap` adds axes of members and seeds.
         masks: tree like it of packed masks, None for tensors that are dense.
     """
     return jax.tree.map(_apply_leaf, params, masks)

@@ -10,7 +10,7 @@ a method needs are in the state.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,49 +19,15 @@ import optax
 from prune_rl.pruning.dynamic import drop_and_grow, zero_moments
 from prune_rl.pruning.methods import Method
 from prune_rl.pruning.network_masks import network_masks
-from prune_rl.pruning.packing import activated, changed_fraction, pack, unpack_like
+from prune_rl.pruning.packing import activated, apply_masks, changed_fraction, pack, unpack_like
 from prune_rl.pruning.patterns import Pattern, Unstructured
 from prune_rl.pruning.schedules import Schedule
 from prune_rl.pruning.scores import Score, random
-from prune_rl.pruning.sparsity import tensor_name
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer, SparseState, of_members
+from prune_rl.pruning.tensors import tensor_name
 from prune_rl.pruning.ties import tie, untie
 
 _UNSTRUCTURED, _no_drop = Unstructured(), optax.constant_schedule(0.0)
-
-
-class SparseState(NamedTuple):
-    """State of a wrapped optimizer, a pytree of arrays.
-
-    Attributes:
-        masks: tree like the parameters, see `packing`: one bit per weight, set where it is kept;
-            None for tensors that stay dense. Noise scales have their weights' masks, see `ties`.
-        inner_state: the wrapped optimizer's own.
-        count: int32 scalar, gradient steps made; all seeds share it.
-        weights: tree like `masks`, of dense weights, if the method keeps them; else None.
-        key: uint32 (2,), what all randomness of the masks comes from.
-        churn: float32 scalar, fraction of mask bits that the last mask update changed; 0 before.
-    """
-
-    masks: Any
-    inner_state: Any
-    count: Any
-    weights: Any
-    key: Any
-    churn: Any
-
-
-class SparseOptimizer(NamedTuple):
-    """An optax optimizer with one function more; `Pruner.wrap` says what they do.
-
-    Attributes:
-        init: (params, key=None) -> SparseState.
-        update: (grads, state, params, **extra_args) -> (updates, SparseState).
-        forward_params: (params, state) -> the parameters at which to take the gradients.
-    """
-
-    init: Callable[..., SparseState]
-    update: Callable[..., tuple[Any, SparseState]]
-    forward_params: Callable[[Any, SparseState], Any]
 
 
 @dataclass(frozen=True)
@@ -80,14 +46,20 @@ class Pruner:
     >>> import jax.numpy as jnp, optax
     >>> from prune_rl.pruning.config import create_updater_from_config
     >>> pruner = create_updater_from_config(10, "magnitude", sparsity=0.5)
-    >>> optimizer = pruner.wrap(optax.sgd(0.125))
-    >>> params = {"kernel": jnp.array([[1.0, -4.0], [3.0, 2.0]])}
-    >>> state = optimizer.init(params)
-    >>> for _ in range(10):
-    ...     updates, state = optimizer.update({"kernel": jnp.ones((2, 2))}, state, params)
-    ...     params = optax.apply_updates(params, updates)
-    >>> params["kernel"].tolist()
+    >>> def train(optimizer, params):
+    ...     state, grads = optimizer.init(params), {"kernel": jnp.ones(params["kernel"].shape)}
+    ...     for _ in range(10):
+    ...         updates, state = optimizer.update(grads, state, params)
+    ...         params = optax.apply_updates(params, updates)
+    ...     return params["kernel"].tolist()
+    >>> kernel = jnp.array([[1.0, -4.0], [3.0, 2.0]])
+    >>> train(pruner.wrap(optax.sgd(0.125)), {"kernel": kernel})
     [[0.0, -5.25], [1.75, 0.0]]
+
+    Two networks stacked on a leading axis, as the critics of an ensemble, each with its own masks:
+
+    >>> train(pruner.wrap(optax.sgd(0.125), members=2), {"kernel": jnp.stack([kernel, -kernel])})
+    [[[0.0, -5.25], [1.75, 0.0]], [[0.0, 2.75], [-4.25, 0.0]]]
     """
 
     method: Method
@@ -97,12 +69,14 @@ class Pruner:
     drop_fraction: optax.Schedule = _no_drop
     rng_seed: int = 8
 
-    def wrap(self, optimizer: optax.GradientTransformation) -> SparseOptimizer:
+    def wrap(
+        self, optimizer: optax.GradientTransformation, members: int | None = None
+    ) -> SparseOptimizer:
         """The same optimizer, whose updates also set pruned weights to zero.
 
         `init` takes one seed's PRNG key, so that seeds have masks of their own; `rng_seed` is
         folded into it, and is the key itself without one. Methods that start sparse expect
-        `packing.apply_masks(params, state.masks)` as parameters from then on.
+        `apply_masks(params, state)` as parameters from then on.
 
         `update` needs `params`. For a pruned weight p it returns -p, exactly undone by
         `optax.apply_updates` (unless p is not finite); the updates of the others are the
@@ -110,6 +84,10 @@ class Pruner:
 
         `forward_params` is where to differentiate: at a mask update of SNIP the dense weights, for
         which its score is meant, else `params` themselves.
+
+        With `members`, parameters, gradients and state (but for its `count`) have a leading axis
+        of that length, and each member is a network of its own: shares of the sparsity, masks,
+        thresholds, the optimizer's moments and norms, a key split off the seed's. None: no axis.
         """
         optimizer = optax.with_extra_args_support(optimizer)
 
@@ -127,15 +105,13 @@ class Pruner:
                 return updates, state._replace(inner_state=inner, count=count)
             return self._update(optimizer, grads, state, params, extra_args)
 
-        return SparseOptimizer(init, update, self._forward_params)
+        def apply(params: Any, state: SparseState) -> Any:
+            return apply_masks(params, state.masks)
 
-    def seed_axes(self) -> SparseState:
-        """Seed axes of the wrapped optimizer's state, a `vmap` prefix.
-
-        All seeds share `count`, so that the choice to make new masks is one branch under `vmap`,
-        not a selection between masks computed at every step.
-        """
-        return SparseState(masks=0, inner_state=0, count=None, weights=0, key=0, churn=0)
+        one = SparseOptimizer(init, update, self._forward_params, apply)
+        if members is None:
+            return one
+        return of_members(one, members, jax.random.PRNGKey(self.rng_seed))
 
     def _init(
         self, optimizer: optax.GradientTransformation, params: Any, key: jax.Array | None

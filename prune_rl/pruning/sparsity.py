@@ -1,29 +1,36 @@
 """Sparsity as it is in the weights, whatever any mask or schedule says."""
 
+from collections import defaultdict
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from prune_rl.pruning.tensors import layer_of, tensor_name
+from prune_rl.pruning.ties import is_weight
+
 
 def weight_sparsity(params: Any) -> dict[str, jax.Array]:
-    """Fraction of exact zeros in each tensor of rank > 1, and in all of them together.
+    """Fraction of exact zeros in the weights of each layer, and in all of them together.
+
+    Weights are a layer's kernel and what is tied to it (`ties`).
 
     Args:
-        params: tree of one seed's weights; `vmap` adds the seed axis.
+        params: tree of one seed's weights, members and all; `vmap` adds the seed axis.
 
     Returns:
-        float32 scalars in [0, 1] by path, as 'params/torso/Conv_0/kernel', and 'total' (0 if there
-        is no such tensor).
+        float32 scalars in [0, 1] by layer, as 'torso/Conv_0', and 'total' (0 without weights).
     """
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    tensors = {tensor_name(path): leaf for path, leaf in leaves if leaf.ndim > 1}
-    zeros = {name: jnp.sum(tensor == 0, dtype=jnp.int32) for name, tensor in tensors.items()}
-    size = sum(tensor.size for tensor in tensors.values())
-    total = sum(zeros.values(), start=jnp.int32(0)) / max(size, 1)
-    return {name: zeros[name] / tensor.size for name, tensor in tensors.items()} | {"total": total}
+    tensors = defaultdict(list)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = tensor_name(path)
+        if is_weight(name):
+            tensors[layer_of(name)].append(leaf)
+    zeros = {layer: sum(map(_count_zeros, own)) for layer, own in tensors.items()}
+    sizes = {layer: sum(leaf.size for leaf in own) for layer, own in tensors.items()}
+    total = sum(zeros.values(), start=jnp.int32(0)) / max(sum(sizes.values()), 1)
+    return {layer: zeros[layer] / sizes[layer] for layer in tensors} | {"total": total}
 
 
-def tensor_name(path: Any) -> str:
-    """The name of a tensor from its path in a tree, as 'params/torso/Conv_0/kernel'."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+def _count_zeros(tensor: jax.Array) -> jax.Array:
+    return jnp.sum(tensor == 0, dtype=jnp.int32)

@@ -8,12 +8,19 @@ layer is silent altogether. JaxPruner does otherwise (tests/parity/README.md).
 from collections.abc import Mapping
 from typing import Any
 
+from prune_rl.pruning.tensors import is_prunable
+
 _SUFFIX = "_sigma"
 
 
 def is_tied(name: str) -> bool:
-    """Whether a tensor of this name, as 'params/head/kernel_sigma', has another's mask."""
+    """Whether a tensor of this name, as 'head/kernel_sigma', has another's mask."""
     return name.endswith(_SUFFIX)
+
+
+def is_weight(name: str) -> bool:
+    """Whether a tensor of this name can have a mask: a kernel, or one tied to it."""
+    return is_prunable(name.removesuffix(_SUFFIX))
 
 
 def tie(masks: Any) -> Any:

@@ -31,10 +31,10 @@ def sparsity_fields(params: Mapping[str, Params]) -> list[dict[str, Any]]:
     `params` are those of each network, with a leading seed axis.
     """
     of_all, of_networks = jax.device_get(_sparsities(params))
+    of_seeds = [jax.tree.map(lambda x, i=i: float(x[i]), of_networks) for i in range(len(of_all))]
     return [
-        {"sparsity": float(of_all[i])}
-        | _of_networks(jax.tree.map(lambda x, i=i: x[i], of_networks))
-        for i in range(len(of_all))
+        {"sparsity": float(total)} | _named(own)
+        for total, own in zip(of_all, of_seeds, strict=True)
     ]
 
 

@@ -15,7 +15,7 @@ from prune_rl.replay.ram import require_ram
 from prune_rl.replay.ring import ROW_FIELDS, FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import create_streams, streams_to_words, words_to_streams
-from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe
+from prune_rl.specs import ActionSpec, Batch, Draw, Inputs, ObservationSpec, Probe
 
 _STATE = {"cursors", *ROW_FIELDS, "random_words", "seeds", "num_rows", "add_count"}
 
@@ -140,14 +140,15 @@ class ReplayBuffer:
         like `sample`.
 
         Returns:
-          A batch, or with `observations_only` its s_tm1, (S, size, *observation).
+          A batch, or with `inputs_only` its inputs.
         """
         streams = create_streams(self._seeds.tolist(), f"probe {name}")
         starts, _ = self._uniform.draw(streams, draw.size, *self._candidates())
-        if not draw.observations_only:
+        if not draw.inputs_only:
             return self._gather(starts)
-        ages = self._ring.ages.take(self._ring.locate(starts))
-        return self._ring.observations(starts, ages)
+        rows = self._ring.locate(starts)
+        observations = self._ring.observations(starts, self._ring.ages.take(rows))
+        return Inputs(observations, self._ring.actions.take(rows, axis=0))
 
     def update_priorities(self, priorities: np.ndarray) -> None:
         """Gives new priorities (S, B), at least 0, to the oldest batch sampled that has none yet.

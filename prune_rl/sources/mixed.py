@@ -47,7 +47,7 @@ class MixedSource(OnlineSource):
         given = dataset.observation_spec, dataset.action_spec
         require(own == given, binding, given, f"the environment's {own}")
         self.protocol = self.protocol | {"dataset": dataset.protocol}
-        self.replay = MixedReplay(self.replay, dataset, dataset_share)
+        self.replay = MixedReplay(self._buffer, dataset, dataset_share)
 
 
 class MixedReplay:
@@ -56,7 +56,6 @@ class MixedReplay:
     def __init__(self, online: ReplayBuffer, dataset: Dataset, dataset_share: float) -> None:
         self._online, self._dataset, self._share = online, dataset, dataset_share
         self.batch_size = online.batch_size
-        self.add_first, self.add = online.add_first, online.add
 
     def sample(self) -> Batch:
         """`batch_size` transitions of each seed; see `ReplayBuffer.sample`."""

@@ -12,7 +12,7 @@ from prune_rl.environments.stack import FrameStack
 from prune_rl.errors import require, require_choice
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
-from prune_rl.sources.source import Act, Setting
+from prune_rl.sources.source import Act, Replay, Setting
 
 
 @gin.configurable
@@ -41,7 +41,7 @@ class OnlineSource:
         self.observation_spec = self._environments.observation_spec
         self.action_spec = self._environments.action_spec
         self.protocol = self._environments.protocol
-        self.replay = ReplayBuffer(
+        self._buffer = ReplayBuffer(
             seeds=setting.seeds,
             observation_spec=self.observation_spec,
             action_spec=self.action_spec,
@@ -50,6 +50,7 @@ class OnlineSource:
             create_sampler=SAMPLERS[agent.replay_scheme],
             longest_run=setting.num_steps,
         )
+        self.replay: Replay = self._buffer
         self._stack = FrameStack(len(setting.seeds), self.observation_spec)
         self._tracker = EpisodeTracker(len(setting.seeds))
         self.agent_steps = 0
@@ -81,14 +82,14 @@ class OnlineSource:
         """See `Source`."""
         frames = self._environments.reset()
         self._stack.reset(frames)
-        self.replay.add_first(frames)
+        self._buffer.add_first(frames)
 
     def tick(self, act: Act) -> list[Episode]:
         """One agent step of every seed."""
         actions = act(self._stack.array)
         step = self._environments.step(actions)
         self._write_priorities()  # a new transition takes the largest
-        self.replay.add(
+        self._buffer.add(
             actions=actions,
             rewards=np.clip(step.rewards, -1, 1) if self._clips else step.rewards,
             terminated=step.terminated | step.life_lost,
@@ -108,7 +109,7 @@ class OnlineSource:
     def _write_priorities(self) -> None:
         """Hands the replay the priorities that it has not seen, waiting for the device."""
         if self._priorities is not None:
-            self.replay.update_priorities(np.asarray(self._priorities))
+            self._buffer.update_priorities(np.asarray(self._priorities))
             self._priorities = None
 
     def get_state(self) -> dict[str, Any]:

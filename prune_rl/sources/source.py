@@ -63,7 +63,9 @@ class Source(Protocol):
     observation_spec: ObservationSpec
     action_spec: ActionSpec
     protocol: dict[str, Any]
-    replay: Replay
+
+    @property
+    def replay(self) -> Replay: ...
 
     @property
     def steps(self) -> int: ...

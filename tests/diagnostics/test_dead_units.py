@@ -35,8 +35,8 @@ def kernel(params, layer):
     return params["params"][layer]["kernel"]
 
 
-def fractions(params, consumers):
-    total, by_layer = jax.jit(lambda p: dead_units(p, consumers))(params)
+def fractions(params, wiring):
+    total, by_layer = jax.jit(lambda p: dead_units(p, wiring))(params)
     return float(total), {name: float(value) for name, value in by_layer.items()}
 
 
@@ -95,7 +95,7 @@ def test_a_unit_cut_off_on_both_sides_counts_once():
     assert fractions(params, CHAIN)[1]["dense_0"] == approx(1 / 6)
 
 
-def test_a_unit_lives_while_one_of_its_consumers_reads_it():
+def test_a_unit_lives_while_one_of_its_readers_is_left():
     params = {
         "params": {
             "conv": {"kernel": np.ones((1, 1, 1, 2), np.float32)},
@@ -103,18 +103,18 @@ def test_a_unit_lives_while_one_of_its_consumers_reads_it():
             "skip": {"kernel": np.zeros((8, 3), np.float32)},
         }
     }
-    consumers = {"conv": ("block", "skip")}
-    assert fractions(params, consumers)[0] == 1.0
+    wiring = {"conv": ("block", "skip")}
+    assert fractions(params, wiring)[0] == 1.0
     kernel(params, "skip")[7, 1] = 1  # channel 1
-    assert fractions(params, consumers)[0] == 0.5
+    assert fractions(params, wiring)[0] == 0.5
     kernel(params, "block")[0, 0, 1, 0] = 1  # channel 1 again
-    assert fractions(params, consumers)[0] == 0.5
+    assert fractions(params, wiring)[0] == 0.5
 
 
-def reference(params, consumers):
+def reference(params, wiring):
     """Units dead by layer, found by loops over single weights."""
     dead = {}
-    for layer, (reader,) in consumers.items():
+    for layer, (reader,) in wiring.items():
         into, out = kernel(params, layer), kernel(params, reader)
         units = into.shape[-1]
         dead[layer] = []
@@ -156,18 +156,18 @@ def test_nan_makes_the_layers_it_touches_and_the_total_nan():
 
 
 @pytest.mark.parametrize(
-    ("consumers", "message"),
+    ("wiring", "message"),
     [
         ({"conv_0": ("head",)}, r"head cannot read the output of conv_0"),
         ({"conv_1": ("conv_0",)}, r"conv_0 cannot read the output of conv_1"),
-        ({"conv_0": ()}, r"consumers\['conv_0'\]=\(\): expected at least one"),
+        ({"conv_0": ()}, r"wiring\['conv_0'\]=\(\): expected at least one"),
         ({"conv_0": ("hed",)}, r"'hed'.*did you mean 'head'"),
         ({"conv_9": ("head",)}, r"'conv_9'.*did you mean"),
     ],
 )
-def test_wrong_wiring_is_refused(consumers, message):
+def test_wrong_wiring_is_refused(wiring, message):
     with pytest.raises(ConfigError, match=message):
-        dead_units(ones(), consumers)
+        dead_units(ones(), wiring)
 
 
 def test_each_seed_has_its_own_under_jit_and_vmap():

@@ -42,10 +42,11 @@ def test_agree_with_float64(seed):
     np.testing.assert_allclose(list(norms.values()), [np.sqrt(x @ x) for x in leaves], rtol=1e-6)
 
 
-def test_names_are_those_of_the_sparsity_of_each_tensor_below_params():
+def test_a_layer_is_called_as_in_the_sparsity_of_layers():
     names = set(parameter_norms_by_tensor(tree()))
-    assert set(weight_sparsity(tree())) - {"total"} <= {f"params/{name}" for name in names}
     assert "torso/Dense_0/bias" in names
+    layers = set(weight_sparsity(tree())) - {"total"}
+    assert {f"{layer}/kernel" for layer in layers} == {x for x in names if x.endswith("kernel")}
 
 
 def test_of_zeros_and_of_nothing_are_zero():

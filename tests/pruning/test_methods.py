@@ -20,8 +20,8 @@ from prune_rl.pruning.schedules import PolynomialSchedule
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
-_SHAPES = {"a": (9, 7), "b": (5,), "c": (2, 3, 8)}
-_KERNELS = ("a", "c")
+_SHAPES = {"a/kernel": (9, 7), "b/bias": (5,), "c/kernel": (2, 3, 8)}
+_KERNELS = ("a/kernel", "c/kernel")
 _STEPS, _SCHEDULE = 14, PolynomialSchedule(1, 8, 3)  # masks change at 3, 6 and 8
 _RATE, _MOMENTUM, _SPARSITY, _DROP = 0.125, 0.5, 0.7, 0.4
 _START_SPARSE = ("static_sparse", "set", "rigl")
@@ -161,7 +161,7 @@ def test_training_is_that_of_a_rewrite_in_numpy(name):
     churns = []
     for (params, state), (masks, expected) in zip(trace[1:], _train_by_numpy(name), strict=True):
         kept = unpack_like(state.masks, params)
-        assert kept["b"] is None
+        assert kept["b/bias"] is None
         for own in _SHAPES:
             np.testing.assert_allclose(params[own], expected[own], rtol=1e-4, atol=1e-5)
         for own in _KERNELS:
@@ -244,13 +244,13 @@ def test_seeds_have_random_masks_of_their_own_from_both_seeds():
     optimizer = pruner.wrap(optax.sgd(0.1))
     state = optimizer.init(params, one)
     np.testing.assert_array_equal(state.key, jax.random.fold_in(one, 8))
-    masks = [state.masks["a"], optimizer.init(params, other).masks["a"]]
+    masks = [optimizer.init(params, key).masks["a/kernel"] for key in (one, other)]
     assert (masks[0] != masks[1]).any()
-    np.testing.assert_array_equal(masks[0], optimizer.init(params, one).masks["a"])
+    np.testing.assert_array_equal(masks[0], state.masks["a/kernel"])
 
 
 def test_one_threshold_refuses_targets_that_differ():
-    pruner = Pruner(METHODS["global_magnitude"], _SCHEDULE, lambda params: {"a": 0.5, "c": 0.6})
+    pruner = Pruner(METHODS["global_magnitude"], _SCHEDULE, lambda params: dict(zip(_KERNELS, (0.5, 0.6), strict=True)))
     optimizer = pruner.wrap(optax.sgd(0.1))
     params = {name: _draw(0)[name] for name in _KERNELS}
     with pytest.raises(ValueError, match=r"distributions\.uniform"):
@@ -261,18 +261,18 @@ def test_a_pattern_takes_the_place_of_top_k():
     distribution = partial(distributions.uniform, sparsity=0.5)
     pruner = Pruner(METHODS["magnitude"], PolynomialSchedule(0, 0, 1), distribution, Channel(-1))
     optimizer = pruner.wrap(optax.sgd(1.0))
-    params = {"a": jnp.array([[2.0, 3.0], [2.0, 0.5]])}
-    updates, _ = optimizer.update({"a": jnp.zeros((2, 2))}, optimizer.init(params), params)
-    assert optax.apply_updates(params, updates)["a"].tolist() == [[2.0, 0.0]] * 2
+    params = {"kernel": jnp.array([[2.0, 3.0], [2.0, 0.5]])}
+    updates, _ = optimizer.update({"kernel": jnp.zeros((2, 2))}, optimizer.init(params), params)
+    assert optax.apply_updates(params, updates)["kernel"].tolist() == [[2.0, 0.0]] * 2
 
 
 def test_a_pattern_that_does_not_fit_is_refused_at_init():
     distribution = partial(distributions.uniform, sparsity=0.5)
     pruner = Pruner(METHODS["magnitude"], PolynomialSchedule(0, 0, 1), distribution, Block(2, 2))
     optimizer = pruner.wrap(optax.sgd(1.0))
-    optimizer.init({"a": jnp.ones((4, 2)), "bias": jnp.ones(3)})
-    with pytest.raises(ConfigError, match="does not divide c"):
-        optimizer.init({"a": jnp.ones((4, 2)), "c": jnp.ones((3, 2))})
+    optimizer.init({"a/kernel": jnp.ones((4, 2)), "bias": jnp.ones(3)})
+    with pytest.raises(ConfigError, match="does not divide c/kernel"):
+        optimizer.init({"a/kernel": jnp.ones((4, 2)), "c/kernel": jnp.ones((3, 2))})
 
 
 def test_a_registered_score_is_a_method(monkeypatch):

@@ -174,7 +174,7 @@ def test_masks_are_untouched_without_a_schedule():
 
 def test_a_score_gets_gradients_and_a_key_of_its_own():
     schedule = PolynomialSchedule(0, 0, 1)
-    params = {name: jnp.arange(1.0, 101.0).reshape(10, 10) for name in "ab"}
+    params = {name: jnp.arange(1.0, 101.0).reshape(10, 10) for name in ("a/kernel", "b/kernel")}
     grads = jax.tree.map(lambda param: 1 / param**2, params)
 
     def masks(score):
@@ -183,14 +183,14 @@ def test_a_score_gets_gradients_and_a_key_of_its_own():
         return _kept(optimizer.update(grads, optimizer.init(params), params)[1], params)
 
     saliency = masks(lambda param, grad, key: jnp.abs(param * grad))
-    assert saliency["a"].reshape(-1).tolist() == [True] * 50 + [False] * 50
+    assert saliency["a/kernel"].reshape(-1).tolist() == [True] * 50 + [False] * 50
     random = masks(lambda param, grad, key: jax.random.uniform(key, param.shape))
-    assert (random["a"] != random["b"]).any()
+    assert (random["a/kernel"] != random["b/kernel"]).any()
 
 
 def _batched(pruner, optimizer):
-    axes = pruner.seed_axes()
     wrapped = pruner.wrap(optimizer)
+    axes = wrapped.seed_axes
     init = jax.vmap(wrapped.init, 0, axes)
     update = jax.vmap(wrapped.update, (0, axes, 0), (0, axes))
     return wrapped._replace(init=init, update=update)
@@ -209,7 +209,7 @@ def test_seeds_under_vmap_train_as_they_do_alone(method):
         state = wrapped.init(params, key)
         return apply_masks(params, state.masks), state
 
-    axes, batched = pruner.seed_axes(), _batched(pruner, optimizer)
+    axes, batched = wrapped.seed_axes, _batched(pruner, optimizer)
     start_all = jax.jit(jax.vmap(start, 0, (0, axes)))
     all_params, all_state = start_all(params, keys)
     together = _train(batched, all_params, of_step, all_state)[-1]

@@ -152,7 +152,7 @@ def test_every_number_goes_to_its_tag_below_phase_and_seed(tmp_path):
 
 def test_metrics_hold_every_row_as_it_was_given(tmp_path):
     given = [
-        _row(1, sparsity_by_layer={"params/head/kernel": 0.25}, episode_return_mean=None, loss=0.5),
+        _row(1, sparsity_by_layer={"head": 0.25}, episode_return_mean=None, loss=0.5),
         _row(2, num_episodes=3, frames=80) | {"phase": "eval"},
     ]
     with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:

@@ -105,17 +105,17 @@ def test_sparsity_is_counted_from_each_seeds_own_weights(dqn_run):
     """An unread layer holds as many zeros as chance gave the seed; nothing else is zero."""
     params = dqn_run.of("init")[0].returned.params["params"]
     layers = {
-        "params/torso/Dense_0/kernel": params["torso"]["Dense_0"]["kernel"],
-        "params/torso/Dense_1/kernel": params["torso"]["Dense_1"]["kernel"],
-        "params/head/kernel": params["head"]["kernel"],
+        "torso/Dense_0": params["torso"]["Dense_0"]["kernel"],
+        "torso/Dense_1": params["torso"]["Dense_1"]["kernel"],
+        "head": params["head"]["kernel"],
     }
-    zeros = [int((layers["params/torso/Dense_1/kernel"][place] == 0).sum()) for place in (0, 1)]
+    zeros = [int((layers["torso/Dense_1"][place] == 0).sum()) for place in (0, 1)]
     assert zeros[0] != zeros[1]
     size = sum(kernel[0].size for kernel in layers.values())
     for phase in ("train", "eval"):
         for row, own in zip(_metrics(dqn_run, phase)[:2], zeros, strict=True):
             assert row["sparsity"] == pytest.approx(own / size)
-            expected = dict.fromkeys(layers, 0.0) | {"params/torso/Dense_1/kernel": own / 36}
+            expected = dict.fromkeys(layers, 0.0) | {"torso/Dense_1": own / 36}
             assert row["sparsity_by_layer"] == pytest.approx(expected)
 
 

@@ -1,0 +1,80 @@
+"""What a pruner makes of an optimizer: its state, its functions, and the same for an ensemble."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+
+class SparseState(NamedTuple):
+    """State of a wrapped optimizer, a pytree of arrays.
+
+    Shapes are those of one network; with members all but `count` have a leading axis of theirs.
+
+    Attributes:
+        masks: tree like the parameters, see `packing`: one bit per weight, set where it is kept;
+            None for tensors that stay dense. Noise scales have their weights' masks, see `ties`.
+        inner_state: the wrapped optimizer's own.
+        count: int32 scalar, gradient steps made; all seeds and members share it.
+        weights: tree like `masks`, of dense weights, if the method keeps them; else None.
+        key: uint32 (2,), what all randomness of the masks comes from.
+        churn: float32 scalar, fraction of mask bits that the last mask update changed; 0 before.
+    """
+
+    masks: Any
+    inner_state: Any
+    count: Any
+    weights: Any
+    key: Any
+    churn: Any
+
+
+# With one `count` for all, the choice to make new masks is one branch under `vmap`, not a
+# selection between masks computed at every step.
+_AXES = SparseState(masks=0, inner_state=0, count=None, weights=0, key=0, churn=0)
+
+
+class SparseOptimizer(NamedTuple):
+    """An optax optimizer with more functions; `Pruner.wrap` says what they do.
+
+    Attributes:
+        init: (params, key=None) -> SparseState.
+        update: (grads, state, params, **extra_args) -> (updates, SparseState).
+        forward_params: (params, state) -> the parameters at which to take the gradients.
+        apply_masks: (params, state) -> the parameters with pruned weights exactly 0.
+        seed_axes: of the state, a `vmap` prefix for an axis of seeds in front of everything.
+    """
+
+    init: Callable[..., SparseState]
+    update: Callable[..., tuple[Any, SparseState]]
+    forward_params: Callable[[Any, SparseState], Any]
+    apply_masks: Callable[[Any, SparseState], Any]
+    seed_axes: SparseState = _AXES
+
+
+def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> SparseOptimizer:
+    """The same for `members` networks at once, each of which trains as it would alone.
+
+    Args:
+        one: for one network.
+        members: their number, the leading axis of parameters, gradients and extra arguments.
+        default_key: split among the members if `init` gets no key.
+    """
+
+    def init(params: Any, key: jax.Array | None = None) -> SparseState:
+        keys = jax.random.split(default_key if key is None else key, members)
+        state: SparseState = jax.vmap(one.init, 0, _AXES)(params, keys)
+        return state
+
+    def update(
+        grads: Any, state: SparseState, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, SparseState]:
+        # vmap maps keyword arguments too, over their leading axis.
+        mapped = jax.vmap(one.update, (0, _AXES, 0), (0, _AXES))
+        updates: tuple[Any, SparseState] = mapped(grads, state, params, **extra_args)
+        return updates
+
+    forward_params, apply_masks = (
+        jax.vmap(function, (0, _AXES)) for function in (one.forward_params, one.apply_masks)
+    )
+    return SparseOptimizer(init, update, forward_params, apply_masks)
