@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from prune_rl import configuration
-from prune_rl.runner import Runner
+from prune_rl.experiment import create_runner
 
 
 def timed(shares: Counter, name: str, function: Callable) -> Callable:
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="agent steps that are measured")
     flags = parser.parse_args()
     configuration.load(flags.gin_files, flags.gin_bindings)
-    trainer = Runner("unused")._trainer
+    trainer = create_runner("unused")._trainer
     trainer.start()
     shares: Counter = Counter()
     learner, environments = trainer._learner, trainer._environments

@@ -52,10 +52,10 @@ def test_what_a_training_needs_imports_nothing_that_draws(tmp_path):
     code = (
         "import sys\n"
         "from prune_rl import configuration\n"
-        "from prune_rl.runner import Runner\n"
+        "from prune_rl.experiment import create_runner\n"
         "files = ['experiments/minatar_breakout.gin', 'diagnostics/all.gin']\n"
         "configuration.load(files, ['Runner.num_iterations=1'])\n"
-        f"Runner({str(tmp_path)!r})\n"
+        f"create_runner({str(tmp_path)!r})\n"
         "assert 'jax' in sys.modules\n"
         "assert not {'matplotlib', 'PIL', 'prune_rl.reporting.curves'} & set(sys.modules)\n"
     )

@@ -6,9 +6,10 @@ import pytest
 from flax import linen as nn
 
 from prune_rl.agents.dqn import DQNAgent
+from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.networks.torsos.torso import merge_stack
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.specs import Batch
+from prune_rl.specs import Batch, Discrete, ObservationSpec
 
 SHAPE, NUM_ACTIONS = (2, 3, 3, 1), 4
 
@@ -28,7 +29,10 @@ def make_learner():
     def make(strategy="vmap", *, kind=DQNAgent, torso=None, shape=SHAPE, pruner=None, **settings):
         agent = kind(torso=torso or LinearTorso(), seed_strategy=strategy, **settings)
         pruner = pruner or create_updater_from_config(num_gradient_steps=100)
-        return agent.learner(NUM_ACTIONS, shape, pruner)
+        stack, *frame = shape
+        optimizers = {"q": pruner.wrap(create_optimizer())}
+        spec = ObservationSpec(tuple(frame), np.uint8, stack)
+        return agent.learner(spec, Discrete(NUM_ACTIONS), optimizers)
 
     return make
 

@@ -38,7 +38,7 @@ def test_greedy_without_epsilon(make_learner, observations):
     state = learner.init(range(NUM_SEEDS))
     actions = act_repeatedly(learner, state, observations, 0.0, num_steps=3)
     assert actions.dtype == np.int32
-    expected = greedy_actions(state.params, observations)
+    expected = greedy_actions(state.networks["q"].params, observations)
     assert len(set(expected)) == NUM_ACTIONS
     np.testing.assert_array_equal(actions, np.tile(expected, (3, 1)))
 
@@ -54,7 +54,7 @@ def test_uniform_with_epsilon_one(make_learner, observations):
 def test_epsilon_is_the_rate_of_random_actions(make_learner, observations):
     learner = make_learner()
     state = learner.init(range(NUM_SEEDS))
-    greedy = greedy_actions(state.params, observations)
+    greedy = greedy_actions(state.networks["q"].params, observations)
     other = (act_repeatedly(learner, state, observations, 0.4) != greedy).mean()
     rate = 0.4 * 3 / 4  # one random action in four is the greedy one
     assert abs(other - rate) < 4 * np.sqrt(rate * (1 - rate) / (40 * NUM_SEEDS))
@@ -67,7 +67,7 @@ def test_ties_go_to_the_first_action():
 def test_seeds_have_weights_and_streams_of_their_own(make_learner, observations):
     learner = make_learner()
     state = learner.init(range(NUM_SEEDS))
-    kernels = np.asarray(state.params["params"]["head"]["kernel"]).reshape(NUM_SEEDS, -1)
+    kernels = np.asarray(state.networks["q"].params["params"]["head"]["kernel"]).reshape(NUM_SEEDS, -1)
     assert len(np.unique(kernels, axis=0)) == NUM_SEEDS
     actions = act_repeatedly(learner, state, observations, 1.0)
     assert len(np.unique(actions, axis=1).T) == NUM_SEEDS

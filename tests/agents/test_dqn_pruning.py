@@ -47,10 +47,10 @@ def train(learner, make_batch):
 def test_pruned_weights_are_zero_and_reach_the_target(make_learner, make_batch, pruner, strategy):
     learner = make_learner(strategy, pruner=pruner)
     state = train(learner, make_batch)
-    for kernel, kept in zip(kernels(state.params), (45, 10), strict=True):
+    for kernel, kept in zip(kernels(state.networks["q"].params), (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
-    assert all((k != 0).all() for k in kernels(state.target_params))  # as at the start
-    masks = [k != 0 for k in kernels(state.params)]
+    assert all((k != 0).all() for k in kernels(state.networks["q"].target_params))  # as at the start
+    masks = [k != 0 for k in kernels(state.networks["q"].params)]
     for kernel, mask in zip(kernels(learner.sync_target(state).target_params), masks, strict=True):
         np.testing.assert_array_equal(kernel != 0, mask)
 
@@ -62,8 +62,8 @@ def test_a_straight_through_network_acts_and_bootstraps_sparse_and_never_settles
     state, masks = learner.init(range(NUM_SEEDS)), []
     for step in range(NUM_UPDATES):
         state, *_ = learner.update(state, make_batch(NUM_SEEDS, step))
-        masks.append([k != 0 for k in kernels(state.params)])
-    acting, stored = kernels(state.params), kernels(state.opt_state.weights)
+        masks.append([k != 0 for k in kernels(state.networks["q"].params)])
+    acting, stored = kernels(state.networks["q"].params), kernels(state.networks["q"].opt_state.weights)
     bootstrapping = kernels(learner.sync_target(state).target_params)
     for kernel, dense, target, kept in zip(acting, stored, bootstrapping, (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
@@ -78,9 +78,9 @@ def test_strategies_make_the_same_masks(make_learner, make_batch, pruner):
     masks = []
     for strategy in STRATEGIES:
         state = train(make_learner(strategy, pruner=pruner), make_batch)
-        assert state.opt_state.count.shape == ()
-        assert state.opt_state.count == NUM_UPDATES
-        masks.append(jax.device_get(state.opt_state.masks))
+        assert state.networks["q"].opt_state.count.shape == ()
+        assert state.networks["q"].opt_state.count == NUM_UPDATES
+        masks.append(jax.device_get(state.networks["q"].opt_state.masks))
     jax.tree.map(np.testing.assert_array_equal, *masks)
 
 
@@ -96,10 +96,10 @@ def test_a_network_that_starts_sparse_is_so_before_any_update(make_learner):
         20, pruner_type="static_sparse", dist_type="uniform", sparsity=0.5
     )
     state = make_learner(pruner=pruner).init(range(NUM_SEEDS))
-    for tree in (state.params, state.target_params):
+    for tree in (state.networks["q"].params, state.networks["q"].target_params):
         for kernel, kept in zip(kernels(tree), (45, 10), strict=True):
             assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
-    (one, other, _), _ = kernels(state.params)
+    (one, other, _), _ = kernels(state.networks["q"].params)
     assert ((one != 0) != (other != 0)).any()
 
 
@@ -116,9 +116,9 @@ def test_snip_takes_its_gradients_at_the_dense_weights(make_learner, make_batch)
     learner = make_learner(pruner=pruner)
     state, seen = learner.init([3]), []
     for _ in range(3):
-        seen.append(kernels(state.params)[0])
+        seen.append(kernels(state.networks["q"].params)[0])
         state, *_ = learner.update(state, make_batch(1))
-    first, second, third, fourth = *seen, kernels(state.params)[0]
+    first, second, third, fourth = *seen, kernels(state.networks["q"].params)[0]
     mask = second != 0
     assert mask.sum() == 45
     np.testing.assert_array_equal(second, np.where(mask, first, 0))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prune_rl.agents.dqn import td_losses, td_targets
+from prune_rl.learning.temporal_difference import td_losses, td_targets
 from prune_rl.specs import Batch
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
@@ -73,8 +73,8 @@ def test_two_updates_match_float64(make_learner, make_batch, strategy, loss_type
     gin.bind_parameter("create_optimizer.learning_rate", RATE)
     learner = make_learner(strategy, loss_type=loss_type)
     state, num_seeds = learner.init([3, 4]), 2
-    expected = [seed_of(state.params, i) for i in range(num_seeds)]
-    targets = [seed_of(state.target_params, i) for i in range(num_seeds)]
+    expected = [seed_of(state.networks["q"].params, i) for i in range(num_seeds)]
+    targets = [seed_of(state.networks["q"].target_params, i) for i in range(num_seeds)]
     zeros = jax.tree.map(np.zeros_like, expected[0])
     moments = [(zeros, zeros)] * num_seeds
     for t in (1, 2):
@@ -89,8 +89,8 @@ def test_two_updates_match_float64(make_learner, make_batch, strategy, loss_type
             got = [metrics[name][i] for name in ("loss", "grad_norm", "q_mean")]
             np.testing.assert_allclose(got, [loss, norm, q_mean], rtol=1e-3, atol=1e-5)
             expected[i], moments[i] = adam_step(expected[i], gradient, moments[i], t)
-            assert_trees_close(seed_of(state.params, i), expected[i])
-    assert state.opt_state.count == 2
+            assert_trees_close(seed_of(state.networks["q"].params, i), expected[i])
+    assert state.networks["q"].opt_state.count == 2
 
 
 @pytest.mark.parametrize(("loss_type", "by_hand"), [("mse", 8.125), ("huber", 1.8125)])
@@ -122,15 +122,15 @@ def test_a_batch_of_the_wrong_shape_is_refused():
 def test_target_network_moves_only_when_synced(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
-    first = jax.device_get(state.params)
+    first = jax.device_get(state.networks["q"].params)
     for seed in range(2):
         state, *_ = learner.update(state, make_batch(1, seed))
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.target_params), first)
-    online = jax.device_get(state.params)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), first)
+    online = jax.device_get(state.networks["q"].params)
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (online, first)), strict=True))
     state = learner.sync_target(state)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.target_params), online)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.params), online)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), online)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].params), online)
 
 
 def test_synced_networks_share_no_buffer(make_learner, make_batch):
@@ -138,7 +138,7 @@ def test_synced_networks_share_no_buffer(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
     for seed in range(2):
-        pairs = zip(*map(jax.tree.leaves, (state.params, state.target_params)), strict=True)
+        pairs = zip(*map(jax.tree.leaves, (state.networks["q"].params, state.networks["q"].target_params)), strict=True)
         assert all(a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer() for a, b in pairs)
         state, *_ = learner.update(state, make_batch(1, seed))
         state = learner.sync_target(state)
@@ -148,4 +148,4 @@ def test_update_reuses_the_memory_of_the_state_given(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
     learner.update(state, make_batch(1))
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.opt_state)))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.networks["q"].params, state.networks["q"].opt_state)))

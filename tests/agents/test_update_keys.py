@@ -92,11 +92,11 @@ def spied_update(rules_of, num_updates=3):
     notes = []
     with jax.disable_jit():
         state = learner.init([0])
-        other = jax.tree.map(lambda leaf: leaf + 5.0, state.params)
+        other = jax.tree.map(lambda leaf: leaf + 5.0, state.networks["q"].params)
         state = state.replace(target_params=other)
         for _ in range(num_updates):
             network.calls.clear()
-            weights = [float(x["params"]["weight"][0]) for x in (state.params, other)]
+            weights = [float(x["params"]["weight"][0]) for x in (state.networks["q"].params, other)]
             note = {"before": words(state.keys)}
             state, *_ = learner.update(state, batch)
             (note["gradient"],) = network.calls["gradient"]
@@ -206,7 +206,7 @@ def test_acting_explores_by_two_independent_draws(make_learner):
     """Of 4,000 keys: actions taken at random are uniform, however rare they are."""
     learner = make_learner()
     state = learner.init([0])
-    params = jax.tree.map(lambda leaf: jnp.repeat(leaf, 4000, 0), state.params)
+    params = jax.tree.map(lambda leaf: jnp.repeat(leaf, 4000, 0), state.networks["q"].params)
     keys = jax.random.split(jax.random.PRNGKey(1), 4000)
     observations = np.zeros((4000, *SHAPE), np.uint8)
     for epsilon in (0.2, 0.8):

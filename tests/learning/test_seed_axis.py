@@ -38,8 +38,8 @@ def train(learner, seeds, batches, observations):
     for batch in batches:
         state, metrics, _ = learner.update(state, batch)
     actions, keys = learner.act(state.params, state.keys, observations, 0.5)
-    inner = state.opt_state.inner_state
-    return jax.device_get((state.params, inner, metrics, actions, keys))
+    inner = state.networks["q"].opt_state.inner_state
+    return jax.device_get((state.networks["q"].params, inner, metrics, actions, keys))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

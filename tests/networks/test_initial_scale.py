@@ -196,8 +196,8 @@ def test_defaults_of_an_agent_are_xavier_from_the_start_and_at_a_renewal(head):
     learner = agent.learner(ACTIONS, MINATAR, create_updater_from_config(100))
     state = learner.init([11])
     for params in (
-        jax.tree.map(lambda leaf: leaf[0], state.params),
-        jax.tree.map(lambda leaf: leaf[0], state.target_params),
+        jax.tree.map(lambda leaf: leaf[0], state.networks["q"].params),
+        jax.tree.map(lambda leaf: leaf[0], state.networks["q"].target_params),
         jax.jit(learner.quantities.init_params)(jax.random.PRNGKey(6)),
     ):
         _expect_network(params, "minatar", head, "xavier_uniform", "xavier_uniform")

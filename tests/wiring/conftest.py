@@ -20,7 +20,7 @@ from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.networks.noisy import dense
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.replay.buffer import ReplayBuffer
-from prune_rl.runner import Runner
+from prune_rl.experiment import create_runner
 
 from .scripted_game import (
     LONGEST,
@@ -174,7 +174,7 @@ def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, A
     with pytest.MonkeyPatch.context() as patch, quietly, _quick_compiling():
         _spy_on_replay(patch, recorded)
         patch.setattr(time, "monotonic", clock)
-        own = Runner(
+        own = create_runner(
             directory,
             agent=_with_spies(kind, recorded, agent),
             create_environment_fn=create,

@@ -18,7 +18,7 @@ from prune_rl.agents.dqn import DQNAgent
 from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
-from prune_rl.runner import Runner
+from prune_rl.experiment import create_runner
 from prune_rl.specs import Discrete, ObservationSpec
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
@@ -129,7 +129,7 @@ class SpiedAgent(DQNAgent):
         def update(state, batch):
             notes.batches.append(jax.tree.map(np.array, batch))
             state, *rest = learner.update(state, batch)
-            notes.masks.append(jax.tree.map(np.array, jax.tree.leaves(state.opt_state.masks)))
+            notes.masks.append(jax.tree.map(np.array, jax.tree.leaves(state.networks["q"].opt_state.masks)))
             return state, *rest
 
         return learner._replace(init=init, act=act, act_eval=act_eval, update=update)
@@ -145,7 +145,7 @@ class SpiedIntervention:
 
     def apply(self, quantities, state, observations, key):
         after = self._own.apply(quantities, state, observations, key)
-        kernel = after.params["params"]["torso"]["Dense_0"]["kernel"]
+        kernel = after.networks["q"].params["params"]["torso"]["Dense_0"]["kernel"]
         jax.debug.callback(self._note, state.keys, key, kernel)
         return after
 
@@ -171,7 +171,7 @@ def make_runner(base_dir, *bindings, interventions=()):
     )
     spied = [SpiedIntervention(own, i, notes) for i, own in enumerate(interventions)]
     create = notes.create_environment
-    runner = Runner(base_dir, agent=agent, create_environment_fn=create, interventions=spied)
+    runner = create_runner(base_dir, agent=agent, create_environment_fn=create, interventions=spied)
     return runner, notes
 
 
@@ -224,7 +224,7 @@ def kernels(params):
 
 
 def test_first_weights_are_a_seeds_own(notes):
-    hidden, head = kernels(notes.initial.params)
+    hidden, head = kernels(notes.initial.networks["q"].params)
     assert all_different([*hidden, *head])
 
 
@@ -243,8 +243,8 @@ def test_first_weights_come_from_a_key_that_draws_nothing_else(notes):
     for i, seed in enumerate(SEEDS):
         root = jax.random.PRNGKey(seed)
         folded = [jax.random.fold_in(root, stream) for stream in range(6)]
-        keys = [notes.initial.keys[i], notes.initial.opt_state.key[i], root, *folded]
-        first = kernels(notes.initial.params)[0][i]
+        keys = [notes.initial.keys[i], notes.initial.networks["q"].opt_state.key[i], root, *folded]
+        first = kernels(notes.initial.networks["q"].params)[0][i]
         assert all_different([first, *(kernels(init(jnp.asarray(key)))[0] for key in keys)])
 
 
@@ -253,7 +253,7 @@ def test_no_two_phases_share_a_key(notes):
     acting = {words(key) for keys in notes.acting for key in keys}
     evaluating = {words(key) for keys in notes.evaluating for key in keys}
     renewing = {renewal.key for renewal in notes.renewals}
-    masking = {words(key) for key in notes.initial.opt_state.key}
+    masking = {words(key) for key in notes.initial.networks["q"].opt_state.key}
     roots = {words(jax.random.PRNGKey(seed)) for seed in SEEDS}
     assert len(acting) == len(notes.acting) * len(SEEDS) == 2 * 14 * 3
     assert len(evaluating) == len(notes.evaluating) * len(SEEDS) >= 2 * 3 * 3
@@ -276,7 +276,7 @@ def test_what_acting_and_updates_make_of_their_keys_is_no_other_phases(notes):
 
     acting, evaluating = descendants(notes.acting), descendants(notes.evaluating)
     renewing = {renewal.key for renewal in notes.renewals}
-    masking = {words(key) for key in notes.initial.opt_state.key}
+    masking = {words(key) for key in notes.initial.networks["q"].opt_state.key}
     assert not acting & evaluating
     assert not (acting | evaluating) & (renewing | masking)
 
@@ -290,13 +290,13 @@ def test_streams_of_a_seed_are_numbered(notes):
         weights, exploration = jax.random.split(streams[0])
         np.testing.assert_array_equal(notes.initial.keys[i], exploration)
         for got, expected in zip(
-            kernels(notes.initial.params), kernels(init(weights)), strict=True
+            kernels(notes.initial.networks["q"].params), kernels(init(weights)), strict=True
         ):
             np.testing.assert_allclose(got[i], expected, rtol=1e-6)
         for iteration in range(ITERATIONS):
             assert words(jax.random.fold_in(streams[1], iteration)) in evaluating
         masks = jax.random.fold_in(streams[2], 8)
-        np.testing.assert_array_equal(notes.initial.opt_state.key[i], masks)
+        np.testing.assert_array_equal(notes.initial.networks["q"].opt_state.key[i], masks)
 
 
 def test_evaluation_leaves_no_trace_in_training(notes):
@@ -327,7 +327,7 @@ def test_interventions_at_one_step_and_of_one_kind_draw_new_weights(notes):
     assert len({renewal.stream for renewal in renewals}) == 5 * 3
     assert sorted(renewal.position for renewal in renewals) == sorted([0, 1, 2] * 5 * 3)
     assert len({renewal.key for renewal in renewals}) == 5 * 3 * 3
-    first = kernels(notes.initial.params)[0]
+    first = kernels(notes.initial.networks["q"].params)[0]
     assert all_different([*first, *(renewal.kernel for renewal in renewals)])
 
 
@@ -350,7 +350,7 @@ def test_random_masks_are_of_a_seed_a_tensor_and_an_update(notes):
 
 def test_first_random_masks_are_of_a_seed_a_tensor_and_the_pruners_own_seed(first_masks):
     together, alone, reseeded = (
-        np.array(jax.tree.leaves(state.opt_state.masks)) for state in first_masks
+        np.array(jax.tree.leaves(state.networks["q"].opt_state.masks)) for state in first_masks
     )
     rows = np.concatenate([together.reshape(6, -1), reseeded.reshape(2, -1)])
     assert len(np.unique(rows, axis=0)) == 8
@@ -360,7 +360,7 @@ def test_first_random_masks_are_of_a_seed_a_tensor_and_the_pruners_own_seed(firs
 def test_rng_seed_of_masks_changes_masks_and_keys_alone(first_masks):
     _, before, after = first_masks
     np.testing.assert_array_equal(before.keys, after.keys)
-    assert words(before.opt_state.key) != words(after.opt_state.key)
-    for a, b in zip(kernels(before.params), kernels(after.params), strict=True):
+    assert words(before.networks["q"].opt_state.key) != words(after.networks["q"].opt_state.key)
+    for a, b in zip(kernels(before.networks["q"].params), kernels(after.networks["q"].params), strict=True):
         kept = (a != 0) & (b != 0)
         np.testing.assert_array_equal(a[kept], b[kept])

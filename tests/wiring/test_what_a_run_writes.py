@@ -103,7 +103,7 @@ def test_evaluation_rows_hold_no_losses(dqn_run):
 
 def test_sparsity_is_counted_from_each_seeds_own_weights(dqn_run):
     """An unread layer holds as many zeros as chance gave the seed; nothing else is zero."""
-    params = dqn_run.of("init")[0].returned.params["params"]
+    params = dqn_run.of("init")[0].returned.networks["q"].params["params"]
     layers = {
         "torso/Dense_0": params["torso"]["Dense_0"]["kernel"],
         "torso/Dense_1": params["torso"]["Dense_1"]["kernel"],
@@ -121,7 +121,7 @@ def test_sparsity_is_counted_from_each_seeds_own_weights(dqn_run):
 
 def test_measurements_are_of_each_seeds_weights_after_the_iterations_that_ask_for_them(dqn_run):
     """Every second iteration: after the last of 25 updates, none copies the target later."""
-    params = dqn_run.of("update")[-1].returned[0].params
+    params = dqn_run.of("update")[-1].returned[0].networks["q"].params
     squares = sum((leaf.reshape(2, -1) ** 2).sum(axis=1) for leaf in jax.tree.leaves(params))
     rows = _metrics(dqn_run, "diagnostics")
     assert [(row["iteration"], row["seed"]) for row in rows] == [(1, 5), (1, 6)]

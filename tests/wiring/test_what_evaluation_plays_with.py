@@ -64,12 +64,12 @@ def test_it_plays_the_online_network_as_it_is(run):
     for state, events in evaluations:
         target = [
             np.array_equal(*x)
-            for x in zip(*map(jax.tree.leaves, (state.params, state.target_params)), strict=True)
+            for x in zip(*map(jax.tree.leaves, (state.networks["q"].params, state.networks["q"].target_params)), strict=True)
         ]
         assert not all(target)  # else the target network could not be told
         for event in events:
             for a, b in zip(
-                jax.tree.leaves(event.given[0]), jax.tree.leaves(state.params), strict=True
+                jax.tree.leaves(event.given[0]), jax.tree.leaves(state.networks["q"].params), strict=True
             ):
                 np.testing.assert_array_equal(a, b)
 

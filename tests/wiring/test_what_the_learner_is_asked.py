@@ -81,16 +81,16 @@ def test_each_call_works_on_what_the_one_before_left(run):
     for event in run.of("update", "sync_target", "act"):
         if event.kind == "act":
             params, keys, _, _ = event.given
-            assert _equal(params, state.params)
+            assert _equal(params, state.networks["q"].params)
             assert _equal(keys, state.keys)
-            differing += not _equal(state.params, state.target_params)
+            differing += not _equal(state.networks["q"].params, state.networks["q"].target_params)
             state = state.replace(keys=event.returned[1])
             continue
         assert _equal(event.given[0], state)
         before, state = state, event.returned[0] if event.kind == "update" else event.returned
         if event.kind == "sync_target":
-            assert _equal(state.target_params, before.params)
-            assert _equal(state.params, before.params)
+            assert _equal(state.networks["q"].target_params, before.networks["q"].params)
+            assert _equal(state.networks["q"].params, before.networks["q"].params)
     assert differing > 3  # else acting with the target network could not be told
 
 
