@@ -32,3 +32,19 @@ def test_state_is_a_copy():
     stack.push(_frames(6))
     stack.set_state(state)
     assert _values(stack) == [[0, 5]]
+
+
+def test_a_vector_is_replaced_by_the_next():
+    stack = FrameStack(2, ObservationSpec((3,), np.float32))
+    first = np.float32([[0.5, 1, 2], [3, 4, 5]])
+    stack.reset(first)
+    assert stack.array.dtype == np.float32
+    np.testing.assert_array_equal(stack.array, first)
+    stack.push(first + 10)
+    np.testing.assert_array_equal(stack.array, first + 10)
+    stack.reset(-first, np.array([True, False]))
+    np.testing.assert_array_equal(stack.array, [-first[0], first[1] + 10])
+    state = stack.get_state()
+    stack.push(first)
+    stack.set_state(state)
+    np.testing.assert_array_equal(stack.array, [-first[0], first[1] + 10])

@@ -1,0 +1,23 @@
+"""Forms of observations and actions."""
+
+import numpy as np
+import pytest
+
+from prune_rl.specs import Box, Discrete, ObservationSpec
+
+
+def test_an_image_observation_is_a_stack_and_a_vector_itself():
+    assert ObservationSpec((84, 80, 1), stack_size=4).shape == (4, 84, 80, 1)
+    assert ObservationSpec((10, 10, 6)).shape == (1, 10, 10, 6)
+    assert ObservationSpec((17,), np.float32).shape == (17,)
+
+
+def test_actions_are_numbers_or_vectors():
+    assert Discrete(18).shape == ()
+    assert Box((-1.0, -1.0, 0.0), (1.0, 1.0, 2.0)).shape == (3,)
+
+
+@pytest.mark.parametrize("form", [((17,), np.float32, 4), ((84, 84),), ((),), ((4, 84, 84, 1),)])
+def test_what_is_neither_image_nor_vector_is_refused(form):
+    with pytest.raises(ValueError, match="stack_size of 1"):
+        ObservationSpec(*form)
