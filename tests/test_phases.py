@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from prune_rl.phases import Trainer
+
 from prune_rl.specs import Batch, Draw, ObservationSpec
 
 DRAWS = {"values": Draw(3), "srank": Draw(5, observations_only=True)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prune_rl import train
-from prune_rl.phases import Trainer
+from prune_rl.trainer import Trainer
 
 _AGENTS = ("rainbow", "full_rainbow", "drq_eps", "der")
 _SHORT = (
@@ -35,7 +35,7 @@ def _stop_after(monkeypatch, num_steps):
     original = Trainer.step
 
     def step(self):
-        if self.agent_steps == num_steps:
+        if self._source.agent_steps == num_steps:
             raise KeyboardInterrupt
         return original(self)
 

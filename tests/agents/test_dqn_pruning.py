@@ -49,7 +49,9 @@ def test_pruned_weights_are_zero_and_reach_the_target(make_learner, make_batch, 
     state = train(learner, make_batch)
     for kernel, kept in zip(kernels(state.networks["q"].params), (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
-    assert all((k != 0).all() for k in kernels(state.networks["q"].target_params))  # as at the start
+    assert all(
+        (k != 0).all() for k in kernels(state.networks["q"].target_params)
+    )  # as at the start
     masks = [k != 0 for k in kernels(state.networks["q"].params)]
     for kernel, mask in zip(kernels(learner.sync_target(state).target_params), masks, strict=True):
         np.testing.assert_array_equal(kernel != 0, mask)
@@ -63,7 +65,10 @@ def test_a_straight_through_network_acts_and_bootstraps_sparse_and_never_settles
     for step in range(NUM_UPDATES):
         state, *_ = learner.update(state, make_batch(NUM_SEEDS, step))
         masks.append([k != 0 for k in kernels(state.networks["q"].params)])
-    acting, stored = kernels(state.networks["q"].params), kernels(state.networks["q"].opt_state.weights)
+    acting, stored = (
+        kernels(state.networks["q"].params),
+        kernels(state.networks["q"].opt_state.weights),
+    )
     bootstrapping = kernels(learner.sync_target(state).target_params)
     for kernel, dense, target, kept in zip(acting, stored, bootstrapping, (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS

@@ -125,11 +125,15 @@ def test_target_network_moves_only_when_synced(make_learner, make_batch):
     first = jax.device_get(state.networks["q"].params)
     for seed in range(2):
         state, *_ = learner.update(state, make_batch(1, seed))
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), first)
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), first
+    )
     online = jax.device_get(state.networks["q"].params)
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (online, first)), strict=True))
     state = learner.sync_target(state)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), online)
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), online
+    )
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].params), online)
 
 
@@ -138,7 +142,10 @@ def test_synced_networks_share_no_buffer(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
     for seed in range(2):
-        pairs = zip(*map(jax.tree.leaves, (state.networks["q"].params, state.networks["q"].target_params)), strict=True)
+        pairs = zip(
+            *map(jax.tree.leaves, (state.networks["q"].params, state.networks["q"].target_params)),
+            strict=True,
+        )
         assert all(a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer() for a, b in pairs)
         state, *_ = learner.update(state, make_batch(1, seed))
         state = learner.sync_target(state)
@@ -148,4 +155,7 @@ def test_update_reuses_the_memory_of_the_state_given(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
     learner.update(state, make_batch(1))
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.networks["q"].params, state.networks["q"].opt_state)))
+    assert all(
+        leaf.is_deleted()
+        for leaf in jax.tree.leaves((state.networks["q"].params, state.networks["q"].opt_state))
+    )

@@ -115,13 +115,17 @@ def test_an_update_matches_float64(
 
     params = own(state.networks["q"].params)
     one = jax.tree.map(lambda leaf: leaf[0], batch)
-    reference = Reference(num_atoms, double, dueling, one, params, own(state.networks["q"].target_params))
+    reference = Reference(
+        num_atoms, double, dueling, one, params, own(state.networks["q"].target_params)
+    )
     state, metrics, got_priorities = learner.update(state, batch)
     losses = reference.losses(params)
     np.testing.assert_allclose(got_priorities[0], np.sqrt(losses + 1e-10), rtol=2e-5, atol=1e-5)
     loss = (reference.weights() * losses).mean()
     np.testing.assert_allclose(metrics["loss"][0], loss, rtol=1e-5)
-    moment = optax.tree.get(state.networks["q"].opt_state.inner_state, "mu")  # a tenth of the first gradient
+    moment = optax.tree.get(
+        state.networks["q"].opt_state.inner_state, "mu"
+    )  # a tenth of the first gradient
     jax.tree.map(
         lambda a, e: np.testing.assert_allclose(a * 10, e, rtol=1e-4, atol=2e-6),
         own(moment),

@@ -37,7 +37,9 @@ def _rows(observations):
 
 
 def _losses(params, state, batch):
-    return (params["scale"] * batch.r_t - state.networks["q"].target_params["scale"] * batch.discount_t) ** 2
+    return (
+        params["scale"] * batch.r_t - state.networks["q"].target_params["scale"] * batch.discount_t
+    ) ** 2
 
 
 QUANTITIES = Quantities(
@@ -50,7 +52,9 @@ QUANTITIES = Quantities(
     },
     features=lambda params, observations: _rows(observations) * params["scale"],
     q_values=lambda params, observations: _rows(observations)[:, :3] * params["scale"],
-    q_targets=lambda state, batch: state.networks["q"].target_params["scale"] * batch.r_t + batch.discount_t,
+    q_targets=lambda state, batch: (
+        state.networks["q"].target_params["scale"] * batch.r_t + batch.discount_t
+    ),
     losses=_losses,
 )
 

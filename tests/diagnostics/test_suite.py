@@ -54,7 +54,9 @@ def batch():
 def state(learner):
     """Two seeds whose target networks are not their online networks."""
     state = learner.init([0, 1])
-    return state.replace(target_params=jax.tree.map(lambda leaf: leaf * 1.5, state.networks["q"].params))
+    return state.replace(
+        target_params=jax.tree.map(lambda leaf: leaf * 1.5, state.networks["q"].params)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,9 @@ def test_gradients_are_those_of_single_transitions(learner, rows, batch, state):
     gradient = jax.jit(jax.grad(lambda p, one: learner.quantities.losses(p, own, one)[0]))
     flat = []
     for i in range(5):
-        grads = gradient(own.networks["q"].params, jax.tree.map(lambda leaf, i=i: leaf[0, i : i + 1], batch))
+        grads = gradient(
+            own.networks["q"].params, jax.tree.map(lambda leaf, i=i: leaf[0, i : i + 1], batch)
+        )
         flat.append(np.concatenate([np.float64(g).ravel() for g in jax.tree.leaves(grads)]))
     gram = np.array(flat) @ np.array(flat).T
     norms = np.sqrt(np.diag(gram))
@@ -138,7 +142,9 @@ def test_gradients_are_those_of_single_transitions(learner, rows, batch, state):
 def test_a_number_that_is_not_finite_is_not_averaged_away(learner, measure, batch):
     state = learner.init([0, 1])
     kernel = state.networks["q"].params["params"]["torso"]["Conv_0"]["kernel"]
-    state.networks["q"].params["params"]["torso"]["Conv_0"]["kernel"] = kernel.at[0, 0, 0, 0, 0].set(jnp.nan)
+    state.networks["q"].params["params"]["torso"]["Conv_0"]["kernel"] = kernel.at[
+        0, 0, 0, 0, 0
+    ].set(jnp.nan)
     bad, good = measure(batch, state)
     finite = {"mask_churn", "q_target_variance"}
     for name in SCALARS - finite:

@@ -140,7 +140,12 @@ def dqn_targets() -> Result:
 
 def _one_seed() -> AgentState:
     state = _state()
-    return AgentState(_first_seed(state.networks["q"].params), _first_seed(state.networks["q"].target_params), None, None)
+    return AgentState(
+        _first_seed(state.networks["q"].params),
+        _first_seed(state.networks["q"].target_params),
+        None,
+        None,
+    )
 
 
 @cache
@@ -172,7 +177,10 @@ def _adam_steps() -> dict[int, tuple[Any, Any]]:
     for step in range(1, max(cases.ADAM_STEPS) + 1):
         state, *_ = _learner("mse").update(state, batch)
         if step in cases.ADAM_STEPS:
-            now, adam = _first_seed(state.networks["q"].params), _first_seed(state.networks["q"].opt_state.inner_state[0])
+            now, adam = (
+                _first_seed(state.networks["q"].params),
+                _first_seed(state.networks["q"].opt_state.inner_state[0]),
+            )
             moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
             after[step] = moved, adam
     return after

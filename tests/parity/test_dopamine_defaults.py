@@ -9,7 +9,6 @@ from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.environments.atari import create_atari_environment
 from prune_rl.learning.optimizers import create_optimizer
-from prune_rl.experiment import create_runner
 
 from . import dopamine_cases as cases
 

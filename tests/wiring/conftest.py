@@ -17,10 +17,10 @@ from flax import linen as nn
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.diagnostics.suite import Diagnostics
+from prune_rl.experiment import create_runner
 from prune_rl.networks.noisy import dense
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.replay.buffer import ReplayBuffer
-from prune_rl.experiment import create_runner
 
 from .scripted_game import (
     LONGEST,
@@ -100,13 +100,11 @@ class Witness:
     def check(self, quantities: Any, params: Any) -> None:
         pass
 
-    def apply(self, quantities: Any, state: Any, observations: Any, key: Any) -> Any:
+    def apply(self, quantities: Any, network: Any, inputs: Any, key: Any) -> Any:
         jax.debug.callback(
-            lambda seen, own: self._recorded.note("intervention", (seen, own), None),
-            observations,
-            key,
+            lambda seen, own: self._recorded.note("intervention", (seen, own), None), inputs, key
         )
-        return state
+        return network
 
 
 def _spied(kind: str, function: Any, recorded: Recorded) -> Any:

@@ -15,10 +15,10 @@ import pytest
 from flax import linen as nn
 
 from prune_rl.agents.dqn import DQNAgent
+from prune_rl.experiment import create_runner
 from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
-from prune_rl.experiment import create_runner
 from prune_rl.specs import Discrete, ObservationSpec
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
@@ -86,7 +86,6 @@ class Renewal(NamedTuple):
     """One intervention on one seed."""
 
     position: int
-    stream: tuple  # the seed's key at that time
     key: tuple
     kernel: np.ndarray
 
@@ -129,7 +128,8 @@ class SpiedAgent(DQNAgent):
         def update(state, batch):
             notes.batches.append(jax.tree.map(np.array, batch))
             state, *rest = learner.update(state, batch)
-            notes.masks.append(jax.tree.map(np.array, jax.tree.leaves(state.networks["q"].opt_state.masks)))
+            masks = jax.tree.leaves(q_of(state).opt_state.masks)
+            notes.masks.append(jax.tree.map(np.array, masks))
             return state, *rest
 
         return learner._replace(init=init, act=act, act_eval=act_eval, update=update)
@@ -143,14 +143,14 @@ class SpiedIntervention:
         self.statistics_batch_size = own.statistics_batch_size
         self.occasions, self.check = own.occasions, own.check
 
-    def apply(self, quantities, state, observations, key):
-        after = self._own.apply(quantities, state, observations, key)
-        kernel = after.networks["q"].params["params"]["torso"]["Dense_0"]["kernel"]
-        jax.debug.callback(self._note, state.keys, key, kernel)
+    def apply(self, quantities, network, inputs, key):
+        after = self._own.apply(quantities, network, inputs, key)
+        kernel = after.params["params"]["torso"]["Dense_0"]["kernel"]
+        jax.debug.callback(self._note, key, kernel)
         return after
 
-    def _note(self, stream, key, kernel):
-        own = Renewal(self._position, words(stream), words(key), np.array(kernel))
+    def _note(self, key, kernel):
+        own = Renewal(self._position, words(key), np.array(kernel))
         self._notes.renewals.append(own)
 
 
@@ -219,12 +219,17 @@ def all_different(arrays):
     return not any(((a == b) & (a != 0)).any() for a, b in pairs)
 
 
+def q_of(state):
+    """The one network of DQN."""
+    return state.networks["q"]
+
+
 def kernels(params):
     return params["params"]["torso"]["Dense_0"]["kernel"], params["params"]["head"]["kernel"]
 
 
 def test_first_weights_are_a_seeds_own(notes):
-    hidden, head = kernels(notes.initial.networks["q"].params)
+    hidden, head = kernels(q_of(notes.initial).params)
     assert all_different([*hidden, *head])
 
 
@@ -239,12 +244,12 @@ def test_a_seed_alone_starts_as_among_others(first_masks):
 
 def test_first_weights_come_from_a_key_that_draws_nothing_else(notes):
     """Neither from a seed's stream of exploration, nor its masks', nor the seed itself."""
-    init = jax.jit(notes.learner.quantities.init_params)
+    init = jax.jit(notes.learner.quantities["q"].init_params)
     for i, seed in enumerate(SEEDS):
         root = jax.random.PRNGKey(seed)
         folded = [jax.random.fold_in(root, stream) for stream in range(6)]
-        keys = [notes.initial.keys[i], notes.initial.networks["q"].opt_state.key[i], root, *folded]
-        first = kernels(notes.initial.networks["q"].params)[0][i]
+        keys = [notes.initial.keys[i], q_of(notes.initial).opt_state.key[i], root, *folded]
+        first = kernels(q_of(notes.initial).params)[0][i]
         assert all_different([first, *(kernels(init(jnp.asarray(key)))[0] for key in keys)])
 
 
@@ -253,7 +258,7 @@ def test_no_two_phases_share_a_key(notes):
     acting = {words(key) for keys in notes.acting for key in keys}
     evaluating = {words(key) for keys in notes.evaluating for key in keys}
     renewing = {renewal.key for renewal in notes.renewals}
-    masking = {words(key) for key in notes.initial.networks["q"].opt_state.key}
+    masking = {words(key) for key in q_of(notes.initial).opt_state.key}
     roots = {words(jax.random.PRNGKey(seed)) for seed in SEEDS}
     assert len(acting) == len(notes.acting) * len(SEEDS) == 2 * 14 * 3
     assert len(evaluating) == len(notes.evaluating) * len(SEEDS) >= 2 * 3 * 3
@@ -276,27 +281,27 @@ def test_what_acting_and_updates_make_of_their_keys_is_no_other_phases(notes):
 
     acting, evaluating = descendants(notes.acting), descendants(notes.evaluating)
     renewing = {renewal.key for renewal in notes.renewals}
-    masking = {words(key) for key in notes.initial.networks["q"].opt_state.key}
+    masking = {words(key) for key in q_of(notes.initial).opt_state.key}
     assert not acting & evaluating
     assert not (acting | evaluating) & (renewing | masking)
 
 
 def test_streams_of_a_seed_are_numbered(notes):
     """0 trains, 1 evaluates, 2 makes masks (rng_seed 8 folded in): else runs would not repeat."""
-    init = jax.jit(notes.learner.quantities.init_params)
+    init = jax.jit(notes.learner.quantities["q"].init_params)
     evaluating = {words(key) for keys in notes.evaluating for key in keys}
     for i, seed in enumerate(SEEDS):
         streams = [jax.random.fold_in(jax.random.PRNGKey(seed), number) for number in range(3)]
         weights, exploration = jax.random.split(streams[0])
         np.testing.assert_array_equal(notes.initial.keys[i], exploration)
         for got, expected in zip(
-            kernels(notes.initial.networks["q"].params), kernels(init(weights)), strict=True
+            kernels(q_of(notes.initial).params), kernels(init(weights)), strict=True
         ):
             np.testing.assert_allclose(got[i], expected, rtol=1e-6)
         for iteration in range(ITERATIONS):
             assert words(jax.random.fold_in(streams[1], iteration)) in evaluating
         masks = jax.random.fold_in(streams[2], 8)
-        np.testing.assert_array_equal(notes.initial.networks["q"].opt_state.key[i], masks)
+        np.testing.assert_array_equal(q_of(notes.initial).opt_state.key[i], masks)
 
 
 def test_evaluation_leaves_no_trace_in_training(notes):
@@ -324,16 +329,23 @@ def test_replay_draws_are_a_seeds_own_and_new_each_time(notes):
 def test_interventions_at_one_step_and_of_one_kind_draw_new_weights(notes):
     """15 renewals of each seed: three at each of five occasions."""
     renewals = notes.renewals
-    assert len({renewal.stream for renewal in renewals}) == 5 * 3
     assert sorted(renewal.position for renewal in renewals) == sorted([0, 1, 2] * 5 * 3)
     assert len({renewal.key for renewal in renewals}) == 5 * 3 * 3
-    first = kernels(notes.initial.networks["q"].params)[0]
+    first = kernels(q_of(notes.initial).params)[0]
     assert all_different([*first, *(renewal.kernel for renewal in renewals)])
 
 
 def test_an_interventions_stream_is_the_seeds_own(notes):
-    acting = {words(key) for keys in notes.acting for key in keys}
-    assert {renewal.stream for renewal in notes.renewals} <= acting
+    """Its key is folded out of the one that the seed acts with next: by 3, then by its place."""
+    for position in range(3):
+        renewed = {renewal.key for renewal in notes.renewals if renewal.position == position}
+        acting = {
+            words(jax.random.fold_in(jax.random.fold_in(key, 3), position)): key
+            for keys in notes.acting
+            for key in keys
+        }
+        assert len(renewed) == 5 * 3
+        assert renewed <= acting.keys()
 
 
 def test_random_masks_are_of_a_seed_a_tensor_and_an_update(notes):
@@ -350,7 +362,7 @@ def test_random_masks_are_of_a_seed_a_tensor_and_an_update(notes):
 
 def test_first_random_masks_are_of_a_seed_a_tensor_and_the_pruners_own_seed(first_masks):
     together, alone, reseeded = (
-        np.array(jax.tree.leaves(state.networks["q"].opt_state.masks)) for state in first_masks
+        np.array(jax.tree.leaves(q_of(state).opt_state.masks)) for state in first_masks
     )
     rows = np.concatenate([together.reshape(6, -1), reseeded.reshape(2, -1)])
     assert len(np.unique(rows, axis=0)) == 8
@@ -360,7 +372,7 @@ def test_first_random_masks_are_of_a_seed_a_tensor_and_the_pruners_own_seed(firs
 def test_rng_seed_of_masks_changes_masks_and_keys_alone(first_masks):
     _, before, after = first_masks
     np.testing.assert_array_equal(before.keys, after.keys)
-    assert words(before.networks["q"].opt_state.key) != words(after.networks["q"].opt_state.key)
-    for a, b in zip(kernels(before.networks["q"].params), kernels(after.networks["q"].params), strict=True):
+    assert words(q_of(before).opt_state.key) != words(q_of(after).opt_state.key)
+    for a, b in zip(kernels(q_of(before).params), kernels(q_of(after).params), strict=True):
         kept = (a != 0) & (b != 0)
         np.testing.assert_array_equal(a[kept], b[kept])

@@ -62,14 +62,17 @@ def test_it_plays_the_online_network_as_it_is(run):
     evaluations = _evaluations(run)
     assert len(evaluations) == 2
     for state, events in evaluations:
+        network = state.networks["q"]
         target = [
             np.array_equal(*x)
-            for x in zip(*map(jax.tree.leaves, (state.networks["q"].params, state.networks["q"].target_params)), strict=True)
+            for x in zip(
+                *map(jax.tree.leaves, (network.params, network.target_params)), strict=True
+            )
         ]
         assert not all(target)  # else the target network could not be told
         for event in events:
             for a, b in zip(
-                jax.tree.leaves(event.given[0]), jax.tree.leaves(state.networks["q"].params), strict=True
+                jax.tree.leaves(event.given[0]), jax.tree.leaves({"q": network.params}), strict=True
             ):
                 np.testing.assert_array_equal(a, b)
 

@@ -75,22 +75,24 @@ def test_each_call_works_on_what_the_one_before_left(run):
     """The state goes from call to call: parameters, target, optimizer, keys, nothing dropped."""
     init = run.of("init")
     assert len(init) == 1
-    assert init[0].given == ([5, 6],)
+    assert list(init[0].given[0]) == [5, 6]
     state = init[0].returned
     differing = 0
     for event in run.of("update", "sync_target", "act"):
         if event.kind == "act":
             params, keys, _, _ = event.given
-            assert _equal(params, state.networks["q"].params)
+            network = state.networks["q"]
+            assert _equal(params, {"q": network.params})
             assert _equal(keys, state.keys)
-            differing += not _equal(state.networks["q"].params, state.networks["q"].target_params)
+            differing += not _equal(network.params, network.target_params)
             state = state.replace(keys=event.returned[1])
             continue
         assert _equal(event.given[0], state)
         before, state = state, event.returned[0] if event.kind == "update" else event.returned
         if event.kind == "sync_target":
-            assert _equal(state.networks["q"].target_params, before.networks["q"].params)
-            assert _equal(state.networks["q"].params, before.networks["q"].params)
+            online, synced = before.networks["q"].params, state.networks["q"]
+            assert _equal(synced.target_params, online)
+            assert _equal(synced.params, online)
     assert differing > 3  # else acting with the target network could not be told
 
 
@@ -136,5 +138,14 @@ def test_interventions_come_after_their_gradient_steps_with_states_from_the_repl
     assert counts == [6, 9, 12, 15, 18, 21, 24]
     shown = dqn_run.of("intervention")
     assert len(shown) == 7 * 2
-    seen = {event.given[0].tobytes() for event in shown}
-    assert seen == {batch.tobytes() for event in own for batch in event.returned.s_tm1}
+    seen = {tuple(x.tobytes() for x in event.given[0]) for event in shown}
+    drawn = [zip(*event.returned.inputs, strict=True) for event in own]
+    assert seen == {tuple(x.tobytes() for x in inputs) for seeds in drawn for inputs in seeds}
+
+
+def test_the_clock_of_the_state_is_the_number_of_updates(run):
+    """Its own, and the pruner's: two counts that a whole run holds equal."""
+    for count, event in enumerate(run.of("update"), start=1):
+        state = event.returned[0]
+        assert state.step == state.networks["q"].opt_state.count == count
+        assert np.shape(state.step) == ()
