@@ -66,15 +66,23 @@ def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
     Call it after everything configurable has been constructed. A binding in a gin file may be
     idle (a file may serve several compositions); one that was typed by hand may not.
     """
+    for binding in unused_bindings(gin_bindings):
+        raise ConfigError(
+            f"--gin_bindings={binding!r}: nothing in this configuration uses it; "
+            f"add the gin file that does, or remove it"
+        )
+
+
+def unused_bindings(gin_bindings: Sequence[str]) -> list[str]:
+    """Those of `gin_bindings` that reached nothing that was built since `load`."""
     used = set(re.findall(r"^([\w./]+\.\w+)\s*=", gin.operative_config_str(), re.MULTILINE))
     used_tails = {".".join(name.split("/")[-1].split(".")[-2:]) for name in used}
-    for binding in gin_bindings:
-        match = re.match(r"\s*(?:[\w/]*/)?([\w.]+\.\w+)\s*=", binding)
-        if match and ".".join(match[1].split(".")[-2:]) not in used_tails:
-            raise ConfigError(
-                f"--gin_bindings={binding!r}: nothing in this configuration uses it; "
-                f"add the gin file that does, or remove it"
-            )
+    named = {x: re.match(r"\s*(?:[\w/]*/)?([\w.]+\.\w+)\s*=", x) for x in gin_bindings}
+    return [
+        binding
+        for binding, match in named.items()
+        if match and ".".join(match[1].split(".")[-2:]) not in used_tails
+    ]
 
 
 def _parse(source: str, parse: Callable[[], object]) -> None:
