@@ -5,7 +5,7 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gin
 
@@ -125,16 +125,17 @@ def _is_file(flag: str) -> bool:
     return flag.endswith(".gin")
 
 
-def _is_flags(flags: Any) -> bool:
-    valid = isinstance(flags, list | tuple)
-    return valid and all(isinstance(x, str) and (_is_file(x) or "=" in x) for x in flags)
+def _is_flags(flags: object) -> bool:
+    if not isinstance(flags, list | tuple):
+        return False
+    return all(isinstance(x, str) and (_is_file(x) or "=" in x) for x in flags)
 
 
-def _is_axes(axes: Any) -> bool:
+def _is_axes(axes: object) -> bool:
     return isinstance(axes, list | tuple) and all(map(_is_axis, axes))
 
 
-def _is_axis(axis: Any) -> bool:
+def _is_axis(axis: object) -> bool:
     if not (isinstance(axis, list | tuple) and len(axis) == 2 and isinstance(axis[1], Mapping)):
         return False
     choices = axis[1]
