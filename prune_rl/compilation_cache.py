@@ -120,7 +120,7 @@ class _Mender:
     def __init__(self, folder: Path, show: Callable[..., None]) -> None:
         self._folder, self._show = folder, show
 
-    def __call__(self, message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, message: Warning | str, *args: object, **kwargs: object) -> None:
         found = self.message.match(str(message))
         if not found:
             self._show(message, *args, **kwargs)

@@ -6,9 +6,11 @@ shipped inside the wheel. Nothing here writes to disk.
 
 import importlib
 import inspect
+import pkgutil
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
 
 import gin
 
@@ -16,20 +18,8 @@ from prune_rl.errors import ConfigError, nearest
 from prune_rl.gin_files import ROOTS, find_gin_file, shipped_gin_files
 from prune_rl.quiet import quiet_libraries
 
-# Importing these registers every name that a gin file may bind.
-_CONFIGURABLE_MODULES = (
-    "prune_rl.experiment",
-    "prune_rl.grid",
-    "prune_rl.agents.dqn",
-    "prune_rl.agents.rainbow",
-    "prune_rl.environments.atari",
-    "prune_rl.environments.minatar",
-    "prune_rl.networks.torsos.impala",
-    "prune_rl.networks.torsos.minatar",
-    "prune_rl.networks.torsos.nature",
-    "prune_rl.plasticity.redo",
-    "prune_rl.plasticity.reset",
-)
+# How a module's text shows that importing it registers names with gin.
+_REGISTERS = re.compile(rb"gin\.(?:configurable|external_configurable|register)\b|from gin\simport")
 
 # Dopamine's names for what is called otherwise here.
 _DOPAMINE_NAMES = {
@@ -47,7 +37,7 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     Raises:
       ConfigError: an unknown file, configurable or parameter, or a line that gin cannot read.
     """
-    for module in _CONFIGURABLE_MODULES:
+    for module in configurable_modules():
         importlib.import_module(module)
     gin.clear_config()
     for root in ROOTS:
@@ -60,21 +50,49 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     _parse("configuration", gin.finalize)
 
 
+@cache
+def configurable_modules() -> tuple[str, ...]:
+    """Names of the package's modules, at any depth, that register something with gin.
+
+    Found by searching their text, once: none is imported. What they need beyond the package's own
+    requirements they must import where they use it, since every run imports them.
+    """
+    files = _module_files(Path(__file__).parent, __package__)
+    return tuple(name for name, path in files if _REGISTERS.search(path.read_bytes()))
+
+
+def _module_files(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
+    """Name and file of every module below `folder`, that of `package`."""
+    for _, name, is_package in pkgutil.iter_modules([str(folder)], f"{package}."):
+        own = folder / name.rpartition(".")[2]
+        yield name, own / "__init__.py" if is_package else own.with_suffix(".py")
+        if is_package:
+            yield from _module_files(own, name)
+
+
 def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
     """Raises `ConfigError` if a binding of the command line reached nothing that was built.
 
     Call it after everything configurable has been constructed. A binding in a gin file may be
     idle (a file may serve several compositions); one that was typed by hand may not.
     """
+    for binding in unused_bindings(gin_bindings):
+        raise ConfigError(
+            f"--gin_bindings={binding!r}: nothing in this configuration uses it; "
+            f"add the gin file that does, or remove it"
+        )
+
+
+def unused_bindings(gin_bindings: Sequence[str]) -> list[str]:
+    """Those of `gin_bindings` that reached nothing that was built since `load`."""
     used = set(re.findall(r"^([\w./]+\.\w+)\s*=", gin.operative_config_str(), re.MULTILINE))
     used_tails = {".".join(name.split("/")[-1].split(".")[-2:]) for name in used}
-    for binding in gin_bindings:
-        match = re.match(r"\s*(?:[\w/]*/)?([\w.]+\.\w+)\s*=", binding)
-        if match and ".".join(match[1].split(".")[-2:]) not in used_tails:
-            raise ConfigError(
-                f"--gin_bindings={binding!r}: nothing in this configuration uses it; "
-                f"add the gin file that does, or remove it"
-            )
+    named = {x: re.match(r"\s*(?:[\w/]*/)?([\w.]+\.\w+)\s*=", x) for x in gin_bindings}
+    return [
+        binding
+        for binding, match in named.items()
+        if match and ".".join(match[1].split(".")[-2:]) not in used_tails
+    ]
 
 
 def _parse(source: str, parse: Callable[[], object]) -> None:

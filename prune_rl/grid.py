@@ -5,7 +5,7 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gin
 
@@ -16,10 +16,11 @@ _AXES = "[('width', {'x1': ['ImpalaTorso.width=1']}), ...]"
 
 
 class Cell(NamedTuple):
-    """One training of one seed.
+    """One training, of one seed or of several consecutive ones.
 
     Attributes:
-        name: unique in its grid and the same at every call, as 'dqn/x3/95/Pong/0'.
+        name: unique in its grid, the same at every call and ends in the seeds, as
+            'dqn/x3/95/Pong/0' or 'dqn/x3/95/Pong/0-4'.
         gin_files: in the order to give them.
         gin_bindings: likewise, after the files.
     """
@@ -38,7 +39,7 @@ class Cell(NamedTuple):
 @gin.configurable
 @dataclass(frozen=True)
 class Grid:
-    """Every combination of one choice per axis, one game of the suite and one seed.
+    """Every combination of one choice per axis, one game of the suite and some seeds.
 
     A flag is a gin file if it ends in '.gin', else a binding. In a cell, flags come in the order
     of the axes, then those shared; files before bindings, as in training.
@@ -46,7 +47,9 @@ class Grid:
     Attributes:
         axes: (name, {label: flags}) pairs; cells are named by their labels.
         shared: flags of every cell.
-        num_seeds: seeds 0 to num_seeds - 1, a cell each.
+        num_seeds: of every choice and game: seeds 0 to num_seeds - 1.
+        seeds_per_cell: how many of them, consecutive, train together in a cell, in one program.
+            What is left over is a smaller cell, the last: 5 seeds by 2 are 0-1, 2-3 and 4.
 
     Raises:
         ConfigError: not of that form; names the gin binding.
@@ -55,16 +58,18 @@ class Grid:
     axes: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = ()
     shared: Sequence[str] = ()
     num_seeds: int = 5
+    seeds_per_cell: int = 1  # five replays of Atari need 33 GiB
 
     def __post_init__(self) -> None:
         require(_is_axes(self.axes), "Grid.axes", self.axes, f"a list as {_AXES}")
         require(_is_flags(self.shared), "Grid.shared", self.shared, "a list of flags, as ['x.gin']")
-        valid = type(self.num_seeds) is int and self.num_seeds >= 1
-        require(valid, "Grid.num_seeds", self.num_seeds, "an integer >= 1")
+        for name in ("num_seeds", "seeds_per_cell"):
+            value = getattr(self, name)
+            require(type(value) is int and value >= 1, f"Grid.{name}", value, "an integer >= 1")
 
     def __len__(self) -> int:
         choices = math.prod(len(choices) for _, choices in self.axes)
-        return choices * len(self._games) * self.num_seeds if self.axes else 0
+        return choices * len(self._games) * len(self._seeds) if self.axes else 0
 
     @property
     def _suite(self) -> Suite:
@@ -77,20 +82,27 @@ class Grid:
     def _games(self) -> tuple[str, ...]:
         return self._suite.games
 
+    @property
+    def _seeds(self) -> list[range]:
+        """Those of each cell of a choice and game."""
+        seeds, size = range(self.num_seeds), self.seeds_per_cell
+        return [seeds[first : first + size] for first in seeds[::size]]
+
     def cells(self) -> Iterator[Cell]:
         """All cells, the last axis' choice changing before the one before, seeds fastest."""
         choices = [list(choices.items()) for _, choices in self.axes]
         for picked in itertools.product(*choices):
-            for game, seed in itertools.product(self._games, range(self.num_seeds)):
-                yield self._cell(picked, game, seed)
+            for game, seeds in itertools.product(self._games, self._seeds):
+                yield self._cell(picked, game, seeds)
 
-    def _cell(self, picked: Sequence[tuple[str, Sequence[str]]], game: str, seed: int) -> Cell:
+    def _cell(self, picked: Sequence[tuple[str, Sequence[str]]], game: str, seeds: range) -> Cell:
         flags = [flag for _, own in picked for flag in own] + list(self.shared)
         files = [x for x in flags if _is_file(x)] + [f"suites/{self._suite.name}.gin"]
         bindings = [x for x in flags if not _is_file(x)]
         bindings.append(f'{self._suite.environment}.game_name="{game}"')
-        bindings += [f"Runner.seed={seed}", "Runner.num_seeds=1"]
-        name = "/".join([*(label for label, _ in picked), game, str(seed)])
+        bindings += [f"Runner.seed={seeds[0]}", f"Runner.num_seeds={len(seeds)}"]
+        which = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+        name = "/".join([*(label for label, _ in picked), game, which])
         return Cell(name, tuple(files), tuple(bindings))
 
     def cell(self, name: str) -> Cell:
@@ -104,7 +116,8 @@ class Grid:
             raise ConfigError(f"--cell={name}: there is no grid; {advice}")
         cells = {cell.name: cell for cell in self.cells()}
         if name not in cells:
-            raise ConfigError(f"--cell={name}: no such cell; {nearest(name, cells)}")
+            made = f"with Grid.seeds_per_cell={self.seeds_per_cell}"
+            raise ConfigError(f"--cell={name}: no such cell {made}; {nearest(name, cells)}")
         return cells[name]
 
 
@@ -112,16 +125,17 @@ def _is_file(flag: str) -> bool:
     return flag.endswith(".gin")
 
 
-def _is_flags(flags: Any) -> bool:
-    valid = isinstance(flags, list | tuple)
-    return valid and all(isinstance(x, str) and (_is_file(x) or "=" in x) for x in flags)
+def _is_flags(flags: object) -> bool:
+    if not isinstance(flags, list | tuple):
+        return False
+    return all(isinstance(x, str) and (_is_file(x) or "=" in x) for x in flags)
 
 
-def _is_axes(axes: Any) -> bool:
+def _is_axes(axes: object) -> bool:
     return isinstance(axes, list | tuple) and all(map(_is_axis, axes))
 
 
-def _is_axis(axis: Any) -> bool:
+def _is_axis(axis: object) -> bool:
     if not (isinstance(axis, list | tuple) and len(axis) == 2 and isinstance(axis[1], Mapping)):
         return False
     choices = axis[1]

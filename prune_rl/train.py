@@ -161,15 +161,19 @@ def _train(flags: argparse.Namespace) -> int:
         compilation_cache.disable()
     else:
         compilation_cache.enable()
-    configuration.load(*_composition(flags))
+    gin_files, gin_bindings, typed = _composition(flags)
+    configuration.load(gin_files, gin_bindings)
     runner = create_runner(flags.base_dir)
-    configuration.check_bindings_are_used(flags.gin_bindings)
+    configuration.check_bindings_are_used(typed)
     runner.run()
     return 0
 
 
-def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """The gin files and bindings to train with: those given, after those of a grid's cell."""
+def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:
+    """What to train with: the gin files and bindings given, after those of a grid's cell.
+
+    Third, those of the given bindings that the training has to use: the grid used the others.
+    """
     from prune_rl import configuration
     from prune_rl.grid import Grid
 
@@ -177,13 +181,15 @@ def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str]]:
     grid = Grid()
     if flags.cell:
         cell = grid.cell(flags.cell)
-        return [*cell.gin_files, *flags.gin_files], [*cell.gin_bindings, *flags.gin_bindings]
+        bindings = [*cell.gin_bindings, *flags.gin_bindings]
+        typed = configuration.unused_bindings(flags.gin_bindings)
+        return [*cell.gin_files, *flags.gin_files], bindings, typed
     if grid.axes:
         raise ConfigError(
             f"--gin_files: a grid of {len(grid):,} trainings; --list prints them, --cell=NAME "
             f"trains one, as --cell={next(grid.cells()).name}"
         )
-    return flags.gin_files, flags.gin_bindings
+    return flags.gin_files, flags.gin_bindings, flags.gin_bindings
 
 
 if __name__ == "__main__":

@@ -46,6 +46,13 @@ def _parse(line):
     return flags.gin_files, flags.gin_bindings
 
 
+def _seeds(cell):
+    """The seeds that a training of the cell has, by its bindings."""
+    first, count = (x.partition("=")[2] for x in cell.gin_bindings[-2:])
+    assert cell.gin_bindings[-2:] == (f"Runner.seed={first}", f"Runner.num_seeds={count}")
+    return list(range(int(first), int(first) + int(count)))
+
+
 def _load(cell):
     configuration.load(*_parse(cell.flags))
 
@@ -53,17 +60,24 @@ def _load(cell):
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 3), min_size=1, max_size=3),
-    st.integers(1, 4),
+    st.integers(1, 7),
+    st.integers(1, 9),
     st.sampled_from(sorted(SUITES)),
 )
-def test_cells_are_the_product_and_their_names_unique(sizes, num_seeds, suite):
+def test_cells_are_the_product_and_their_names_unique(sizes, num_seeds, per_cell, suite):
     gin.clear_config()
     gin.bind_parameter("Suite.name", suite)
     axes = [(f"axis{i}", {f"c{j}": [f"A.b{i}={j}"] for j in range(n)}) for i, n in enumerate(sizes)]
-    grid = Grid(axes=axes, shared=["agents/dqn.gin"], num_seeds=num_seeds)
+    shared = ["agents/dqn.gin"]
+    grid = Grid(axes=axes, shared=shared, num_seeds=num_seeds, seeds_per_cell=per_cell)
     cells = list(grid.cells())
-    assert len(grid) == len(cells) == math.prod(sizes) * len(SUITES[suite]) * num_seeds
+    dealt = math.ceil(num_seeds / per_cell)
+    assert len(grid) == len(cells) == math.prod(sizes) * len(SUITES[suite]) * dealt
     assert len({cell.name for cell in cells}) == len(cells)
+    for of_a_game in (cells[i : i + dealt] for i in range(0, len(cells), dealt)):
+        assert len({cell.name.rpartition("/")[0] for cell in of_a_game}) == 1
+        assert [seed for cell in of_a_game for seed in _seeds(cell)] == list(range(num_seeds))
+        assert [len(_seeds(cell)) for cell in of_a_game[:-1]] == [per_cell] * (dealt - 1)
     for cell in cells[:: max(1, len(cells) // 5)]:
         assert _parse(cell.flags) == (list(cell.gin_files), list(cell.gin_bindings))
         assert grid.cell(cell.name) == cell
@@ -91,6 +105,30 @@ def test_a_cell_is_what_its_name_says():
     agent = gin.query_parameter("Runner.agent")
     assert agent.selector.endswith("RainbowAgent")
     assert "ImpalaTorso" in repr(gin.query_parameter("torso/gin.macro.value"))
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "per_cell", "names"),
+    [
+        (5, 1, ["0", "1", "2", "3", "4"]),
+        (5, 2, ["0-1", "2-3", "4"]),
+        (5, 3, ["0-2", "3-4"]),
+        (5, 5, ["0-4"]),
+        (5, 8, ["0-4"]),
+        (1, 5, ["0"]),
+        (12, 10, ["0-9", "10-11"]),
+    ],
+)
+def test_a_cell_is_called_by_its_first_and_last_seed(num_seeds, per_cell, names):
+    gin.bind_parameter("Suite.name", "minatar")
+    axes = [("width", _WIDTHS)]
+    grid = Grid(axes=axes, num_seeds=num_seeds, seeds_per_cell=per_cell)
+    called = [cell.name for cell in grid.cells()]
+    prefix = f"x1/{SUITES['minatar'][0]}/"
+    assert called[: len(names)] == [prefix + name for name in names]
+    spans = [name.split("-") for name in names]
+    seeds = [list(range(int(span[0]), int(span[-1]) + 1)) for span in spans]
+    assert [_seeds(grid.cell(name)) for name in called[: len(names)]] == seeds
 
 
 def test_figure_8_runs_its_agents_for_40_million_frames_under_their_protocol():
@@ -122,6 +160,16 @@ def test_list_prints_names_and_flags(capsys):
     assert flags.startswith("--gin_files=agents/dqn.gin ")
 
 
+def test_list_deals_seeds_to_cells_as_told(capsys):
+    together = "--gin_bindings=Grid.seeds_per_cell=5"
+    assert train.main(["--gin_files=experiments/figure_3.gin", together, "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == _FIGURES["figure_3"] // 5
+    name, flags = lines[0].split("\t")
+    assert name == "dqn/x3/dense/MsPacman/0-4"
+    assert flags.endswith(" --gin_bindings=Runner.seed=0 --gin_bindings=Runner.num_seeds=5")
+
+
 def test_a_grid_without_a_cell_is_not_trained(tmp_path, capsys):
     base_dir = tmp_path / "run"
     assert train.main([f"--base_dir={base_dir}", "--gin_files=experiments/figure_3.gin"]) == 2
@@ -132,12 +180,23 @@ def test_a_grid_without_a_cell_is_not_trained(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("cell", "hint"), [("dqn/x3/96/Pong/0", "did you mean"), ("zzz", "choose from")]
+    ("cell", "per_cell", "hint"),
+    [
+        ("dqn/x3/96/Pong/0", 1, "did you mean 'dqn/x3/9"),
+        ("zzz", 1, "choose from"),
+        ("dqn/x3/95/Pong/0", 5, "did you mean 'dqn/x3/95/Pong/0-4'?"),
+        ("dqn/x3/95/Pong/0-4", 1, "no such cell with Grid.seeds_per_cell=1; did you mean"),
+        ("dqn/x3/95/Pong/2-4", 2, "did you mean 'dqn/x3/95/Pong/"),
+    ],
 )
-def test_an_unknown_cell_is_told_the_nearest(tmp_path, capsys, cell, hint):
+def test_an_unknown_cell_is_told_the_nearest(tmp_path, capsys, cell, per_cell, hint):
     flags = [f"--base_dir={tmp_path / 'run'}", "--gin_files=experiments/figure_3.gin"]
+    flags += [f"--gin_bindings=Grid.seeds_per_cell={per_cell}"]
     assert train.main([*flags, f"--cell={cell}"]) == 2
-    assert hint in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert hint in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_cell_without_a_grid_is_refused(tmp_path, capsys):
@@ -146,7 +205,9 @@ def test_a_cell_without_a_grid_is_refused(tmp_path, capsys):
     assert "--cell=a/b" in capsys.readouterr().err
 
 
-def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, read_metrics):
+@pytest.fixture
+def small(tmp_path):
+    """Flags of a grid on MinAtar, 150 agent steps a cell; the file says 2 seeds."""
     own = tmp_path / "small.gin"
     own.write_text(
         "include 'suites/minatar.gin'\n"
@@ -156,13 +217,16 @@ def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, read_metrics):
         "Grid.num_seeds = 2\n"
         "create_optimizer.learning_rate = 0.125\n"  # minatar_breakout.gin has 2.5e-4
     )
-    base_dir = tmp_path / "run"
     short = ["num_iterations=1", "training_steps=150", "evaluation_steps=0"]
     flags = [f"--gin_bindings=Runner.{x}" for x in short]
     flags += ["--gin_bindings=DQNAgent.min_replay_history=60"]
-    flags += ["--gin_bindings=create_updater_from_config.sparsity=0.8"]
-    cell = ["--cell=dqn/90/freeway/1", f"--gin_files={own}", f"--base_dir={base_dir}"]
-    assert train.main([*cell, *flags]) == 0
+    return [f"--gin_files={own}", f"--base_dir={tmp_path / 'run'}", *flags]
+
+
+def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, small, read_metrics):
+    base_dir = tmp_path / "run"
+    sparser = "--gin_bindings=create_updater_from_config.sparsity=0.8"
+    assert train.main(["--cell=dqn/90/freeway/1", *small, sparser]) == 0
     (row,) = read_metrics(base_dir)
     assert row["seed"] == 1
     assert row["sparsity"] == pytest.approx(0.8, abs=1e-3)
@@ -170,6 +234,30 @@ def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, read_metrics):
     assert "create_optimizer.learning_rate = 0.125" in config
     assert "'freeway'" in config
     assert "Grid" not in config  # the same run by its flags resumes it
+
+
+def test_a_cell_of_two_seeds_trains_them_together(tmp_path, small, read_metrics):
+    by_hand = ["Grid.num_seeds=4", "Grid.seeds_per_cell=2"]  # which the training itself ignores
+    flags = [f"--gin_bindings={x}" for x in by_hand]
+    assert train.main(["--cell=dqn/90/freeway/2-3", *small, *flags]) == 0
+    rows = read_metrics(tmp_path / "run")
+    assert [row["seed"] for row in rows] == [2, 3]
+    assert [row["agent_steps"] for row in rows] == [150, 150]
+    assert rows[0]["loss"] != rows[1]["loss"]
+    config = (tmp_path / "run" / "config.gin").read_text()
+    assert "Runner.num_seeds = 2\n" in config
+    assert "Runner.seed = 2\n" in config
+    assert "Grid" not in config
+
+
+def test_a_typed_binding_that_neither_grid_nor_training_uses_is_refused(tmp_path, small, capsys):
+    cell = ["--cell=dqn/90/freeway/1", *small, "--gin_bindings=ImpalaTorso.width=3"]
+    alone = ["--gin_files=experiments/minatar_breakout.gin", f"--base_dir={tmp_path / 'run'}"]
+    for flags in (cell, [*alone, "--gin_bindings=Grid.seeds_per_cell=5"]):
+        assert train.main(flags) == 2
+        expected = f"{flags[-1]}': nothing in this configuration".replace("=", "='", 1)
+        assert expected in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -181,6 +269,10 @@ def test_a_cell_trains_with_the_users_flags_on_top(tmp_path, read_metrics):
         ({"axes": [("width", {"a/b": ["x.gin"]})]}, "Grid.axes"),
         ({"axes": [("width", _WIDTHS)], "shared": "agents/dqn.gin"}, "Grid.shared"),
         ({"axes": [("width", _WIDTHS)], "num_seeds": 0}, "Grid.num_seeds"),
+        ({"axes": [("width", _WIDTHS)], "seeds_per_cell": 0}, "Grid.seeds_per_cell"),
+        ({"axes": [("width", _WIDTHS)], "seeds_per_cell": 2.0}, "Grid.seeds_per_cell"),
+        ({"axes": [("width", _WIDTHS)], "seeds_per_cell": True}, "Grid.seeds_per_cell"),
+        ({"axes": [("width", _WIDTHS)], "seeds_per_cell": "all"}, "Grid.seeds_per_cell"),
     ],
 )
 def test_a_grid_of_another_form_is_refused(settings, binding):
@@ -188,8 +280,8 @@ def test_a_grid_of_another_form_is_refused(settings, binding):
         Grid(**settings)
 
 
-def test_the_papers_five_seeds_are_the_default():
-    assert Grid().num_seeds == 5
+def test_the_papers_five_seeds_are_the_default_a_cell_each():
+    assert (Grid().num_seeds, Grid().seeds_per_cell) == (5, 1)
 
 
 def test_a_grid_needs_a_suite():

@@ -60,6 +60,7 @@ def test_every_command_of_the_readme_is_known_here():
         "networks/impala.gin",
         "suites/atari_15.gin --list",
         "figure_1.gin --list",
+        "Grid.seeds_per_cell=5",
         "--cell=",
         "reporting.curves",
         "reporting.diagnostics",
@@ -148,7 +149,12 @@ def test_atari_command(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "num_lines"), [("suites/atari_15.gin --list", 15), ("figure_1.gin --list", 1500)]
+    ("command", "num_lines"),
+    [
+        ("suites/atari_15.gin --list", 15),
+        ("figure_1.gin --list", 1500),
+        ("Grid.seeds_per_cell=5", 300),
+    ],
 )
 def test_list_commands(tmp_path, command, num_lines):
     done = _run(_command_with(command), tmp_path)

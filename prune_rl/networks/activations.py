@@ -1,5 +1,6 @@
 """What the hidden units of a network answer, layer by layer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ def hidden_activations(
 
     Args:
         network: a module with a `counted`.
-        params: of one seed.
+        params: flax variables {'params': ...} of one seed.
         observations: (batch, stack, H, W, C) uint8.
 
     Returns:
@@ -26,7 +27,7 @@ def hidden_activations(
     def is_source(module: nn.Module, method: str) -> bool:
         return method == "__call__" and "/".join(module.path) in sources
 
-    def outputs_of(observation: jax.Array) -> Any:
+    def outputs_of(observation: jax.Array) -> Mapping[str, Any]:
         _, variables = network.apply(
             params, observation, capture_intermediates=is_source, mutable="intermediates"
         )
@@ -36,8 +37,9 @@ def hidden_activations(
     return {layer: nn.relu(_output(outputs, source)) for layer, source in network.counted.items()}
 
 
-def _output(tree: Any, module: str) -> jax.Array:
+def _output(intermediates: Mapping[str, Any], module: str) -> jax.Array:
+    """What the module at that path answered, (batch, ..., units) float32."""
     for name in module.split("/"):
-        tree = tree[name]
-    output: jax.Array = tree["__call__"][0]
+        intermediates = intermediates[name]
+    output: jax.Array = intermediates["__call__"][0]
     return output

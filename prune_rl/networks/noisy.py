@@ -1,8 +1,7 @@
 """Dense layers, plain or with factorised Gaussian noise on their weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ _SIGMA_0 = 0.1  # Dopamine's; Fortunato et al. 2018 take 0.5
 
 
 def noisy_dense(
-    params: Any, inputs: jax.Array, in_noise: jax.Array, out_noise: jax.Array
+    params: Mapping[str, jax.Array], inputs: jax.Array, in_noise: jax.Array, out_noise: jax.Array
 ) -> jax.Array:
     """inputs @ (kernel + kernel_sigma * in_noise out_noise^T) + bias + bias_sigma * out_noise.
 
@@ -24,6 +23,9 @@ def noisy_dense(
         inputs: (inputs,).
         in_noise: (inputs,).
         out_noise: (units,).
+
+    Returns:
+        (units,); everything is float32.
     """
     kernel = params["kernel"] + params["kernel_sigma"] * jnp.outer(in_noise, out_noise)
     return inputs @ kernel + params["bias"] + params["bias_sigma"] * out_noise
@@ -70,9 +72,11 @@ def dense(features: int, name: str, initializer: Initializer, *, noisy: bool) ->
 
 
 def _noise(key: jax.Array, size: int) -> jax.Array:
+    """f of `size` standard normal numbers, (size,) float32."""
     x = jax.random.normal(key, (size,))
     return jnp.sign(x) * jnp.sqrt(jnp.abs(x))
 
 
 def _symmetric_uniform(bound: float) -> Callable[..., jax.Array]:
+    """An initialiser (key, shape) -> float32 of that shape, uniform in [-bound, bound)."""
     return partial(jax.random.uniform, dtype=jnp.float32, minval=-bound, maxval=bound)

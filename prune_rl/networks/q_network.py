@@ -22,7 +22,7 @@ class QNetwork(nn.Module):
     FullRainbowNetwork).
 
     Attributes:
-        torso: a module from one observation to features.
+        torso: a module from one observation to (features,) float32.
         num_actions: A.
         num_atoms: N of the value distribution (Bellemare et al. 2017); 1 for plain values.
         vmax: the N atoms are spread evenly over [-vmax, vmax].
@@ -59,13 +59,14 @@ class QNetwork(nn.Module):
         return outputs[:, 0] if self.num_atoms == 1 else outputs
 
     def _stream(self, name: str, rows: int, features: jax.Array) -> jax.Array:
+        """The answers (rows, N) float32 of the layer called `name` to (features,) float32."""
         init = kernel_initializer("QNetwork.kernel_init", self.kernel_init)
         layer = dense(rows * self.num_atoms, name, init, noisy=self.noisy)
         outputs: jax.Array = layer(features).reshape(rows, self.num_atoms)
         return outputs
 
     def features(self, observation: jax.Array) -> jax.Array:
-        """What the last layer reads, (features,) float32."""
+        """What the last layer reads of one observation: (features,) float32."""
         features = self.torso(observation)
         if not self.normalize_representation:
             return features
@@ -78,7 +79,10 @@ class QNetwork(nn.Module):
         return jnp.linspace(-self.vmax, self.vmax, self.num_atoms)
 
     def expectation(self, outputs: jax.Array) -> jax.Array:
-        """Action values (..., A) of outputs: themselves, or the means of (..., A, N) logits."""
+        """Action values (..., A) of outputs: themselves, or the means of (..., A, N) logits.
+
+        float32 all of them.
+        """
         if self.num_atoms == 1:
             return outputs
         return nn.softmax(outputs) @ self.support

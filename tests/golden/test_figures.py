@@ -188,6 +188,22 @@ def test_the_cells_of_a_figure_come_to_what_the_sources_say(figure):
         assert resolved == expected[name], name
 
 
+@pytest.mark.parametrize("figure", _FIGURES)
+def test_five_seeds_in_a_cell_are_the_five_cells_in_one(figure):
+    configuration.load([f"experiments/{figure}.gin"], [])
+    alone = {x.name: x for x in Grid().cells()}
+    configuration.load([f"experiments/{figure}.gin"], ["Grid.seeds_per_cell=5"])
+    together = {x.name: x for x in Grid().cells()}
+    games = Grid()._games
+    assert list(together) == [f"{x}/{game}/0-4" for x in _FIGURES[figure] for game in games]
+    assert set(alone) == {x[:-3] + str(seed) for x in together for seed in range(5)}
+    for name, cell in together.items():
+        first = alone[name.removesuffix("-4")]
+        seeds = [x.replace("Runner.num_seeds=5", "Runner.num_seeds=1") for x in cell.gin_bindings]
+        assert seeds != list(cell.gin_bindings)
+        assert (cell.gin_files, tuple(seeds)) == (first.gin_files, first.gin_bindings)
+
+
 def test_every_shipped_grid_is_in_the_table():
     shipped = [x for x in gin_files.shipped_gin_files() if "Grid.axes" in _text(x)]
     assert sorted(shipped) == sorted(f"experiments/{figure}.gin" for figure in _FIGURES)

@@ -26,7 +26,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent / "faults"
 _NEEDED = ("prune_rl", "gin_configs", "tests", "results", "benchmarks")
-_FILES = ("pyproject.toml", "setup.cfg", "README.md", "quickstart.sh", "run_tests.sh", "LICENSE")
+_FILES = ("pyproject.toml", "setup.cfg", "setup.py", "README.md", "LICENSE")
+_FILES += ("quickstart.sh", "run_tests.sh")
 _TIMEOUT = 300  # seconds; tests that reach it have not killed a fault
 _ENOUGH = 0.95
 

@@ -16,7 +16,7 @@ _BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))), 3x3 convolutions that keep the shape (H, W, channels)."""
+    """x + conv(relu(conv(relu(x)))), 3x3 convolutions that keep the shape (H, W, C); float32."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -26,7 +26,10 @@ class ResidualBlock(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """3x3 max-pool with stride 2, a module so that its output has a name."""
+    """3x3 max-pool with stride 2, a module so that its output has a name.
+
+    (H, W, C) to (ceil(H/2), ceil(W/2), C), float32.
+    """
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -37,7 +40,7 @@ class MaxPool(nn.Module):
 class ImpalaStack(nn.Module):
     """A 3x3 convolution, a 3x3/2 max-pool and two residual blocks.
 
-    (H, W, C) to (ceil(H/2), ceil(W/2), channels).
+    (H, W, C) to (ceil(H/2), ceil(W/2), channels), float32.
     """
 
     channels: int

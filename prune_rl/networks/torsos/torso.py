@@ -56,7 +56,7 @@ class Torso(nn.Module):
     def _hidden(self, features: int, inputs: jax.Array) -> jax.Array:
         """The dense layer that ends a torso, with its ReLU; call it in a compact method.
 
-        `features` are those of width 1.
+        `inputs` (size,) float32 to (features,) float32; `features` are those of width 1.
         """
         features *= self.width if self.scale_hidden else 1
         layer = dense(features, "Dense_0", self._initializer(), noisy=self.noisy)
@@ -65,7 +65,7 @@ class Torso(nn.Module):
 
 
 def merge_stack(observation: jax.Array) -> jax.Array:
-    """Turns frames (stack, H, W, C) of 0 to 255 into one float32 image (H, W, stack*C) of 0 to 1.
+    """Turns uint8 frames (stack, H, W, C) into one float32 image (H, W, stack*C) of 0 to 1.
 
     Channels of the oldest frame come first.
     """
