@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -85,14 +85,21 @@ def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
 
 def unused_bindings(gin_bindings: Sequence[str]) -> list[str]:
     """Those of `gin_bindings` that reached nothing that was built since `load`."""
-    used = set(re.findall(r"^([\w./]+\.\w+)\s*=", gin.operative_config_str(), re.MULTILINE))
-    used_tails = {".".join(name.split("/")[-1].split(".")[-2:]) for name in used}
-    named = {x: re.match(r"\s*(?:[\w/]*/)?([\w.]+\.\w+)\s*=", x) for x in gin_bindings}
-    return [
-        binding
-        for binding, match in named.items()
-        if match and ".".join(match[1].split(".")[-2:]) not in used_tails
-    ]
+    used = {_scope_and_tail(line) for line in gin.operative_config_str().splitlines()} - {None}
+    return [x for x in gin_bindings if not _is_used(_scope_and_tail(x), used)]
+
+
+def _scope_and_tail(binding: str) -> tuple[str, str] | None:
+    """('actor/', 'Reset.layers') of a binding such as 'actor/plasticity.Reset.layers = 1'."""
+    match = re.match(r"\s*((?:\w+/)*)(?:\w+\.)*(\w+\.\w+)\s*=", binding)
+    return (match[1], match[2]) if match else None
+
+
+def _is_used(given: tuple[str, str] | None, used: Collection[tuple[str, str] | None]) -> bool:
+    # Without a scope a binding holds in every one.
+    return given is None or any(
+        own is not None and own[1] == given[1] and own[0].startswith(given[0]) for own in used
+    )
 
 
 def _parse(source: str, parse: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ from flax import linen as nn
 
 from prune_rl import train
 from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
-from prune_rl.phases import Trainer
+from prune_rl.trainer import Trainer
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
 _ATARI = [

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from prune_rl import configuration, runner
+from prune_rl import configuration, experiment
 from prune_rl.gin_files import shipped_gin_files
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.schedules import PolynomialSchedule
+from prune_rl.sources import online
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
 
@@ -219,10 +220,10 @@ def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(
         pruners.append(create_updater_from_config(*args, **kwargs))
         return pruners[-1]
 
-    monkeypatch.setattr(runner, "create_updater_from_config", create)
-    monkeypatch.setattr(runner, "ReplayBuffer", lambda **_: None)
-    monkeypatch.setattr(runner, "Trainer", lambda *_, **kwargs: handed.update(kwargs))
-    runner.Runner(tmp_path)
+    monkeypatch.setattr(experiment, "create_updater_from_config", create)
+    monkeypatch.setattr(online, "ReplayBuffer", lambda **_: None)
+    monkeypatch.setattr(experiment, "Trainer", lambda *_, **kwargs: handed.update(kwargs))
+    experiment.create_runner(tmp_path)
     (pruner,), (reset,) = pruners, handed["interventions"]
     assert pruner.schedule == PolynomialSchedule(500_000, last, 1000)
     assert reset.occasions == Occasions(250_000, 500_000, 2_494_999)

@@ -2,13 +2,15 @@
 
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from prune_rl.phases import Trainer
 
-from prune_rl.specs import Batch, Draw, ObservationSpec
+from prune_rl.acting.policy import Policy
+from prune_rl.specs import Batch, Draw, Inputs
+from prune_rl.trainer import Trainer
 
-DRAWS = {"values": Draw(3), "srank": Draw(5, observations_only=True)}
+DRAWS = {"values": Draw(3), "srank": Draw(5, inputs_only=True)}
 
 
 class _Replay:
@@ -21,32 +23,26 @@ class _Replay:
         self.asked.append((draw, name))
         self.next += 1
         array = np.full((2, draw.size), self.next)
-        return array if draw.observations_only else Batch(*(array + i for i in range(5)))
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
+        fields = (array + i for i in range(2 if draw.inputs_only else 5))
+        return Inputs(*fields) if draw.inputs_only else Batch(*fields)
 
 
 @pytest.fixture
 def make_trainer():
     def make(replay):
-        stateful = {"get_state": dict, "set_state": lambda state: None}
-        environments = SimpleNamespace(observation_spec=ObservationSpec((2, 2, 1)), **stateful)
-        learner = SimpleNamespace(init=lambda seeds: None)
-        return Trainer(None, learner, environments, replay, seeds=np.arange(2))
+        source = SimpleNamespace(replay=replay, get_state=dict, set_state=lambda state: None)
+        policy = Policy(None, SimpleNamespace(init=lambda seeds: None))
+        return Trainer(policy, source, seeds=range(2))
 
     return make
 
 
 def _assert_equal(one, other):
     assert one.keys() == other.keys()
-    np.testing.assert_array_equal(one["srank"], other["srank"])
-    assert isinstance(one["values"], Batch)
-    for a, b in zip(one["values"][:-1], other["values"][:-1], strict=True):
-        np.testing.assert_array_equal(a, b)
+    for name in one:
+        assert type(one[name]) is type(other[name])
+        for a, b in zip(one[name], other[name], strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_a_probe_is_drawn_anew_in_every_iteration_under_a_name_of_its_own(make_trainer):
@@ -55,8 +51,8 @@ def test_a_probe_is_drawn_anew_in_every_iteration_under_a_name_of_its_own(make_t
     first, second = (trainer.probe(DRAWS, i, fixed=False) for i in (3, 4))
     assert [draw for draw, _ in replay.asked] == [*DRAWS.values()] * 2
     assert len({name for _, name in replay.asked}) == 4
-    assert (first["srank"] == 2).all()
-    assert (second["srank"] == 4).all()
+    assert (first["srank"].observations == 2).all()
+    assert (second["srank"].actions == 5).all()
     assert (second["values"].s_tm1 == 3).all()
     assert "probe" not in trainer.get_state()
 
@@ -79,6 +75,7 @@ def test_a_fixed_probe_is_drawn_once_and_goes_into_the_checkpoint(make_trainer):
     assert len(replay.asked) == 2
     restored_replay = _Replay(first=100)
     restored = make_trainer(restored_replay)
-    restored.set_state(None, trainer.get_state())
+    restored.set_state(SimpleNamespace(step=jnp.int32(12)), trainer.get_state())
     _assert_equal(restored.probe(DRAWS, 5, fixed=True), first)
     assert not restored_replay.asked
+    assert restored.gradient_steps == 12  # the state's clock is the run's
