@@ -13,7 +13,8 @@ from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
-from prune_rl.recording.progress import say_finished
+from prune_rl.recording.logs import RunLog
+from prune_rl.recording.progress import RunProgress, say_finished
 from prune_rl.recording.recorder import Moment, Recorder
 from prune_rl.sources.source import Source
 from prune_rl.trainer import Trainer
@@ -71,16 +72,15 @@ class Runner:
     def _run_from(self, first: int, positions: dict[str, int], checkpointer: Checkpointer) -> None:
         record = provenance.collect(self.source.protocol)
         provenance.append(self.base_dir / "provenance.json", record)
-        recorder = Recorder(
-            self.base_dir,
-            clock=self.source.clock,
-            seeds=self.seeds,
-            steps=self.source.steps,
-            total_steps=self.num_iterations * self.training_steps,
-            num_iterations=self.num_iterations,
-            positions=positions,
-        )
-        with recorder:
+        clock, steps = self.source.clock, self.source.steps
+        total, count = self.num_iterations * self.training_steps, self.num_iterations
+        with (
+            RunLog(self.base_dir, positions=positions, clock=clock, steps=steps) as log,
+            RunProgress(
+                total_steps=total, done_steps=steps, num_iterations=count, clock=clock
+            ) as progress,
+        ):
+            recorder = Recorder(log, progress, self.seeds)
             for iteration in range(first, self.num_iterations):
                 self._train(iteration, recorder)
                 self._diagnose(iteration, recorder)

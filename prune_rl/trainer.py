@@ -54,9 +54,13 @@ class Trainer:
         """One step of the source's clock, learning included; returns the episodes that ended."""
         for _ in range(self._source.updates_due()):
             self._learn()
-        if self._agent.is_target_update_step(self._source.steps):
+        if self._agent.is_target_update_step(self._clock()):
             self.agent_state = self._learner.sync_target(self.agent_state)
         return self._source.tick(self._act)
+
+    def _clock(self) -> int:
+        # An update due at a gradient step has been made by then; an agent step not yet.
+        return self.gradient_steps if self._source.clock == "gradient_steps" else self._source.steps
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
         agent_steps = self._source.agent_steps

@@ -3,17 +3,15 @@
 Source: dopamine/jax/agents/dqn/dqn_agent.py.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gin
 
-from prune_rl.learning.learner import Learner
+from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 
@@ -33,10 +31,7 @@ class DQNAgent(ValueAgent):
         self._require_choice("loss_type", list(LOSSES))
 
     def learner(
-        self,
-        observation_spec: ObservationSpec,
-        action_spec: ActionSpec,
-        optimizers: Mapping[str, SparseOptimizer],
+        self, observation_spec: ObservationSpec, action_spec: ActionSpec, optimizers: Optimizers
     ) -> Learner:
         """See `Agent.learner`."""
         network = QNetwork(self.torso, self._num_actions(action_spec))

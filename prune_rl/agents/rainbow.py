@@ -4,19 +4,17 @@ Source: Dopamine 4.1.2, jax/agents/rainbow and jax/agents/full_rainbow. C51, ful
 and DER are this agent with other settings: see gin_configs/agents.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gin
 
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
-from prune_rl.learning.learner import Learner
+from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.q_network import QNetwork
-from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 
@@ -64,10 +62,7 @@ class RainbowAgent(ValueAgent):
         return 0.0 if self.noisy else super().epsilon(agent_step)
 
     def learner(
-        self,
-        observation_spec: ObservationSpec,
-        action_spec: ActionSpec,
-        optimizers: Mapping[str, SparseOptimizer],
+        self, observation_spec: ObservationSpec, action_spec: ActionSpec, optimizers: Optimizers
     ) -> Learner:
         """See `Agent.learner`."""
         network = QNetwork(

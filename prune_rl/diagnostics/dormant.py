@@ -46,7 +46,8 @@ def dormant_fraction(
     """Dormant units of all layers over units of all layers, and the fraction of each layer.
 
     Args:
-        activations: by layer, each (batch, ..., units) float32 after the nonlinearity.
+        activations: by layer, each (batch, ..., units) float32 after the nonlinearity, of one
+            network; `vmap` maps members and seeds.
         tau: threshold on the score.
 
     Returns:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prune_rl.errors import require, require_choice
-from prune_rl.learning.learner import Learner
+from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.seed_axis import STRATEGIES
-from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 _ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps
@@ -123,10 +122,7 @@ class Agent:
         return max(1, round(self.replay_ratio))
 
     def learner(
-        self,
-        observation_spec: ObservationSpec,
-        action_spec: ActionSpec,
-        optimizers: Mapping[str, SparseOptimizer],
+        self, observation_spec: ObservationSpec, action_spec: ActionSpec, optimizers: Optimizers
     ) -> Learner:
         """Builds the compiled functions; nothing is compiled before the first call of each.
 

@@ -14,6 +14,7 @@ from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Batch
 
+Optimizers = Mapping[str, SparseOptimizer]  # of each network, by name
 Metrics = dict[str, jax.Array]
 Updated = tuple[AgentState, Metrics, jax.Array]  # and new priorities
 
@@ -51,7 +52,7 @@ class Learner(NamedTuple):
 
 def build_learner(
     quantities: Mapping[str, Quantities],
-    optimizers: Mapping[str, SparseOptimizer],
+    optimizers: Optimizers,
     *,
     members: Mapping[str, int | None],
     targets: Collection[str],
@@ -105,7 +106,7 @@ def _compiled_act(act: Callable[..., Any], strategy: str) -> Callable[..., Any]:
 
 def _compiled_init(
     quantities: Mapping[str, Quantities],
-    optimizers: Mapping[str, SparseOptimizer],
+    optimizers: Optimizers,
     members: Mapping[str, int | None],
     targets: Collection[str],
     axes: AgentState,

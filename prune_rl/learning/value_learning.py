@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from prune_rl.learning.learner import Learner, Updated, build_learner
+from prune_rl.learning.learner import Learner, Optimizers, Updated, build_learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import AgentState, Params
 from prune_rl.learning.value_agent import Q
@@ -184,10 +184,7 @@ def _quantities(rules: Rules, observation_spec: ObservationSpec) -> Quantities:
 
 
 def build_value_learner(
-    rules: Rules,
-    observation_spec: ObservationSpec,
-    optimizers: Mapping[str, SparseOptimizer],
-    strategy: str,
+    rules: Rules, observation_spec: ObservationSpec, optimizers: Optimizers, strategy: str
 ) -> Learner:
     """The learner of an algorithm on one network; arguments as of `Agent.learner`."""
     act_eval = partial(_act, rules.network, False)

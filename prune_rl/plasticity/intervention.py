@@ -35,11 +35,9 @@ class Intervention(Protocol):
         Raises:
             ConfigError: a setting does not fit.
         """
-        ...
 
     def check(self, quantities: Quantities, params: Params) -> None:
         """Raises `ConfigError`, before training, if the network lacks what is to be changed."""
-        ...
 
     def apply(
         self, quantities: Quantities, network: Network, inputs: Inputs | None, key: jax.Array
@@ -52,7 +50,6 @@ class Intervention(Protocol):
             inputs: of `statistics_batch_size` transitions; None for 0.
             key: (2,) uint32, of this seed, network, member and occasion.
         """
-        ...
 
 
 @dataclass(frozen=True)

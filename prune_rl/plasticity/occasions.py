@@ -22,36 +22,40 @@ class Occasions:
         return in_range and gradient_steps > 0 and gradient_steps % self.period == 0
 
 
-def resolve_occasions(
-    name: str,
-    num_gradient_steps: int,
-    nominal_gradient_steps: int,
-    reset_period: int | float,
-    reset_start_step: int | float,
-    reset_end_step: int | float | None,
-) -> Occasions:
-    """Turns settings into occasions: int for gradient steps, float for a fraction of the run.
+@dataclass(frozen=True, kw_only=True)
+class Periodic:
+    """Settings of what acts every so many gradient steps.
 
-    Args:
-        name: of the configurable, for messages.
-        num_gradient_steps: those that the run makes; none of the occasions comes after the last.
-        nominal_gradient_steps: what fractions are fractions of.
-        reset_period: > 0.
-        reset_start_step: >= 0.
-        reset_end_step: > the start; None for the end of the run.
-
-    Raises:
-        ConfigError: a setting has the wrong type or lies outside its range.
+    Attributes:
+        reset_period: gradient steps (int > 0) or a fraction of the run (float) between two.
+        reset_start_step: none before so many gradient steps (int >= 0; float for a fraction).
+        reset_end_step: none from there on (likewise, > the start); None for the end of the run.
     """
-    nominal = nominal_gradient_steps
-    period = _resolve(f"{name}.reset_period", reset_period, nominal, least=1)
-    start = _resolve(f"{name}.reset_start_step", reset_start_step, nominal, least=0)
-    end = num_gradient_steps
-    if reset_end_step is not None:
-        end = _resolve(f"{name}.reset_end_step", reset_end_step, nominal, least=0)
-        expected = f"after reset_start_step={reset_start_step!r}, gradient step {start}"
-        require(end > start, f"{name}.reset_end_step", reset_end_step, expected)
-    return Occasions(period, start, max(min(end, num_gradient_steps), start))
+
+    reset_period: int | float
+    reset_start_step: int | float = 0
+    reset_end_step: int | float | None = None
+
+    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
+        """When it acts.
+
+        Args:
+            num_gradient_steps: those that the run makes; none of the occasions is after the last.
+            nominal_gradient_steps: what fractions are fractions of.
+
+        Raises:
+            ConfigError: a setting has the wrong type or lies outside its range.
+        """
+        name, nominal = type(self).__name__, nominal_gradient_steps
+        period = _resolve(f"{name}.reset_period", self.reset_period, nominal, least=1)
+        start = _resolve(f"{name}.reset_start_step", self.reset_start_step, nominal, least=0)
+        end = num_gradient_steps
+        if self.reset_end_step is not None:
+            binding = f"{name}.reset_end_step"
+            end = _resolve(binding, self.reset_end_step, nominal, least=0)
+            expected = f"after reset_start_step={self.reset_start_step!r}, gradient step {start}"
+            require(end > start, binding, self.reset_end_step, expected)
+        return Occasions(period, start, max(min(end, num_gradient_steps), start))
 
 
 def _resolve(binding: str, given: object, nominal_gradient_steps: int, least: int) -> int:

@@ -15,13 +15,13 @@ from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import match_layers
 from prune_rl.networks.units import outgoing
 from prune_rl.plasticity.intervention import renew
-from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+from prune_rl.plasticity.occasions import Periodic
 from prune_rl.specs import Inputs
 
 
 @gin.configurable
 @dataclass(frozen=True, kw_only=True)
-class ReDo:
+class ReDo(Periodic):
     """Every `reset_period`: new incoming weights for dormant neurons, zero outgoing ones.
 
     A neuron is dormant if its score (`diagnostics.dormant`) is at most the threshold. Its incoming
@@ -49,8 +49,6 @@ class ReDo:
 
     dead_neurons_threshold: float = 0.025
     reset_period: int | float = 1_000
-    reset_start_step: int | float = 0
-    reset_end_step: int | float | None = None
     layers: str | Sequence[str] | None = None
     statistics_batch_size: int = 256
 
@@ -61,17 +59,6 @@ class ReDo:
         size = self.statistics_batch_size
         valid = type(size) is int and size >= 1
         require(valid, "ReDo.statistics_batch_size", size, "an integer >= 1")
-
-    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
-        """See `Intervention`."""
-        return resolve_occasions(
-            "ReDo",
-            num_gradient_steps,
-            nominal_gradient_steps,
-            self.reset_period,
-            self.reset_start_step,
-            self.reset_end_step,
-        )
 
     def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""

@@ -12,13 +12,13 @@ from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import kernels, match_layers
 from prune_rl.plasticity.intervention import renew
-from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+from prune_rl.plasticity.occasions import Periodic
 from prune_rl.specs import Inputs
 
 
 @gin.configurable
 @dataclass(frozen=True, kw_only=True)
-class Reset:
+class Reset(Periodic):
     """Re-initialises layers, and the optimizer's moments of them, every `reset_period`.
 
     Kernels and biases become those of a new network, drawn for every seed and reset. The
@@ -39,20 +39,7 @@ class Reset:
 
     reset_layers: str | Sequence[str] = "dense"
     reset_period: int | float = 200_000
-    reset_start_step: int | float = 0
-    reset_end_step: int | float | None = None
     statistics_batch_size = 0
-
-    def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
-        """See `Intervention`."""
-        return resolve_occasions(
-            "Reset",
-            num_gradient_steps,
-            nominal_gradient_steps,
-            self.reset_period,
-            self.reset_start_step,
-            self.reset_end_step,
-        )
 
     def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""

@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 import numpy as np
@@ -26,6 +25,9 @@ _EPISODE = ("episode_return", "episode_length", "ended")
 class RunLog:
     """Writes one run's metrics and episodes; a context manager.
 
+    Attributes:
+      clock: the counter, of `CLOCKS`, that the run's progress is told by.
+
     Raises:
       OSError: the directory cannot be written to.
     """
@@ -37,7 +39,7 @@ class RunLog:
 
         Args:
             positions: sizes in bytes to cut the files back to, as `positions()` gave them.
-            clock: the counter, of `CLOCKS`, that the run's progress is told by.
+            clock: see above.
             steps: what the clock says now.
         """
         if clock not in CLOCKS:
@@ -48,7 +50,7 @@ class RunLog:
         self._csv = csv.writer(self._episodes, lineterminator="\n")
         if self._episodes.tell() == 0:
             self._csv.writerow((*_WHOSE, clock, *_EPISODE))
-        self._clock, self._steps = clock, steps
+        self.clock, self._steps = clock, steps
         self._writers: dict[int, SummaryWriter] = {}
 
     def metrics(self, row: Mapping[str, Any]) -> None:
@@ -62,8 +64,8 @@ class RunLog:
           ValueError: a name that `recording.metrics` does not know; nothing is written then.
         """
         described = {name: describe(name) for name in row if name not in IDENTIFYING}
-        steps = row[self._clock]
-        said = {name: row[name] for name in _WHOSE} | {"clock": self._clock} | dict(row)
+        steps = row[self.clock]
+        said = {name: row[name] for name in _WHOSE} | {"clock": self.clock} | dict(row)
         non_finite: list[str] = []
         clean = {name: _finite(name, value, non_finite) for name, value in said.items()}
         if non_finite:
@@ -95,7 +97,7 @@ class RunLog:
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}_{iteration:04d}.npz"
         part = path.with_suffix(".part.npz")
-        when: dict[str, Any] = {self._clock: steps}
+        when: dict[str, Any] = {self.clock: steps}
         np.savez_compressed(part, matrix=matrix, seeds=seeds, **when)
         part.replace(path)
 
@@ -123,12 +125,7 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._metrics.close()
         self._episodes.close()
         for writer in self._writers.values():

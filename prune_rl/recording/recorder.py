@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,39 +27,18 @@ class Moment(NamedTuple):
 
 
 class Recorder:
-    """Writes the logs of one run and shows how it goes; a context manager.
+    """Writes the logs of one run and shows how it goes.
 
     Args:
-      base_dir: the run directory.
-      clock: of the source, a key of `metrics.CLOCKS`.
+      log: says which clock the run goes by.
+      progress: in steps of that clock.
       seeds: S of them.
-      steps: of the clock, done so far.
-      total_steps: of the clock, in the whole run.
-      num_iterations: of the whole run.
-      positions: where logs go on, as `RunLog.positions` gave them.
-
-    Raises:
-      OSError: the directory cannot be written to.
     """
 
-    def __init__(
-        self,
-        base_dir: Path,
-        *,
-        clock: str,
-        seeds: Sequence[int],
-        steps: int,
-        total_steps: int,
-        num_iterations: int,
-        positions: Mapping[str, int],
-    ) -> None:
-        self._clock, self._seeds = clock, seeds
-        self._log = RunLog(base_dir, positions=positions, clock=clock, steps=steps)
-        self._progress = RunProgress(
-            total_steps=total_steps, done_steps=steps, num_iterations=num_iterations
-        )
+    def __init__(self, log: RunLog, progress: RunProgress, seeds: Sequence[int]) -> None:
+        self._log, self._progress, self._seeds = log, progress, seeds
         self._episodes: list[Episode] = []  # of the phase that is under way
-        self.start_phase()
+        self._started = time.monotonic()
 
     def start_phase(self) -> None:
         """Forgets the episodes of the phase before, and starts its time."""
@@ -74,7 +51,7 @@ class Recorder:
             self._seeds[episode.seed_index],
             now.iteration,
             phase,
-            getattr(now, self._clock),
+            getattr(now, self._log.clock),
             episode.episode_return,
             episode.length,
             "terminated" if episode.terminated else "truncated",
@@ -99,7 +76,7 @@ class Recorder:
         """
         if num_steps:
             speed = num_steps / (time.monotonic() - self._started)
-            fields = {**fields, f"{self._clock}_per_second": speed}
+            fields = {**fields, f"{self._log.clock}_per_second": speed}
         for i, row in enumerate(self._rows(now, phase)):
             own = [episode for episode in self._episodes if episode.seed_index == i]
             own_metrics = {name: float(values[i]) for name, values in metrics.items()}
@@ -112,7 +89,7 @@ class Recorder:
         """Logs a row of diagnostics for each seed; matrices go into files of their own."""
         for name in matrix_names:
             matrices = np.stack([row[name] for row in rows])
-            steps = getattr(now, self._clock)
+            steps = getattr(now, self._log.clock)
             self._log.matrices(name, now.iteration, steps, np.array(self._seeds), matrices)
         for row, measured in zip(self._rows(now, "diagnostics"), rows, strict=True):
             scalars = {name: x for name, x in measured.items() if name not in matrix_names}
@@ -126,7 +103,7 @@ class Recorder:
         """Shows where the run stands."""
         sparsities = [own["sparsity"] for own in sparsity_fields(now.params)]
         self._progress.show(
-            getattr(now, self._clock),
+            getattr(now, self._log.clock),
             iteration=now.iteration,
             phase=phase,
             mean_return=mean_return(self._episodes[-_SHOWN_EPISODES:]),
@@ -145,17 +122,3 @@ class Recorder:
             {"seed": seed} | shared | counts | sparsity
             for seed, sparsity in zip(self._seeds, sparsity_fields(now.params), strict=True)
         ]
-
-    def __enter__(self) -> "Recorder":
-        self._log.__enter__()
-        self._progress.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.__exit__(kind, error, trace)
-        self._log.__exit__(kind, error, trace)

@@ -1,5 +1,6 @@
 """Fixed data beside what the agent plays: offline to online."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gin
@@ -10,7 +11,7 @@ from prune_rl.errors import require
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.sources.dataset import CreateDataset, Dataset, create_dataset
 from prune_rl.sources.online import OnlineSource
-from prune_rl.sources.source import Setting
+from prune_rl.sources.source import Replay, Setting
 from prune_rl.specs import Batch, Draw, Probe
 
 
@@ -63,26 +64,22 @@ class MixedReplay:
 
     def sample_uniformly(self, size: int) -> Batch:
         """`size` transitions of each seed, the dataset's share of them its own."""
-        fixed = self._fixed(size)
-        parts = [
-            replay.sample_uniformly(own)
-            for replay, own in ((self._online, size - fixed), (self._dataset, fixed))
-            if own
-        ]
-        return _joined(parts)
+        batch: Batch = self._joined(size, lambda replay, own: replay.sample_uniformly(own))
+        return batch
 
     def probe(self, draw: Draw, name: str) -> Probe:
         """What `draw` asks, of both; see `ReplayBuffer.probe`."""
-        fixed = self._fixed(draw.size)
-        parts = [
-            replay.probe(draw._replace(size=own), name)
-            for replay, own in ((self._online, draw.size - fixed), (self._dataset, fixed))
-            if own
-        ]
-        return _joined(parts)
+        drawn: Probe = self._joined(
+            draw.size, lambda replay, own: replay.probe(draw._replace(size=own), name)
+        )
+        return drawn
 
-    def _fixed(self, size: int) -> int:
-        return round(size * self._share)
+    def _joined(self, size: int, draw: Callable[[Replay, int], Any]) -> Any:
+        """What `draw` gives of each part, for as many transitions as are its own."""
+        fixed = round(size * self._share)
+        shares = ((self._online, size - fixed), (self._dataset, fixed))
+        parts = [draw(replay, own) for replay, own in shares if own]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
 
     def get_state(self) -> dict[str, Any]:
         """See `Replay`."""
@@ -92,7 +89,3 @@ class MixedReplay:
         """See `Replay`."""
         self._online.set_state(state["online"])
         self._dataset.set_state(state["dataset"])
-
-
-def _joined(parts: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)

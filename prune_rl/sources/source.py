@@ -78,36 +78,27 @@ class Source(Protocol):
 
     def num_gradient_steps(self, num_steps: int) -> int:
         """Gradient steps that are due in so many steps of the clock."""
-        ...
 
     def nominal_gradient_steps(self, num_steps: int) -> int:
         """The same without warm-up: fractions of a run are fractions of this."""
-        ...
 
     def updates_due(self) -> int:
         """Gradient steps to make before the next `tick`."""
-        ...
 
     def update_priorities(self, priorities: jax.Array) -> None:
         """Takes the priorities (S, B) of the batch last sampled, once the device has them."""
-        ...
 
     def start(self) -> None:
         """Begins; once, unless `set_state` restores a run."""
-        ...
 
     def tick(self, act: Act) -> list[Episode]:
         """One step of the clock; plays what `act` answers, and returns episodes that ended."""
-        ...
 
     def get_state(self) -> dict[str, Any]:
         """Everything that decides the future, as nested dicts of NumPy arrays."""
-        ...
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on, to the bit, from what `get_state` returned."""
-        ...
 
     def close(self) -> None:
         """Releases threads and emulators."""
-        ...

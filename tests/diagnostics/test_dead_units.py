@@ -178,3 +178,19 @@ def test_each_seed_has_its_own_under_jit_and_vmap():
     assert totals.dtype == jnp.float32
     np.testing.assert_allclose(totals, [0, 3 / 15], rtol=1e-6)
     np.testing.assert_allclose(by_layer["dense_0"], [0, 0.5], rtol=1e-6)
+
+
+def test_members_mapped_have_each_its_own_and_their_mean_is_the_ensembles():
+    rng, members = np.random.default_rng(7), [ones() for _ in range(10)]
+    for params in members:
+        for name, shape in SHAPES.items():
+            kernel(params, name)[...] *= rng.random(shape) < 0.12
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    totals, by_layer = jax.jit(jax.vmap(lambda p: dead_units(p, CHAIN)))(stacked)
+    alone = [reference(params, CHAIN) for params in members]
+    every = [np.concatenate([own[layer] for layer in CHAIN]) for own in alone]
+    np.testing.assert_allclose(totals, [own.mean() for own in every], rtol=1e-6)
+    assert float(totals.mean()) == approx(np.concatenate(every).mean())
+    for layer in CHAIN:
+        np.testing.assert_allclose(by_layer[layer], [np.mean(own[layer]) for own in alone], 1e-6)
+    assert len(set(totals.tolist())) > 1

@@ -91,6 +91,21 @@ def test_the_norm_penalty_adds_the_gradient_of_its_formula():
     jax.tree.map(np.testing.assert_array_equal, penalised, grads)
 
 
+def test_the_norm_penalty_is_on_weights_by_name():
+    params = {
+        "kernel": jnp.full((3, 4), 2.0),
+        "kernel_sigma": jnp.full((3, 4), 2.0),
+        "bias": jnp.full((10, 4), 2.0),  # of ten networks
+    }
+    silent = jax.tree.map(jnp.zeros_like, params)
+    penalised, _ = penalize_norms(0.5).update(silent, optax.EmptyState(), params)
+    assert {name: bool((own != 0).all()) for name, own in penalised.items()} == {
+        "kernel": True,
+        "kernel_sigma": True,
+        "bias": False,
+    }
+
+
 def test_the_norm_penalty_pulls_norms_to_one():
     zeros = jax.tree.map(np.zeros_like, _tree(0))
     optimizer = create_optimizer(learning_rate=1e-2, unit_norm_penalty=1.0)

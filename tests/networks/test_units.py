@@ -100,3 +100,16 @@ def test_works_under_jit_and_vmap():
     params = {"params": kernels | {"b": {"kernel": jnp.arange(24.0).reshape(1, 12, 2)}}}
     out = jax.jit(jax.vmap(lambda p: outgoing_of(p, "a", "b")))(params)
     assert out.shape == (1, 4, 3, 2)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_members_mapped_have_each_its_own_weights(pair):
+    layer, reader = PAIRS[pair]
+    example = jnp.zeros((8, 8, 2))
+    members = [NETWORK.init(jax.random.PRNGKey(seed), example) for seed in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    into = jax.vmap(lambda p: incoming(kernel_of(p, layer)))(stacked)
+    out = jax.vmap(lambda p: outgoing_of(p, layer, reader))(stacked)
+    for i, own in enumerate(members):
+        np.testing.assert_array_equal(into[i], incoming(kernel_of(own, layer)))
+        np.testing.assert_array_equal(out[i], outgoing_of(own, layer, reader))

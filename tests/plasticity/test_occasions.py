@@ -6,9 +6,15 @@ from hypothesis import strategies as st
 
 from prune_rl.errors import ConfigError
 from prune_rl.plasticity import occasions
-from prune_rl.plasticity.occasions import Occasions, resolve_occasions
+from prune_rl.plasticity.occasions import Occasions
 from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
+
+
+def resolve(kind, made, nominal, period, start, end):
+    """The occasions of a `kind` of intervention with these settings."""
+    own = kind(reset_period=period, reset_start_step=start, reset_end_step=end)
+    return own.occasions(made, nominal)
 
 
 def test_docstring_example():
@@ -25,9 +31,9 @@ def test_they_are_the_multiples_of_the_period_in_the_range(period, start, length
 
 
 def test_fractions_are_of_the_run_and_integers_are_gradient_steps():
-    assert resolve_occasions("Reset", 900, 1000, 0.1, 0.25, 0.75) == Occasions(100, 250, 750)
-    assert resolve_occasions("Reset", 900, 1000, 7, 20, 30) == Occasions(7, 20, 30)
-    assert resolve_occasions("Reset", 900, 1000, 7, 0, None) == Occasions(7, 0, 900)
+    assert resolve(Reset, 900, 1000, 0.1, 0.25, 0.75) == Occasions(100, 250, 750)
+    assert resolve(Reset, 900, 1000, 7, 20, 30) == Occasions(7, 20, 30)
+    assert resolve(Reset, 900, 1000, 7, 0, None) == Occasions(7, 0, 900)
 
 
 @pytest.mark.parametrize("intervention", [ReDo, Reset])
@@ -40,17 +46,17 @@ def test_the_settings_of_an_intervention_reach_its_occasions(intervention):
 @pytest.mark.parametrize("end", [0.95, 1.0, 2_000])
 def test_none_comes_when_the_run_is_over(end):
     """Fractions are of 1,000 steps, of which a run that warmed up makes 900."""
-    every = resolve_occasions("Reset", 900, 1000, 300, 0.25, end)
+    every = resolve(Reset, 900, 1000, 300, 0.25, end)
     assert [steps for steps in range(2_000) if steps in every] == [300, 600]
 
 
 def test_a_start_that_the_run_does_not_reach_is_never_reached():
-    never = resolve_occasions("Reset", 500, 1000, 10, 0.6, 0.8)
+    never = resolve(Reset, 500, 1000, 10, 0.6, 0.8)
     assert not any(steps in never for steps in range(1_001))
 
 
 def test_a_period_longer_than_the_run_never_comes():
-    never = resolve_occasions("Reset", 100, 100, 200_000, 0, None)
+    never = resolve(Reset, 100, 100, 200_000, 0, None)
     assert not any(steps in never for steps in range(101))
 
 
@@ -69,4 +75,4 @@ def test_a_period_longer_than_the_run_never_comes():
 )
 def test_a_wrong_setting_names_its_binding(settings, name):
     with pytest.raises(ConfigError, match=rf"ReDo\.{name}="):
-        resolve_occasions("ReDo", 1000, 1000, *settings)
+        resolve(ReDo, 1000, 1000, *settings)

@@ -68,12 +68,21 @@ def test_erk_layer_by_layer_of_impala_at_width_3():
 
 
 @pytest.mark.parametrize("distribution", [uniform, erk])
-def test_only_tensors_of_rank_above_one_get_a_sparsity(distribution):
+def test_only_kernels_get_a_sparsity(distribution):
     sparsities = distribution(_tree({"a": (8, 4), "b": (3, 3, 2, 5)}), 0.5)
     assert sparsities["a"]["bias"] is None
     assert sparsities["b"]["bias"] is None
     assert type(sparsities["a"]["kernel"]) is float
     assert distribution({"bias": jnp.ones(3)}, 0.5) == {"bias": None}
+
+
+@pytest.mark.parametrize("distribution", [uniform, erk])
+def test_a_tensor_of_any_rank_and_another_name_gets_none_and_pays_for_nothing(distribution):
+    tree = _tree({"a": (8, 4), "b": (3, 3, 2, 5)})
+    alone = distribution(tree, 0.5)
+    tree["a"]["bias"] = jax.ShapeDtypeStruct((10, 4), jnp.float32)  # as of ten members
+    tree["c"] = {"embedding": jax.ShapeDtypeStruct((50, 4), jnp.float32)}
+    assert distribution(tree, 0.5) == alone | {"c": {"embedding": None}}
 
 
 def test_uniform_is_the_same_everywhere():

@@ -250,11 +250,8 @@ def test_seeds_have_random_masks_of_their_own_from_both_seeds():
 
 
 def test_one_threshold_refuses_targets_that_differ():
-    pruner = Pruner(
-        METHODS["global_magnitude"],
-        _SCHEDULE,
-        lambda params: dict(zip(_KERNELS, (0.5, 0.6), strict=True)),
-    )
+    targets = dict(zip(_KERNELS, (0.5, 0.6), strict=True))
+    pruner = Pruner(METHODS["global_magnitude"], _SCHEDULE, lambda params: targets)
     optimizer = pruner.wrap(optax.sgd(0.1))
     params = {name: _draw(0)[name] for name in _KERNELS}
     with pytest.raises(ValueError, match=r"distributions\.uniform"):

@@ -26,3 +26,12 @@ def test_moments_of_any_chain_are_found_and_counts_are_not():
         assert all((leaf == 2).all() for leaf in jax.tree.leaves(moment))
     assert adam.count == 0
     assert marked[1][1].count == 0
+
+
+def test_moments_of_stacked_members_are_found():
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), _PARAMS)
+    state = jax.vmap(optax.adam(0.1).init)(stacked)
+    marked = map_moments(lambda tree: jax.tree.map(lambda leaf: leaf + 2, tree), state, stacked)
+    assert (marked[0].mu["kernel"] == 2).all()
+    assert (marked[0].nu["bias"] == 2).all()
+    assert marked[0].count.tolist() == [0, 0]

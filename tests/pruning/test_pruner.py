@@ -188,8 +188,8 @@ def test_a_score_gets_gradients_and_a_key_of_its_own():
     assert (random["a/kernel"] != random["b/kernel"]).any()
 
 
-def _batched(pruner, optimizer):
-    wrapped = pruner.wrap(optimizer)
+def _batched(pruner, optimizer, members=None):
+    wrapped = pruner.wrap(optimizer, members)
     axes = wrapped.seed_axes
     init = jax.vmap(wrapped.init, 0, axes)
     update = jax.vmap(wrapped.update, (0, axes, 0), (0, axes))
@@ -240,10 +240,12 @@ def _primitives(jaxpr, *, inside_cond=True):
     return names
 
 
+@pytest.mark.parametrize("members", [None, 3])
 @pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].score])
-def test_under_vmap_masks_are_computed_in_one_branch_only(method):
-    batched = _batched(_pruner(method=method), optax.adam(0.05))
-    params = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), _random_tree(0))
+def test_under_vmap_masks_are_computed_in_one_branch_only(method, members):
+    batched = _batched(_pruner(method=method), optax.adam(0.05), members)
+    axes = (2,) if members is None else (2, members)
+    params = jax.tree.map(lambda leaf: np.broadcast_to(leaf, axes + leaf.shape), _random_tree(0))
     state = jax.jit(batched.init)(params)
     jaxpr = jax.make_jaxpr(batched.update)(params, state, params).jaxpr
     at_every_step = _primitives(jaxpr, inside_cond=False)

@@ -31,3 +31,17 @@ def test_nothing_to_prune_is_no_sparsity():
     sparsity = weight_sparsity({"bias": jnp.zeros(3)})
     assert set(sparsity) == {"total"}
     assert float(sparsity["total"]) == 0.0
+
+
+def test_a_layers_noise_counts_with_its_kernel_and_stacked_biases_count_nowhere():
+    layer = {
+        "kernel": np.eye(4, dtype=np.float32)[None].repeat(10, axis=0),
+        "kernel_sigma": np.ones((10, 4, 4), np.float32),
+        "bias": np.zeros((10, 4), np.float32),
+        "bias_sigma": np.zeros((10, 4), np.float32),
+    }
+    sparsity = weight_sparsity({"params": {"critic": {"noisy": layer}}})
+    assert {name: float(value) for name, value in sparsity.items()} == {
+        "critic/noisy": 12 / 32,
+        "total": 12 / 32,
+    }

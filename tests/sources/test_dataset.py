@@ -1,0 +1,140 @@
+"""A run on fixed data: nothing is played but evaluations, and the clock is the gradient step."""
+
+import csv
+import json
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from prune_rl import train
+from prune_rl.errors import ConfigError
+from prune_rl.reporting import runs
+from prune_rl.reporting.curves import draw
+from prune_rl.sources.dataset import DatasetSource
+from prune_rl.trainer import Trainer
+
+# What a user would write to learn from data of their own.
+_MODULE = """
+import gin
+from tests_games import PlayedGames
+
+
+@gin.configurable
+def played_games(setting):
+    return PlayedGames(setting)
+"""
+_FILE = """
+import my_games
+include 'experiments/minatar_breakout.gin'
+include 'pruning/magnitude.gin'
+
+Runner.create_source_fn = @DatasetSource
+DatasetSource.create_dataset_fn = @played_games
+DQNAgent.min_replay_history = 0
+DQNAgent.target_update_period = 7
+Runner.num_iterations = 3
+Runner.training_steps = 40
+Runner.evaluation_steps = 60
+Runner.num_seeds = 2
+create_updater_from_config.update_freq = 5
+"""
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch, played_games):
+    """Flags of an offline run, but for its directory."""
+    module = ModuleType("tests_games")
+    module.PlayedGames = played_games
+    monkeypatch.setitem(sys.modules, "tests_games", module)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_games.py").write_text(_MODULE)
+    (tmp_path / "offline.gin").write_text(_FILE)
+    return [f"--gin_files={tmp_path / 'offline.gin'}"]
+
+
+def test_a_run_without_an_environment(tmp_path, offline):
+    """Every iteration is as many gradient steps; three evaluations are three points."""
+    assert train.main([f"--base_dir={tmp_path / 'run'}", *offline]) == 0
+    rows = runs.read_metrics(tmp_path / "run")
+    for phase, per_step in (("train", True), ("eval", False)):
+        own = [row for row in rows if row["phase"] == phase]
+        assert [row["gradient_steps"] for row in own[::2]] == [40, 80, 120]
+        assert {row["agent_steps"] for row in own} == {row["frames"] for row in own} == {0}
+        assert {row["clock"] for row in own} == {"gradient_steps"}
+        assert {"epsilon" in row for row in own} == {False}
+        assert {"gradient_steps_per_second" in row for row in own} == {per_step}
+    returns = runs.curve(rows, "eval", "episode_return_mean")
+    assert returns.steps.tolist() == [40, 80, 120]
+    assert np.isfinite(returns.values).all()
+    (axes, *_) = draw([runs.Run(tmp_path / "run")]).axes
+    assert [len(line.get_xdata()) for line in axes.lines if len(line.get_xdata())] == [3] * 3
+    with (tmp_path / "run" / "episodes.csv").open() as file:
+        episodes = list(csv.DictReader(file))
+    assert {row["phase"] for row in episodes} == {"eval"}
+    assert {row["gradient_steps"] for row in episodes} == {"40", "80", "120"}
+    assert rows[-1]["sparsity"] == pytest.approx(0.95, abs=2e-3)
+    protocol = json.loads((tmp_path / "run" / "provenance.json").read_text())[0]["protocol"]
+    assert protocol["played_by"] == "a random policy"
+
+
+def test_the_target_follows_the_gradient_steps(tmp_path, offline, monkeypatch):
+    """Every seventh, once the update is made."""
+    synced, made = [], []
+    step = Trainer.step
+
+    def spied(self):
+        if not made:
+            sync = self._learner.sync_target
+            counted = lambda state: synced.append(int(state.step)) or sync(state)  # noqa: E731
+            self._learner = self._learner._replace(sync_target=counted)
+        made.append(step(self))
+        return made[-1]
+
+    monkeypatch.setattr(Trainer, "step", spied)
+    more = ["--gin_bindings=Runner.num_iterations=1", "--gin_bindings=Runner.evaluation_steps=0"]
+    assert train.main([f"--base_dir={tmp_path / 'run'}", *offline, *more]) == 0
+    assert synced == [7, 14, 21, 28, 35]
+
+
+def test_it_resumes_to_the_bit(tmp_path, offline, monkeypatch, read_metrics, agent_leaves):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train.main([f"--base_dir={whole}", *offline]) == 0
+    step, count = Trainer.step, iter(range(200))
+
+    def failing(self):
+        if next(count) == 95:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", failing)
+        assert train.main([f"--base_dir={stopped}", *offline]) == 130
+    assert train.main([f"--base_dir={stopped}", *offline]) == 0
+    assert read_metrics(whole) == read_metrics(stopped)
+    assert (whole / "episodes.csv").read_bytes() == (stopped / "episodes.csv").read_bytes()
+    for a, b in zip(agent_leaves(whole), agent_leaves(stopped), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_data_must_be_given(make_setting):
+    with pytest.raises(ConfigError, match=r"DatasetSource.create_dataset_fn=None.*a function"):
+        DatasetSource(make_setting())
+
+
+def test_a_source_of_data_hands_on_its_specs_and_one_update_a_step(make_setting, played_games):
+    source = DatasetSource(make_setting(), create_dataset_fn=played_games)
+    assert source.observation_spec.shape == (1, 10, 10, 4)
+    assert source.action_spec.num_actions == 3
+    assert source.num_gradient_steps(50) == source.nominal_gradient_steps(50) == 50
+    source.start()
+    for _ in range(4):
+        assert source.updates_due() == 1
+        assert source.tick(None) == []
+    assert (source.steps, source.agent_steps, source.frames) == (4, 0, 0)
+    restored = DatasetSource(make_setting(), create_dataset_fn=played_games)
+    source.replay.sample()
+    restored.set_state(source.get_state())
+    assert restored.steps == 4
+    np.testing.assert_array_equal(restored.replay.sample().s_t, source.replay.sample().s_t)

@@ -1,0 +1,93 @@
+"""What becomes of gin's names when a run is built."""
+
+import gin
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from prune_rl import configuration, experiment
+from prune_rl.agents.dqn import DQNAgent
+from prune_rl.errors import ConfigError
+from prune_rl.specs import Box, ObservationSpec
+
+_PARAMS = {
+    "torso": {"kernel": jnp.arange(1.0, 401.0).reshape(20, 20), "bias": jnp.ones(20)},
+    "head": {"kernel": jnp.arange(1.0, 41.0).reshape(20, 2), "bias": jnp.ones(2)},
+}
+_PRUNED = (
+    "create_updater_from_config.pruner_type = 'magnitude'",
+    "create_updater_from_config.dist_type = 'uniform'",
+    "create_updater_from_config.schedule_type = 'one_shot'",
+    "create_updater_from_config.update_start_step = 0",
+    "create_updater_from_config.sparsity = 0.5",
+    "create_optimizer.learning_rate = 0.01",
+)
+
+
+def _updated(optimizer, params):
+    grads = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    return optax.apply_updates(params, updates)
+
+
+def _sparsity(params):
+    return [float((own["kernel"] == 0).mean()) for own in params.values()]
+
+
+def test_a_network_has_the_pruner_and_optimizer_of_its_scope():
+    gin.clear_config()
+    scoped = [
+        "actor/create_updater_from_config.sparsity = 0.9",
+        "critic/create_optimizer.learning_rate = 0.02",
+    ]
+    gin.parse_config([*_PRUNED, *scoped])
+    members = {"actor": None, "critic": 3, "value": None}
+    optimizers = experiment.create_optimizers(members, 100, 100)
+    assert list(optimizers) == ["actor", "critic", "value"]
+    actor, value = (_updated(optimizers[name], _PARAMS) for name in ("actor", "value"))
+    assert _sparsity(actor) == pytest.approx([0.9, 0.9])
+    assert _sparsity(value) == pytest.approx([0.5, 0.5])
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), _PARAMS)
+    critic = _updated(optimizers["critic"], stacked)
+    assert _sparsity(critic) == pytest.approx([0.5, 0.5])
+    # Adam's first step is the learning rate, whatever the gradient.
+    for params, rate in ((actor, 0.01), (critic, 0.02), (value, 0.01)):
+        np.testing.assert_allclose(params["head"]["bias"], 1 - rate, rtol=1e-4)
+
+
+def test_a_scope_that_is_no_network_is_refused(train_minatar, tmp_path, capsys):
+    binding = "actor/create_optimizer.learning_rate=0.1"
+    assert train_minatar(tmp_path / "run", binding) == 2
+    assert binding in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_can_be_bound_by_name_on_the_command_line(train_minatar, tmp_path, read_metrics):
+    pruned = ("q/create_updater_from_config.sparsity=0.6", "Runner.num_iterations=1")
+    files = ("pruning/magnitude.gin",)
+    assert train_minatar(tmp_path, *pruned, files=files) == 0
+    assert read_metrics(tmp_path)[-1]["sparsity"] == pytest.approx(0.6, abs=1e-3)
+    assert "q/create_updater_from_config.sparsity = 0.6" in (tmp_path / "config.gin").read_text()
+
+
+def test_an_agent_of_numbered_actions_refuses_vectors():
+    optimizers = experiment.create_optimizers({"q": None}, 10, 10)
+    spec = ObservationSpec((3,), np.float32)
+    with pytest.raises(ConfigError, match=r"Runner.agent=DQNAgent: .*numbered.*vectors of 2"):
+        DQNAgent().learner(spec, Box((-1.0, -1.0), (1.0, 1.0)), optimizers)
+
+
+@pytest.mark.parametrize(
+    ("binding", "message"),
+    [
+        ("Runner.create_source_fn=3", "Runner.create_source_fn=3: expected a function"),
+        ("Runner.agent=3", "Runner.agent=3: expected an agent"),
+    ],
+)
+def test_a_part_of_the_wrong_kind_is_refused(tmp_path, binding, message):
+    configuration.load(["experiments/minatar_breakout.gin"], [binding])
+    with pytest.raises(ConfigError, match=message):
+        experiment.create_runner(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
