@@ -139,7 +139,7 @@ def test_interventions_come_after_their_gradient_steps_with_states_from_the_repl
     shown = dqn_run.of("intervention")
     assert len(shown) == 7 * 2
     seen = {tuple(x.tobytes() for x in event.given[0]) for event in shown}
-    drawn = [zip(*event.returned.inputs, strict=True) for event in own]
+    drawn = [zip(event.returned.s_tm1, event.returned.a_tm1, strict=True) for event in own]
     assert seen == {tuple(x.tobytes() for x in inputs) for seeds in drawn for inputs in seeds}
 
 
