@@ -8,8 +8,8 @@ import pytest
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.environments.atari import create_atari_environment
-from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.experiment import create_runner
+from prune_rl.learning.optimizers import create_optimizer
 
 from . import dopamine_cases as cases
 
@@ -26,7 +26,7 @@ _RUNNER = ["num_iterations", "training_steps", "max_steps_per_episode"]
     [
         (DQNAgent, "JaxDQNAgent", _DQN),
         (create_optimizer, "create_optimizer", ["name", "learning_rate", "beta1", "beta2", "eps"]),
-        (Runner, "Runner", _RUNNER),
+        (create_runner, "Runner", _RUNNER),
         (RainbowAgent, "JaxRainbowAgent", _RAINBOW),
         (create_atari_environment, "create_atari_environment", ["sticky_actions"]),
     ],
@@ -39,4 +39,4 @@ def test_defaults(ours, theirs, arguments):
 
 def test_evaluation_must_be_asked_for():
     """Dopamine has 125,000 there, which its default schedule, continuous_train, does not read."""
-    assert inspect.signature(Runner).parameters["evaluation_steps"].default == 0
+    assert inspect.signature(create_runner).parameters["evaluation_steps"].default == 0
