@@ -62,11 +62,7 @@ QUANTITIES = Quantities(
 
 def _learner(quantities=QUANTITIES):
     return Learner(
-        init=None,
-        act=None,
-        act_eval=None,
-        update=None,
-        sync_target=None,
+        *[None] * 5,  # no function of it is called
         strategy="unroll",
         state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0),
         quantities={"q": quantities},
