@@ -9,12 +9,14 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from prune_rl.recording.metrics import CLOCKS
+
 _REFRESH_SECONDS = 2.0
 _PLAIN_SECONDS = 30.0
 
 
 class RunProgress:
-    """Progress of one run in agent steps; a context manager.
+    """Progress of one run in steps of its clock; a context manager.
 
     Ask `due()` at every step, and call `show` when it says so: nothing is computed between.
     """
@@ -22,14 +24,15 @@ class RunProgress:
     def __init__(
         self,
         *,
+        clock: str,
         total_steps: int,
         done_steps: int,
         num_iterations: int,
         stream: TextIO | None = None,
     ) -> None:
-        """stream: where to write; by default what sys.stderr is now."""
+        """clock: a key of `metrics.CLOCKS`; stream: where to write, by default sys.stderr now."""
         stream = stream or sys.stderr
-        self._total, self._num_iterations = total_steps, num_iterations
+        self._unit, self._total, self._num_iterations = CLOCKS[clock], total_steps, num_iterations
         self._first, self._started = done_steps, time.monotonic()
         self._stream, self._on_terminal = stream, stream.isatty()
         self._period = _REFRESH_SECONDS if self._on_terminal else _PLAIN_SECONDS
@@ -50,7 +53,7 @@ class RunProgress:
 
     def show(
         self,
-        agent_steps: int,
+        steps: int,
         *,
         iteration: int,
         phase: str,
@@ -60,17 +63,17 @@ class RunProgress:
         """Shows where the run stands; `mean_return` is None while no episode has ended."""
         now = time.monotonic()
         self._next = now + self._period
-        rate = (agent_steps - self._first) / max(now - self._started, 1e-9)
+        rate = (steps - self._first) / max(now - self._started, 1e-9)
         returned = "-" if mean_return is None else f"{mean_return:.2f}"
         text = (
             f"iteration {iteration + 1}/{self._num_iterations} {phase}  "
-            f"{rate:,.0f} agent steps/s  return {returned}  sparsity {sparsity:.3f}"
+            f"{rate:,.0f} {self._unit}/s  return {returned}  sparsity {sparsity:.3f}"
         )
         if self._on_terminal:
-            self._bar.update(self._task, completed=agent_steps, description=text)
+            self._bar.update(self._task, completed=steps, description=text)
         else:
-            eta = _clock((self._total - agent_steps) / rate) if rate > 0 else "?"
-            share = agent_steps / self._total
+            eta = _clock((self._total - steps) / rate) if rate > 0 else "?"
+            share = steps / self._total
             print(f"{text}  {share:.0%}  ETA {eta}", file=self._stream, flush=True)
 
     def __enter__(self) -> "RunProgress":

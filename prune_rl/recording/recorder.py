@@ -58,7 +58,7 @@ class Recorder:
         self._clock, self._seeds = clock, seeds
         self._log = RunLog(base_dir, positions=positions, clock=clock, steps=steps)
         self._progress = RunProgress(
-            total_steps=total_steps, done_steps=steps, num_iterations=num_iterations
+            clock=clock, total_steps=total_steps, done_steps=steps, num_iterations=num_iterations
         )
         self._episodes: list[Episode] = []  # of the phase that is under way
         self.start_phase()
