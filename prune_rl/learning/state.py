@@ -37,7 +37,7 @@ class AgentState(struct.PyTreeNode):
     """Everything an agent learns or draws from; seeds add a leading axis S to all but counts.
 
     Attributes:
-        networks: by name; jax keeps them in alphabetical order.
+        networks: by name; JAX sorts them, their places are those in `Learner.quantities`.
         step: int32 scalar, gradient steps made; all seeds share it.
         keys: (2,) uint32 of one seed, the stream of exploration, noise and augmentation.
     """
