@@ -170,7 +170,7 @@ def test_further_networks_and_their_members_start_from_keys_of_their_own():
     assert len(np.unique(heads.reshape(2 * 4, -1)[:, 0])) == 2 * 4  # two seeds' actor and critics
     for i, seed in enumerate(SEEDS):
         weights, _ = randomness.training_keys(jax.random.PRNGKey(seed))
-        keys = jax.random.split(jax.random.fold_in(weights, 1), 3)
+        keys = jax.random.split(jax.random.fold_in(weights, 2**31 + 1), 3)
         expected = jnp.stack([init_params(key)["head"]["kernel"] for key in keys])
         np.testing.assert_allclose(heads[i, 1:], expected, rtol=1e-6)
 
@@ -182,7 +182,7 @@ def test_masks_of_every_network_and_member_come_from_keys_of_their_own():
         root = jax.random.fold_in(jax.random.PRNGKey(seed), 2)
         actor = jax.random.fold_in(root, 8)
         np.testing.assert_array_equal(networks["actor"].opt_state.key[i], actor)
-        members = jax.random.split(jax.random.fold_in(root, 1), 3)
+        members = jax.random.split(jax.random.fold_in(root, 2**31 + 1), 3)
         critics = jnp.stack([jax.random.fold_in(key, 8) for key in members])
         np.testing.assert_array_equal(networks["critics"].opt_state.key[i], critics)
 

@@ -21,8 +21,6 @@ from prune_rl.specs import Inputs
 
 from .conftest import QUANTITIES
 
-pytestmark = pytest.mark.usefixtures("quick_compiling")
-
 SEEDS, MEMBERS, POSITION = 2, 3, 1
 EXPLORATION = np.array([[1, 2], [3, 4]], np.uint32)  # a key of each seed
 SCALAR = Quantities(
