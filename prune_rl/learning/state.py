@@ -34,7 +34,9 @@ class Network(struct.PyTreeNode):
 
 
 class AgentState(struct.PyTreeNode):
-    """Everything an agent learns or draws from; seeds add a leading axis S to all but counts.
+    """Everything an agent learns or draws from.
+
+    Seeds add a leading axis S to every array but `step` and the pruners' `count`.
 
     Attributes:
         networks: by name; JAX sorts them, their places are those in `Learner.quantities`.
