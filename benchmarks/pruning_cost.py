@@ -19,14 +19,14 @@ import numpy as np
 import optax
 
 from prune_rl.agents.dqn import DQNAgent
+from prune_rl.experiment import create_optimizers
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.pruning import distributions
-from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.methods import METHODS
 from prune_rl.pruning.pruner import Pruner
 from prune_rl.pruning.schedules import PeriodicSchedule, PolynomialSchedule
-from prune_rl.specs import Batch
+from prune_rl.specs import Batch, Discrete, ObservationSpec
 
 SHAPE, NUM_ACTIONS, BATCH, ROUNDS, NEVER = (4, 84, 84, 1), 18, 32, 3, 2**30
 PERIOD = 1000
@@ -41,9 +41,8 @@ def timed(function: Callable[[], Any]) -> float:
 
 def gradient_step(width: int) -> float:
     """Least milliseconds of a dense agent's update."""
-    learner = DQNAgent(torso=ImpalaTorso(width=width)).learner(
-        NUM_ACTIONS, SHAPE, create_updater_from_config(1)
-    )
+    agent, spec = DQNAgent(torso=ImpalaTorso(width=width)), ObservationSpec(SHAPE[1:], stack_size=4)
+    learner = agent.learner(spec, Discrete(NUM_ACTIONS), create_optimizers(agent.networks, 1, 1))
     states = np.zeros((2, 1, BATCH, *SHAPE), np.uint8)
     ones = np.ones((1, BATCH), np.float32)
     batch = Batch(states[0], np.zeros((1, BATCH), np.int32), ones, ones, states[1])

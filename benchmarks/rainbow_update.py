@@ -16,40 +16,43 @@ import numpy as np
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.experiment import create_optimizers
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.networks.torsos.torso import Torso
-from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.specs import Discrete, ObservationSpec
 
 NUM_ROWS = 20_000
-CASES: list[tuple[Torso, tuple[int, ...], int]] = [
-    (MinAtarTorso(), (1, 10, 10, 4), 6),
-    (NatureTorso(), (4, 84, 84, 1), 18),
-    (ImpalaTorso(), (4, 84, 84, 1), 18),
+MINATAR, ATARI = ObservationSpec((10, 10, 4)), ObservationSpec((84, 84, 1), stack_size=4)
+CASES: list[tuple[Torso, ObservationSpec, Discrete]] = [
+    (MinAtarTorso(), MINATAR, Discrete(6)),
+    (NatureTorso(), ATARI, Discrete(18)),
+    (ImpalaTorso(), ATARI, Discrete(18)),
 ]
 
 
-def filled_replay(agent: ValueAgent, shape: tuple[int, ...], num_actions: int) -> ReplayBuffer:
+def filled_replay(
+    agent: ValueAgent, observation_spec: ObservationSpec, action_spec: Discrete
+) -> ReplayBuffer:
     """A replay of random transitions in episodes of 500 agent steps."""
-    rng, (stack, *frame_shape) = np.random.default_rng(0), shape
+    rng = np.random.default_rng(0)
     replay = ReplayBuffer(
         seeds=[0],
-        observation_spec=ObservationSpec(tuple(frame_shape), stack_size=stack),
-        action_spec=Discrete(num_actions),
+        observation_spec=observation_spec,
+        action_spec=action_spec,
         update_horizon=agent.update_horizon,
         gamma=agent.gamma,
         create_sampler=SAMPLERS[agent.replay_scheme],
     )
-    frames = rng.integers(0, 256, (64, 1, *frame_shape), dtype=np.uint8)
+    frames = rng.integers(0, 256, (64, 1, *observation_spec.frame_shape), dtype=np.uint8)
     replay.add_first(frames[0])
     for step in range(NUM_ROWS):
         replay.add(
-            actions=rng.integers(0, num_actions, 1),
+            actions=rng.integers(0, action_spec.num_actions, 1),
             rewards=rng.normal(size=1).astype(np.float32),
             terminated=np.array([step % 500 == 499]),
             truncated=np.zeros(1, bool),
@@ -60,11 +63,12 @@ def filled_replay(agent: ValueAgent, shape: tuple[int, ...], num_actions: int) -
 
 
 def learning_step(
-    agent: ValueAgent, shape: tuple[int, ...], num_actions: int
+    agent: ValueAgent, observation_spec: ObservationSpec, action_spec: Discrete
 ) -> Callable[[], None]:
     """One blocking learning step, compiled."""
-    learner = agent.learner(num_actions, shape, create_updater_from_config(1_000_000))
-    state, replay = learner.init([0]), filled_replay(agent, shape, num_actions)
+    optimizers = create_optimizers(agent.networks, 1_000_000, 1_000_000)
+    learner = agent.learner(observation_spec, action_spec, optimizers)
+    state, replay = learner.init([0]), filled_replay(agent, observation_spec, action_spec)
 
     def step() -> None:
         nonlocal state
@@ -96,13 +100,13 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     print(f"{jax.default_backend()}, ms per learning step of one seed")
     print(f"{'torso':<14}{'DQN':>9}{'Rainbow':>9}{'ratio':>7}{'full':>9}{'ratio':>7}")
-    for torso, shape, num_actions in CASES:
+    for torso, *specs in CASES:
         agents = [
             DQNAgent(torso=torso),
             RainbowAgent(torso=torso),
             RainbowAgent(torso=torso, double_dqn=True, dueling=True, noisy=True),
         ]
-        steps = [learning_step(agent, shape, num_actions) for agent in agents]
+        steps = [learning_step(agent, *specs) for agent in agents]
         dqn, rainbow, full = medians(steps, seconds)
         name = f"{type(torso).__name__} x{torso.width}"
         print(

@@ -13,16 +13,16 @@ import jax
 import numpy as np
 
 from prune_rl.agents.dqn import DQNAgent
+from prune_rl.experiment import create_optimizers
 from prune_rl.learning.seed_axis import STRATEGIES, default_strategy
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.networks.torsos.torso import Torso
-from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.specs import Batch
+from prune_rl.specs import Batch, Discrete, ObservationSpec
 
-ATARI, MINATAR = (4, 84, 84, 1), (1, 10, 10, 4)
-CASES: list[tuple[Torso, tuple[int, ...], int, tuple[int, ...]]] = [
+ATARI, MINATAR = ObservationSpec((84, 84, 1), stack_size=4), ObservationSpec((10, 10, 4))
+CASES: list[tuple[Torso, ObservationSpec, int, tuple[int, ...]]] = [
     (MinAtarTorso(width=1), MINATAR, 6, (1, 5)),
     (MinAtarTorso(width=4), MINATAR, 6, (1, 5)),
     (ImpalaTorso(width=1), MINATAR, 6, (1, 5)),
@@ -42,12 +42,13 @@ def random_batch(num_seeds: int, shape: tuple[int, ...], num_actions: int) -> Ba
 
 
 def workloads(
-    agent: DQNAgent, shape: tuple[int, ...], num_actions: int, num_seeds: int
+    agent: DQNAgent, spec: ObservationSpec, num_actions: int, num_seeds: int
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     """One blocking update and one blocking action of every seed, compiled."""
-    learner = agent.learner(num_actions, shape, create_updater_from_config(1_000_000))
-    state, batch = learner.init(range(num_seeds)), random_batch(num_seeds, shape, num_actions)
-    observations = np.zeros((num_seeds, *shape), np.uint8)
+    optimizers = create_optimizers(agent.networks, 1_000_000, 1_000_000)
+    learner = agent.learner(spec, Discrete(num_actions), optimizers)
+    state, batch = learner.init(range(num_seeds)), random_batch(num_seeds, spec.shape, num_actions)
+    observations = np.zeros((num_seeds, *spec.shape), np.uint8)
 
     def update() -> None:
         nonlocal state
@@ -83,13 +84,13 @@ def main() -> None:
     names = "".join(f"{name:>10}" for name in STRATEGIES)
     print(f"{backend}, ms of all seeds: update, then act; ratio = {' / '.join(STRATEGIES)}")
     print(f"{'torso':<16}{'input':<14}{'S':>2}{names}{'ratio':>7}{names}{'ratio':>7}  default")
-    for torso, shape, num_actions, seed_counts in CASES:
+    for torso, spec, num_actions, seed_counts in CASES:
         name = f"{type(torso).__name__} x{torso.width}"
         default = default_strategy(backend, type(torso).__name__)
         agents = [DQNAgent(torso=torso, seed_strategy=strategy) for strategy in STRATEGIES]
         for num_seeds in seed_counts:
-            pairs = [workloads(agent, shape, num_actions, num_seeds) for agent in agents]
-            line = f"{name:<16}{'x'.join(map(str, shape)):<14}{num_seeds:>2}"
+            pairs = [workloads(agent, spec, num_actions, num_seeds) for agent in agents]
+            line = f"{name:<16}{'x'.join(map(str, spec.shape)):<14}{num_seeds:>2}"
             for functions in zip(*pairs, strict=True):
                 best = minima(list(functions), seconds)
                 line += "".join(f"{ms:>10.3f}" for ms in best) + f"{best[0] / best[1]:>7.2f}"

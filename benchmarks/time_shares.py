@@ -36,16 +36,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="agent steps that are measured")
     flags = parser.parse_args()
     configuration.load(flags.gin_files, flags.gin_bindings)
-    trainer = create_runner("unused")._trainer
-    trainer.start()
+    runner = create_runner("unused")
+    trainer, source, learner = runner.trainer, runner.source, runner.policy.learner
+    source.start()
     shares: Counter = Counter()
-    learner, environments = trainer._learner, trainer._environments
     trainer._learner = learner._replace(
         update=timed(shares, "update", learner.update), act=timed(shares, "action", learner.act)
     )
-    environments.step = timed(shares, "emulators", environments.step)
-    trainer._replay.sample = timed(shares, "replay sample", trainer._replay.sample)
-    trainer._replay.add = timed(shares, "replay add", trainer._replay.add)
+    trainer._policy = runner.policy._replace(learner=trainer._learner)
+    for owner, method, name in (
+        (source._environments, "step", "emulators"),
+        (source.replay, "sample", "replay sample"),
+        (source._buffer, "add", "replay add"),
+    ):
+        setattr(owner, method, timed(shares, name, getattr(owner, method)))
     while trainer.gradient_steps < 2:
         trainer.step()
     shares.clear()

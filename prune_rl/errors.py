@@ -28,6 +28,17 @@ def require(condition: bool, binding: str, value: object, expected: str) -> None
         raise ConfigError(f"{binding}={value!r}: expected {expected}")
 
 
+def require_integer(binding: str, value: object, least: int) -> None:
+    """Raises `ConfigError` unless `value` is an integer, and no boolean, of at least `least`."""
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(valid, binding, value, f"an integer >= {least}")
+
+
+def require_boolean(binding: str, value: object) -> None:
+    """Raises `ConfigError` unless `value` is True or False."""
+    require(isinstance(value, bool), binding, value, "a boolean, True or False")
+
+
 def require_choice(binding: str, value: object, choices: Iterable[str]) -> None:
     """Raises `ConfigError` with the nearest valid choice unless `value` is one of `choices`."""
     choices = list(choices)

@@ -11,7 +11,7 @@ from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError, require, require_integer
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.plasticity.intervention import Intervention, bind
@@ -75,16 +75,16 @@ def create_runner(
     require(isinstance(agent, Agent), "Runner.agent", agent, "an agent, as @DQNAgent()")
     _require_function("create_environment_fn", create_environment_fn, "@create_atari_environment")
     _require_function("create_source_fn", create_source_fn, "@OnlineSource")
-    _require_int("num_iterations", num_iterations, 1)
-    _require_int("training_steps", training_steps, 1)
-    _require_int("evaluation_steps", evaluation_steps, 0)
-    _require_int("num_eval_episodes", num_eval_episodes, 0)
+    require_integer("Runner.num_iterations", num_iterations, 1)
+    require_integer("Runner.training_steps", training_steps, 1)
+    require_integer("Runner.evaluation_steps", evaluation_steps, 0)
+    require_integer("Runner.num_eval_episodes", num_eval_episodes, 0)
     one_measure = not (evaluation_steps and num_eval_episodes)
     expected = f"0, or Runner.evaluation_steps=0 (it is {evaluation_steps})"
     require(one_measure, "Runner.num_eval_episodes", num_eval_episodes, expected)
-    _require_int("max_steps_per_episode", max_steps_per_episode, 1)
-    _require_int("num_seeds", num_seeds, 1)
-    _require_int("seed", seed, 0)
+    require_integer("Runner.max_steps_per_episode", max_steps_per_episode, 1)
+    require_integer("Runner.num_seeds", num_seeds, 1)
+    require_integer("Runner.seed", seed, 0)
     require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
     measures = diagnostics is None or isinstance(diagnostics, Diagnostics)
     require(measures, "Runner.diagnostics", diagnostics, "@Diagnostics() or None")
@@ -147,8 +147,3 @@ def _create_environments(
 
 def _require_function(name: str, value: object, example: str) -> None:
     require(callable(value), f"Runner.{name}", value, f"a function, as {example}")
-
-
-def _require_int(name: str, value: object, least: int) -> None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    require(valid, f"Runner.{name}", value, f"a whole number of at least {least}")

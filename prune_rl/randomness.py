@@ -9,7 +9,8 @@ What a seed draws depends on the seed alone, never on how many run beside it.
     of a PCG64               (seed, *name): what the replay draws, see `replay.streams`
 
 The first network of an agent draws from a stream itself, each further one from the stream folded
-with its place among them: so a lone network draws what it would without names.
+with its place among them: so a lone network draws what it would without names. Members of a network
+draw from its key split among them.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 TRAINING, EVALUATION, _MASKS, _INTERVENTIONS = range(4)
+_NETWORKS = 2**31  # far from 0, 1, 2, ..., which `split` folds in for members of the first network
 
 
 def training_keys(seed_key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -34,7 +36,7 @@ def mask_key(seed_key: jax.Array) -> jax.Array:
 
 def network_key(key: jax.Array, place: int) -> jax.Array:
     """The key (2,) uint32, out of one that an agent's networks share, of the one at `place`."""
-    return jax.random.fold_in(key, place) if place else key
+    return jax.random.fold_in(key, _NETWORKS + place) if place else key
 
 
 def intervention_key(exploration_key: jax.Array, position: int) -> jax.Array:

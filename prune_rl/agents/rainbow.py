@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import gin
 
+from prune_rl.errors import require_boolean
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
 from prune_rl.learning.learner import Learner, Optimizers
@@ -32,7 +33,7 @@ class RainbowAgent(ValueAgent):
         dueling: separate streams of advantages and values.
         noisy: noise on the dense layers' weights explores instead of ε, which is 0 then (except
             `epsilon_eval`, in evaluation, where there is no noise).
-        data_augmentation: learns from shifted observations, see `agents.augmentation`.
+        data_augmentation: learns from shifted observations, see `learning.augmentation`.
         loss_type: 'huber' or 'mse'; read only where num_atoms is 1.
     """
 
@@ -52,7 +53,7 @@ class RainbowAgent(ValueAgent):
         number = isinstance(self.vmax, float | int) and self.vmax > 0
         self._require(number, "vmax", "a number > 0")
         for name in ("double_dqn", "dueling", "noisy", "data_augmentation"):
-            self._require(isinstance(getattr(self, name), bool), name, "a boolean")
+            require_boolean(f"{type(self).__name__}.{name}", getattr(self, name))
         self._require_choice("loss_type", list(LOSSES))
         fits = not self.noisy or hasattr(self.torso, "noisy")
         self._require(fits, "noisy", "False, for this torso has no attribute `noisy`")

@@ -17,7 +17,7 @@ from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradi
 from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_tensor
 from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
-from prune_rl.errors import require, require_choice
+from prune_rl.errors import require, require_boolean, require_choice, require_integer
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
@@ -188,11 +188,8 @@ class Diagnostics:
             require_choice("Diagnostics.quantities", name, MEASUREMENTS)
         sizes = ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients")
         for name in ("period", *sizes):
-            value = getattr(self, name)
-            valid = type(value) is int and value >= 1
-            require(valid, f"Diagnostics.{name}", value, "an integer >= 1")
-        fixed, expected = self.fixed_probe, "True or False"
-        require(isinstance(fixed, bool), "Diagnostics.fixed_probe", fixed, expected)
+            require_integer(f"Diagnostics.{name}", getattr(self, name), 1)
+        require_boolean("Diagnostics.fixed_probe", self.fixed_probe)
         threshold, delta = self.dead_neurons_threshold, self.srank_delta
         require(threshold >= 0, "Diagnostics.dead_neurons_threshold", threshold, "a number >= 0")
         require(0 < delta < 1, "Diagnostics.srank_delta", delta, "a number in (0, 1), as 0.01")

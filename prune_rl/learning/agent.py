@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prune_rl.errors import require, require_choice
+from prune_rl.errors import require, require_choice, require_integer
 from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.seed_axis import STRATEGIES
 from prune_rl.specs import ActionSpec, ObservationSpec
@@ -56,8 +56,7 @@ class Agent:
         self._require(number and 0 <= value <= 1, name, "a number in [0, 1]")
 
     def _require_int(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        self._require(type(value) is int and value >= least, name, f"an integer >= {least}")
+        require_integer(f"{type(self).__name__}.{name}", getattr(self, name), least)
 
     def _require_choice(self, name: str, choices: Sequence[str]) -> None:
         require_choice(f"{type(self).__name__}.{name}", getattr(self, name), choices)

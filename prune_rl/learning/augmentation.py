@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from prune_rl.errors import require
+from prune_rl.errors import require, require_integer
 
 
 @gin.configurable
@@ -31,8 +31,7 @@ class Augmentation:
     intensity_scale: float = 0.05
 
     def __post_init__(self) -> None:
-        valid = type(self.img_pad) is int and self.img_pad >= 0
-        require(valid, "Augmentation.img_pad", self.img_pad, "an integer >= 0")
+        require_integer("Augmentation.img_pad", self.img_pad, 0)
         scale = self.intensity_scale
         valid = isinstance(scale, float | int) and 0 <= scale < 0.5  # else pixels turn negative
         require(valid, "Augmentation.intensity_scale", scale, "a number in [0, 0.5)")

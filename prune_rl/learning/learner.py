@@ -35,7 +35,7 @@ class Learner(NamedTuple):
             donates like `update`.
         strategy: how `update` is mapped over seeds, see `learning.seed_axis`.
         state_axes: seed axes of an AgentState, a prefix as `seed_axis.map_seeds` takes it.
-        quantities: what may be asked of each network.
+        quantities: what may be asked of each network, in the order that the agent declares them.
         members: how many members a network has; None for one without a member axis.
     """
 

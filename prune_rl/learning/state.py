@@ -34,10 +34,12 @@ class Network(struct.PyTreeNode):
 
 
 class AgentState(struct.PyTreeNode):
-    """Everything an agent learns or draws from; seeds add a leading axis S to all but counts.
+    """Everything an agent learns or draws from.
+
+    Seeds add a leading axis S to every array but `step` and the pruners' `count`.
 
     Attributes:
-        networks: by name; jax keeps them in alphabetical order.
+        networks: by name; JAX sorts them, their places are those in `Learner.quantities`.
         step: int32 scalar, gradient steps made; all seeds share it.
         keys: (2,) uint32 of one seed, the stream of exploration, noise and augmentation.
     """

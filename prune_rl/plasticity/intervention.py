@@ -108,15 +108,13 @@ def _bind(
     def apply(state: AgentState, inputs: Inputs | None) -> AgentState:
         # The exploration key differs at every agent step, and is only read here.
         key = randomness.intervention_key(state.keys, position)
-        networks = {}
-        for place, (name, network) in enumerate(state.networks.items()):
+        # JAX hands a dict over sorted by its keys: places are those of the learner's own order.
+        for place, (name, quantities) in enumerate(learner.quantities.items()):
             if name in changed:
                 own_key, members = randomness.network_key(key, place), learner.members[name]
-                network = _apply_to_members(
-                    intervention, learner.quantities[name], members, axes.networks[name]
-                )(network, inputs, own_key)
-            networks[name] = network
-        return state.replace(networks=networks)
+                change = _apply_to_members(intervention, quantities, members, axes.networks[name])
+                state = state.with_network(name, change(state.networks[name], inputs, own_key))
+        return state
 
     of_seeds = jax.jit(map_seeds(apply, learner.strategy, (axes, 0), axes), donate_argnums=0)
     return BoundIntervention(occasions, intervention.statistics_batch_size, of_seeds)

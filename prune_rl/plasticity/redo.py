@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prune_rl.diagnostics.dormant import dormant
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError, require, require_integer
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import match_layers
@@ -56,9 +56,7 @@ class ReDo(Periodic):
         threshold = self.dead_neurons_threshold
         valid = isinstance(threshold, int | float) and threshold >= 0
         require(valid, "ReDo.dead_neurons_threshold", threshold, "a number >= 0, as 0.025")
-        size = self.statistics_batch_size
-        valid = type(size) is int and size >= 1
-        require(valid, "ReDo.statistics_batch_size", size, "an integer >= 1")
+        require_integer("ReDo.statistics_batch_size", self.statistics_batch_size, 1)
 
     def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""

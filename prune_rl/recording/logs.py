@@ -91,11 +91,11 @@ class RunLog:
     ) -> None:
         """Writes one matrix per seed, (S, k, k), to diagnostics/<name>_<iteration>.npz, whole.
 
-        `steps` is what the clock says, and is stored under its name.
+        `name` may be one network's, as 'critic/gradient_covariance'. `steps` is what the clock
+        says, and is stored under its name.
         """
-        folder = self._directory / "diagnostics"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{name}_{iteration:04d}.npz"
+        path = self._directory / "diagnostics" / f"{name}_{iteration:04d}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
         when: dict[str, Any] = {self.clock: steps}
         np.savez_compressed(part, matrix=matrix, seeds=seeds, **when)

@@ -23,16 +23,16 @@ class RunProgress:
     def __init__(
         self,
         *,
+        clock: str,
         total_steps: int,
         done_steps: int,
         num_iterations: int,
-        clock: str = "agent_steps",
         stream: TextIO | None = None,
     ) -> None:
-        """clock: what steps are, of `CLOCKS`. stream: by default what sys.stderr is now."""
+        """clock: a key of `metrics.CLOCKS`; stream: where to write, by default sys.stderr now."""
         stream = stream or sys.stderr
-        self._total, self._num_iterations = total_steps, num_iterations
-        self._first, self._started, self._steps = done_steps, time.monotonic(), CLOCKS[clock]
+        self._unit, self._total, self._num_iterations = CLOCKS[clock], total_steps, num_iterations
+        self._first, self._started = done_steps, time.monotonic()
         self._stream, self._on_terminal = stream, stream.isatty()
         self._period = _REFRESH_SECONDS if self._on_terminal else _PLAIN_SECONDS
         self._next = self._started + self._period
@@ -66,7 +66,7 @@ class RunProgress:
         returned = "-" if mean_return is None else f"{mean_return:.2f}"
         text = (
             f"iteration {iteration + 1}/{self._num_iterations} {phase}  "
-            f"{rate:,.0f} {self._steps}/s  return {returned}  sparsity {sparsity:.3f}"
+            f"{rate:,.0f} {self._unit}/s  return {returned}  sparsity {sparsity:.3f}"
         )
         if self._on_terminal:
             self._bar.update(self._task, completed=steps, description=text)

@@ -9,7 +9,7 @@ import numpy as np
 from prune_rl import randomness
 from prune_rl.acting.episodes import Episode, EpisodeTracker
 from prune_rl.environments.stack import FrameStack
-from prune_rl.errors import require, require_choice
+from prune_rl.errors import require_boolean, require_choice
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.sources.source import Act, Replay, Setting
@@ -30,9 +30,7 @@ class OnlineSource:
     clock = "agent_steps"
 
     def __init__(self, setting: Setting, *, clip_rewards: bool = True) -> None:
-        require(
-            isinstance(clip_rewards, bool), "OnlineSource.clip_rewards", clip_rewards, "a boolean"
-        )
+        require_boolean("OnlineSource.clip_rewards", clip_rewards)
         agent = setting.agent
         scheme = f"{type(agent).__name__}.replay_scheme"
         require_choice(scheme, agent.replay_scheme, SAMPLERS)

@@ -22,6 +22,17 @@ class LinearTorso(nn.Module):
         return nn.Dense(5)(merge_stack(observation).reshape(-1))
 
 
+def observation_spec(shape):
+    """Of stacks of images, (stack, H, W, C)."""
+    stack, *frame = shape
+    return ObservationSpec(tuple(frame), np.uint8, stack)
+
+
+def with_target(state, target_params):
+    """The state with such parameters in its target network."""
+    return state.with_network("q", state.networks["q"].replace(target_params=target_params))
+
+
 @pytest.fixture
 def make_learner():
     """Builds a learner of 4 actions, by default DQN, with the linear torso, without pruning."""
@@ -29,10 +40,8 @@ def make_learner():
     def make(strategy="vmap", *, kind=DQNAgent, torso=None, shape=SHAPE, pruner=None, **settings):
         agent = kind(torso=torso or LinearTorso(), seed_strategy=strategy, **settings)
         pruner = pruner or create_updater_from_config(num_gradient_steps=100)
-        stack, *frame = shape
         optimizers = {"q": pruner.wrap(create_optimizer())}
-        spec = ObservationSpec(tuple(frame), np.uint8, stack)
-        return agent.learner(spec, Discrete(NUM_ACTIONS), optimizers)
+        return agent.learner(observation_spec(shape), Discrete(NUM_ACTIONS), optimizers)
 
     return make
 

@@ -67,9 +67,8 @@ def test_ties_go_to_the_first_action():
 def test_seeds_have_weights_and_streams_of_their_own(make_learner, observations):
     learner = make_learner()
     state = learner.init(range(NUM_SEEDS))
-    kernels = np.asarray(state.networks["q"].params["params"]["head"]["kernel"]).reshape(
-        NUM_SEEDS, -1
-    )
+    head = state.networks["q"].params["params"]["head"]
+    kernels = np.asarray(head["kernel"]).reshape(NUM_SEEDS, -1)
     assert len(np.unique(kernels, axis=0)) == NUM_SEEDS
     actions = act_repeatedly(learner, state, observations, 1.0)
     assert len(np.unique(actions, axis=1).T) == NUM_SEEDS

@@ -94,7 +94,6 @@ def test_a_rounded_replay_ratio_means_its_period():
         ("replay_ratio", "0.25"),
         ("replay_ratio", float("inf")),
         ("replay_ratio", float("nan")),
-        ("replay_scheme", "prioritised"),
         ("target_update_period", True),
         ("epsilon_train", -0.1),
         ("epsilon_eval", 2),

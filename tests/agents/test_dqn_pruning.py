@@ -36,6 +36,12 @@ def kernels(tree):
     return layers["torso"]["Dense_0"]["kernel"], layers["head"]["kernel"]
 
 
+def network_kernels(state):
+    """Kernels of the online network, and of the target."""
+    network = state.networks["q"]
+    return kernels(network.params), kernels(network.target_params)
+
+
 def train(learner, make_batch):
     state = learner.init(range(NUM_SEEDS))
     for step in range(NUM_UPDATES):
@@ -47,14 +53,13 @@ def train(learner, make_batch):
 def test_pruned_weights_are_zero_and_reach_the_target(make_learner, make_batch, pruner, strategy):
     learner = make_learner(strategy, pruner=pruner)
     state = train(learner, make_batch)
-    for kernel, kept in zip(kernels(state.networks["q"].params), (45, 10), strict=True):
+    online, target = network_kernels(state)
+    for kernel, kept in zip(online, (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
-    assert all(
-        (k != 0).all() for k in kernels(state.networks["q"].target_params)
-    )  # as at the start
-    masks = [k != 0 for k in kernels(state.networks["q"].params)]
-    for kernel, mask in zip(kernels(learner.sync_target(state).target_params), masks, strict=True):
-        np.testing.assert_array_equal(kernel != 0, mask)
+    assert all((k != 0).all() for k in target)  # as at the start
+    _, synced = network_kernels(learner.sync_target(state))
+    for kernel, own in zip(synced, online, strict=True):
+        np.testing.assert_array_equal(kernel != 0, own != 0)
 
 
 def test_a_straight_through_network_acts_and_bootstraps_sparse_and_never_settles(
@@ -64,12 +69,9 @@ def test_a_straight_through_network_acts_and_bootstraps_sparse_and_never_settles
     state, masks = learner.init(range(NUM_SEEDS)), []
     for step in range(NUM_UPDATES):
         state, *_ = learner.update(state, make_batch(NUM_SEEDS, step))
-        masks.append([k != 0 for k in kernels(state.networks["q"].params)])
-    acting, stored = (
-        kernels(state.networks["q"].params),
-        kernels(state.networks["q"].opt_state.weights),
-    )
-    bootstrapping = kernels(learner.sync_target(state).target_params)
+        masks.append([k != 0 for k in network_kernels(state)[0]])
+    (acting, _), stored = network_kernels(state), kernels(state.networks["q"].opt_state.weights)
+    _, bootstrapping = network_kernels(learner.sync_target(state))
     for kernel, dense, target, kept in zip(acting, stored, bootstrapping, (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
         assert (dense != 0).all()
@@ -83,9 +85,10 @@ def test_strategies_make_the_same_masks(make_learner, make_batch, pruner):
     masks = []
     for strategy in STRATEGIES:
         state = train(make_learner(strategy, pruner=pruner), make_batch)
-        assert state.networks["q"].opt_state.count.shape == ()
-        assert state.networks["q"].opt_state.count == NUM_UPDATES
-        masks.append(jax.device_get(state.networks["q"].opt_state.masks))
+        opt_state = state.networks["q"].opt_state
+        assert opt_state.count.shape == ()
+        assert opt_state.count == NUM_UPDATES
+        masks.append(jax.device_get(opt_state.masks))
     jax.tree.map(np.testing.assert_array_equal, *masks)
 
 
@@ -101,10 +104,10 @@ def test_a_network_that_starts_sparse_is_so_before_any_update(make_learner):
         20, pruner_type="static_sparse", dist_type="uniform", sparsity=0.5
     )
     state = make_learner(pruner=pruner).init(range(NUM_SEEDS))
-    for tree in (state.networks["q"].params, state.networks["q"].target_params):
-        for kernel, kept in zip(kernels(tree), (45, 10), strict=True):
+    for own in network_kernels(state):
+        for kernel, kept in zip(own, (45, 10), strict=True):
             assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
-    (one, other, _), _ = kernels(state.networks["q"].params)
+    (one, other, _), _ = network_kernels(state)[0]
     assert ((one != 0) != (other != 0)).any()
 
 
@@ -121,9 +124,9 @@ def test_snip_takes_its_gradients_at_the_dense_weights(make_learner, make_batch)
     learner = make_learner(pruner=pruner)
     state, seen = learner.init([3]), []
     for _ in range(3):
-        seen.append(kernels(state.networks["q"].params)[0])
+        seen.append(network_kernels(state)[0][0])
         state, *_ = learner.update(state, make_batch(1))
-    first, second, third, fourth = *seen, kernels(state.networks["q"].params)[0]
+    first, second, third, fourth = *seen, network_kernels(state)[0][0]
     mask = second != 0
     assert mask.sum() == 45
     np.testing.assert_array_equal(second, np.where(mask, first, 0))

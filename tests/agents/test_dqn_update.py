@@ -73,8 +73,9 @@ def test_two_updates_match_float64(make_learner, make_batch, strategy, loss_type
     gin.bind_parameter("create_optimizer.learning_rate", RATE)
     learner = make_learner(strategy, loss_type=loss_type)
     state, num_seeds = learner.init([3, 4]), 2
-    expected = [seed_of(state.networks["q"].params, i) for i in range(num_seeds)]
-    targets = [seed_of(state.networks["q"].target_params, i) for i in range(num_seeds)]
+    network = state.networks["q"]
+    expected = [seed_of(network.params, i) for i in range(num_seeds)]
+    targets = [seed_of(network.target_params, i) for i in range(num_seeds)]
     zeros = jax.tree.map(np.zeros_like, expected[0])
     moments = [(zeros, zeros)] * num_seeds
     for t in (1, 2):
@@ -119,22 +120,24 @@ def test_a_batch_of_the_wrong_shape_is_refused():
         td_losses(jnp.ones((1, 2)), jnp.array([0]), jnp.ones((1, 1)), "mse")
 
 
+def weights(state):
+    """Of the online and of the target network, on the host."""
+    network = state.networks["q"]
+    return jax.device_get((network.params, network.target_params))
+
+
 def test_target_network_moves_only_when_synced(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
-    first = jax.device_get(state.networks["q"].params)
+    first = weights(state)[0]
     for seed in range(2):
         state, *_ = learner.update(state, make_batch(1, seed))
-    jax.tree.map(
-        np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), first
-    )
-    online = jax.device_get(state.networks["q"].params)
+    online, target = weights(state)
+    jax.tree.map(np.testing.assert_array_equal, target, first)
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (online, first)), strict=True))
     state = learner.sync_target(state)
-    jax.tree.map(
-        np.testing.assert_array_equal, jax.device_get(state.networks["q"].target_params), online
-    )
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.networks["q"].params), online)
+    for own in weights(state):
+        jax.tree.map(np.testing.assert_array_equal, own, online)
 
 
 def test_synced_networks_share_no_buffer(make_learner, make_batch):
@@ -142,10 +145,9 @@ def test_synced_networks_share_no_buffer(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
     for seed in range(2):
-        pairs = zip(
-            *map(jax.tree.leaves, (state.networks["q"].params, state.networks["q"].target_params)),
-            strict=True,
-        )
+        network = state.networks["q"]
+        trees = map(jax.tree.leaves, (network.params, network.target_params))
+        pairs = zip(*trees, strict=True)
         assert all(a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer() for a, b in pairs)
         state, *_ = learner.update(state, make_batch(1, seed))
         state = learner.sync_target(state)
@@ -155,7 +157,6 @@ def test_update_reuses_the_memory_of_the_state_given(make_learner, make_batch):
     learner = make_learner()
     state = learner.init([0])
     learner.update(state, make_batch(1))
-    assert all(
-        leaf.is_deleted()
-        for leaf in jax.tree.leaves((state.networks["q"].params, state.networks["q"].opt_state))
-    )
+    network = state.networks["q"]
+    leaves = jax.tree.leaves((network.params, network.opt_state))
+    assert all(leaf.is_deleted() for leaf in leaves)

@@ -9,9 +9,12 @@ import optax
 import pytest
 
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.learning.state import AgentState, Network
 from prune_rl.learning.value_learning import importance_weights, priorities
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.specs import Batch
+
+from .conftest import with_target
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -107,25 +110,23 @@ def test_an_update_matches_float64(
     )
     state = learner.init([3])
     other = learner.init([4])  # so that online and target networks disagree on the best action
-    state = state.replace(target_params=jax.tree.map(jnp.copy, other.networks["q"].params))
+    state = with_target(state, jax.tree.map(jnp.copy, other.networks["q"].params))
     batch = make_batch(1, prioritized=prioritized)
 
     def own(tree):
         return jax.tree.map(lambda leaf: np.array(leaf[0], np.float64), tree["params"])
 
-    params = own(state.networks["q"].params)
+    network = state.networks["q"]
+    params, target_params = own(network.params), own(network.target_params)
     one = jax.tree.map(lambda leaf: leaf[0], batch)
-    reference = Reference(
-        num_atoms, double, dueling, one, params, own(state.networks["q"].target_params)
-    )
+    reference = Reference(num_atoms, double, dueling, one, params, target_params)
     state, metrics, got_priorities = learner.update(state, batch)
     losses = reference.losses(params)
     np.testing.assert_allclose(got_priorities[0], np.sqrt(losses + 1e-10), rtol=2e-5, atol=1e-5)
     loss = (reference.weights() * losses).mean()
     np.testing.assert_allclose(metrics["loss"][0], loss, rtol=1e-5)
-    moment = optax.tree.get(
-        state.networks["q"].opt_state.inner_state, "mu"
-    )  # a tenth of the first gradient
+    # A tenth of the first gradient.
+    moment = optax.tree.get(state.networks["q"].opt_state.inner_state, "mu")
     jax.tree.map(
         lambda a, e: np.testing.assert_allclose(a * 10, e, rtol=1e-4, atol=2e-6),
         own(moment),
@@ -137,23 +138,24 @@ def test_an_update_matches_float64(
 def test_what_an_agent_shows_of_itself_matches_float64(make_learner, make_batch, num_atoms):
     """Values, targets and losses that diagnostics measure: of distributions, their means."""
     learner = make_learner(kind=RainbowAgent, num_atoms=num_atoms, vmax=VMAX)
-    quantities, batch = learner.quantities, jax.tree.map(lambda leaf: leaf[0], make_batch(1))
+    quantities, batch = learner.quantities["q"], jax.tree.map(lambda leaf: leaf[0], make_batch(1))
     state, other = learner.init([3]), learner.init([4])
-    state = state.replace(target_params=other.networks["q"].params, opt_state=None)
-    state = jax.tree.map(lambda leaf: leaf[0], state)
+    networks = (jax.tree.map(lambda leaf: leaf[0], x.networks["q"].params) for x in (state, other))
+    network = Network(*networks, opt_state=None)
+    state = AgentState({"q": network}, step=None, keys=None)
     params, target = (
         jax.tree.map(lambda leaf: np.array(leaf, np.float64), own["params"])
-        for own in (state.networks["q"].params, state.networks["q"].target_params)
+        for own in (network.params, network.target_params)
     )
     reference = Reference(num_atoms, False, False, batch, params, target)
     support = reference.support if num_atoms > 1 else np.ones(1)
     for got, expected in (
         (
-            quantities.q_values(state.networks["q"].params, batch.s_tm1),
+            quantities.q_values(network.params, batch.inputs),
             reference.values(reference.outputs(params, batch.s_tm1)),
         ),
         (quantities.q_targets(state, batch), reference.targets() @ support),
-        (quantities.losses(state.networks["q"].params, state, batch), reference.losses(params)),
+        (quantities.losses(network.params, state, batch), reference.losses(params)),
     ):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
@@ -165,7 +167,7 @@ def test_double_learning_and_target_network_disagree_in_the_test_above(make_lear
         learner = make_learner(kind=RainbowAgent, num_atoms=ATOMS, vmax=VMAX, double_dqn=double)
         state = learner.init([3])
         other = learner.init([4])
-        state = state.replace(target_params=jax.tree.map(jnp.copy, other.networks["q"].params))
+        state = with_target(state, jax.tree.map(jnp.copy, other.networks["q"].params))
         losses.append(float(learner.update(state, make_batch(1))[1]["loss"][0]))
     assert abs(losses[0] - losses[1]) > 1e-3
 

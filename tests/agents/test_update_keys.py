@@ -14,17 +14,18 @@ import pytest
 from flax import linen as nn
 
 from prune_rl.agents import rainbow
-from prune_rl.agents.dqn import DQNAgent, td_rules
+from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.experiment import create_optimizers
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
-from prune_rl.learning.value_learning import build_learner
+from prune_rl.learning.temporal_difference import td_rules
+from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.noisy import dense
 from prune_rl.networks.torsos.torso import merge_stack
-from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.specs import Batch
 
-from .conftest import NUM_ACTIONS, SHAPE
+from .conftest import NUM_ACTIONS, SHAPE, observation_spec, with_target
 
 
 class NoisyTorso(nn.Module):
@@ -81,7 +82,8 @@ def spied_update(rules_of, num_updates=3):
 
     network = SpyNetwork(num_atoms=rules_of["num_atoms"])
     rules = rules_of["make"](network, augment)
-    learner = build_learner(rules, SHAPE, create_updater_from_config(100), "unroll")
+    optimizers = create_optimizers({"q": None}, 100, 100)
+    learner = build_value_learner(rules, observation_spec(SHAPE), optimizers, "unroll")
     batch = Batch(
         jnp.full((1, 2, *SHAPE), 1, jnp.uint8),
         jnp.zeros((1, 2), jnp.int32),
@@ -93,10 +95,11 @@ def spied_update(rules_of, num_updates=3):
     with jax.disable_jit():
         state = learner.init([0])
         other = jax.tree.map(lambda leaf: leaf + 5.0, state.networks["q"].params)
-        state = state.replace(target_params=other)
+        state = with_target(state, other)
         for _ in range(num_updates):
             network.calls.clear()
-            weights = [float(x["params"]["weight"][0]) for x in (state.networks["q"].params, other)]
+            both = state.networks["q"].params, other
+            weights = [float(x["params"]["weight"][0]) for x in both]
             note = {"before": words(state.keys)}
             state, *_ = learner.update(state, batch)
             (note["gradient"],) = network.calls["gradient"]
@@ -206,7 +209,7 @@ def test_acting_explores_by_two_independent_draws(make_learner):
     """Of 4,000 keys: actions taken at random are uniform, however rare they are."""
     learner = make_learner()
     state = learner.init([0])
-    params = jax.tree.map(lambda leaf: jnp.repeat(leaf, 4000, 0), state.networks["q"].params)
+    params = jax.tree.map(lambda leaf: jnp.repeat(leaf, 4000, 0), state.params)
     keys = jax.random.split(jax.random.PRNGKey(1), 4000)
     observations = np.zeros((4000, *SHAPE), np.uint8)
     for epsilon in (0.2, 0.8):

@@ -10,9 +10,10 @@ from jax.custom_batching import custom_vmap
 
 from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
 from prune_rl.errors import ConfigError
-from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
-from prune_rl.specs import Batch, Draw
+from prune_rl.learning.state import AgentState, Network
+from prune_rl.specs import Batch, Draw, Inputs
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -32,36 +33,41 @@ class _Churn(NamedTuple):
     churn: jax.Array
 
 
-def _rows(observations):
-    return observations.reshape(len(observations), FEATURES).astype(jnp.float32)
+def _rows(inputs):
+    return inputs.observations.reshape(-1, FEATURES).astype(jnp.float32)
+
+
+def _target_scale(state):
+    return state.networks["q"].target_params["scale"]
 
 
 def _losses(params, state, batch):
-    return (
-        params["scale"] * batch.r_t - state.networks["q"].target_params["scale"] * batch.discount_t
-    ) ** 2
+    return (params["scale"] * batch.r_t - _target_scale(state) * batch.discount_t) ** 2
 
 
 QUANTITIES = Quantities(
-    observation_shape=SHAPE,
     init_params=lambda key: {"scale": jnp.float32(1)},
+    inputs=Inputs(np.zeros(SHAPE, np.uint8), np.int32(0)),
     wiring={"first": ("second",), "second": ("head",)},
-    activations=lambda params, observations: {
-        "first": _rows(observations)[:, :4] * params["scale"],
-        "second": _rows(observations)[:, 4:] * params["scale"],
+    activations=lambda params, inputs: {
+        "first": _rows(inputs)[:, :4] * params["scale"],
+        "second": _rows(inputs)[:, 4:] * params["scale"],
     },
-    features=lambda params, observations: _rows(observations) * params["scale"],
-    q_values=lambda params, observations: _rows(observations)[:, :3] * params["scale"],
-    q_targets=lambda state, batch: (
-        state.networks["q"].target_params["scale"] * batch.r_t + batch.discount_t
-    ),
+    features=lambda params, inputs: _rows(inputs) * params["scale"],
+    q_values=lambda params, inputs: _rows(inputs)[:, :3] * params["scale"],
+    q_targets=lambda state, batch: _target_scale(state) * batch.r_t + batch.discount_t,
     losses=_losses,
 )
 
 
 def _learner(quantities=QUANTITIES):
-    axes = AgentState(0, 0, 0, 0)
-    return Learner(None, None, None, None, None, "unroll", axes, quantities)
+    return Learner(
+        *[None] * 5,  # no function of it is called
+        strategy="unroll",
+        state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0),
+        quantities={"q": quantities},
+        members={"q": None},
+    )
 
 
 def _state():
@@ -74,7 +80,8 @@ def _state():
     params["params"]["second"]["kernel"][0, :, :2] = 0
     target = {"scale": np.array([5.0, 7.0], np.float32)}
     churn = _Churn(np.array([0.25, 0.5], np.float32))
-    state = AgentState(params, target, churn, np.zeros((SEEDS, 2), np.uint32))
+    networks = {"q": Network(params, target, churn)}
+    state = AgentState(networks, np.int32(0), np.zeros((SEEDS, 2), np.uint32))
     return jax.tree.map(jnp.asarray, state)
 
 
@@ -86,27 +93,31 @@ def _batch(size, seed):
     return Batch(states[0], actions, rewards, discounts, states[1])
 
 
-def _srank_observations():
+def _inputs(observations):
+    return Inputs(observations, np.zeros(observations.shape[:2], np.int32))
+
+
+def _srank_inputs():
     """Seed 0 sees two directions, seed 1 three, each as often as the others."""
     observations = np.zeros((SEEDS, SIZES["srank"], *SHAPE), np.uint8)
     for i in range(SIZES["srank"]):
         observations[0, i, ..., i % 2] = observations[1, i, ..., i % 3] = 9
-    return observations
+    return _inputs(observations)
 
 
-def _dormant_observations():
+def _dormant_inputs():
     """Seed 0: one silent unit of the first layer's four; seed 1: one of the second's two."""
     observations = _batch(SIZES["dormant"], 3).s_tm1
     observations[0, ..., 2] = 0
     observations[1, ..., 5] = 0
-    return observations
+    return _inputs(observations)
 
 
 def _probe():
     return {
         "values": _batch(SIZES["values"], 1),
-        "srank": _srank_observations(),
-        "dormant": _dormant_observations(),
+        "srank": _srank_inputs(),
+        "dormant": _dormant_inputs(),
         "gradients": _batch(SIZES["gradients"], 2),
     }
 
@@ -141,8 +152,8 @@ def test_each_quantity_has_a_batch_of_its_own_size(measured):
     bound = DIAGNOSTICS.bind(_learner())
     assert bound.draws == {
         "values": Draw(7),
-        "srank": Draw(13, observations_only=True),
-        "dormant": Draw(9, observations_only=True),
+        "srank": Draw(13, inputs_only=True),
+        "dormant": Draw(9, inputs_only=True),
         "gradients": Draw(5),
     }
     *_, seen = measured
@@ -155,7 +166,7 @@ def test_each_quantity_has_a_batch_of_its_own_size(measured):
 @pytest.mark.parametrize(("asked", "drawn"), [(2, FEATURES), (FEATURES, FEATURES), (30, 30)])
 def test_srank_never_sees_fewer_observations_than_there_are_features(asked, drawn):
     bound = Diagnostics(srank_probe_size=asked).bind(_learner())
-    assert bound.draws["srank"] == Draw(drawn, observations_only=True)
+    assert bound.draws["srank"] == Draw(drawn, inputs_only=True)
 
 
 @pytest.mark.parametrize(
@@ -266,12 +277,14 @@ def test_the_network_sees_at_most_256_observations_at_once(size, chunks):
         seen.add(axis_size)
         return observations, in_batched[0]
 
-    features = lambda params, observations: _rows(passed(observations))  # noqa: E731
+    features = lambda params, inputs: _rows(  # noqa: E731
+        inputs._replace(observations=passed(inputs.observations))
+    )
     bound = Diagnostics(quantities=["srank"], srank_delta=1e-4).bind(
         _learner(QUANTITIES._replace(features=features))
     )
     observations = np.zeros((SEEDS, size, *SHAPE), np.uint8)
     observations[:, 1:-1, ..., 0] = observations[:, 0, ..., 1] = observations[:, -1, ..., 2] = 200
-    rows = bound.rows(_state(), {"srank": observations})
+    rows = bound.rows(_state(), {"srank": _inputs(observations)})
     assert [row["srank"] for row in rows] == [3, 3]
     assert seen == chunks

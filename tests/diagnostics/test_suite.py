@@ -9,9 +9,10 @@ import pytest
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.errors import ConfigError
+from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.specs import Batch
+from prune_rl.specs import Batch, Discrete, ObservationSpec
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -34,8 +35,9 @@ SCALARS = {
 
 @pytest.fixture(scope="module")
 def learner():
-    pruner = create_updater_from_config(10)
-    return DQNAgent(torso=MinAtarTorso(), gamma=0.9).learner(NUM_ACTIONS, SHAPE, pruner)
+    optimizers = {"q": create_updater_from_config(10).wrap(create_optimizer())}
+    agent = DQNAgent(torso=MinAtarTorso(), gamma=0.9)
+    return agent.learner(ObservationSpec(SHAPE[1:]), Discrete(NUM_ACTIONS), optimizers)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,9 @@ def batch():
 def state(learner):
     """Two seeds whose target networks are not their online networks."""
     state = learner.init([0, 1])
-    return state.replace(
-        target_params=jax.tree.map(lambda leaf: leaf * 1.5, state.networks["q"].params)
-    )
+    own = state.networks["q"]
+    target_params = jax.tree.map(lambda leaf: leaf * 1.5, own.params)
+    return state.with_network("q", own.replace(target_params=target_params))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +68,8 @@ def measure(learner):
 
     def rows(batch, state):
         first = jax.tree.map(lambda leaf: leaf[:, :5], batch)
-        s = batch.s_tm1
-        probe = {"values": batch, "srank": s, "dormant": s, "gradients": first}
+        inputs = batch.inputs
+        probe = {"values": batch, "srank": inputs, "dormant": inputs, "gradients": first}
         return bound.rows(state, probe)
 
     return rows
@@ -93,7 +95,7 @@ def test_values_are_those_of_the_agents_loss_and_network_in_float64(rows, batch,
     row = rows[1]
     params, target_params = (
         jax.tree.map(lambda leaf: np.float64(leaf[1]), own["params"])
-        for own in (state.networks["q"].params, state.networks["q"].target_params)
+        for own in (state.params["q"], state.networks["q"].target_params)
     )
 
     def forward(params, observations):
@@ -126,13 +128,13 @@ def test_values_are_those_of_the_agents_loss_and_network_in_float64(rows, batch,
 
 def test_gradients_are_those_of_single_transitions(learner, rows, batch, state):
     matrix = rows[0]["gradient_covariance"]
-    own = jax.tree.map(lambda leaf: leaf[0], state.replace(opt_state=()))
-    gradient = jax.jit(jax.grad(lambda p, one: learner.quantities.losses(p, own, one)[0]))
+    network = jax.tree.map(lambda leaf: leaf[0], state.networks["q"].replace(opt_state=()))
+    own, losses = state.with_network("q", network), learner.quantities["q"].losses
+    gradient = jax.jit(jax.grad(lambda p, one: losses(p, own, one)[0]))
     flat = []
     for i in range(5):
-        grads = gradient(
-            own.networks["q"].params, jax.tree.map(lambda leaf, i=i: leaf[0, i : i + 1], batch)
-        )
+        one = jax.tree.map(lambda leaf, i=i: leaf[0, i : i + 1], batch)
+        grads = gradient(network.params, one)
         flat.append(np.concatenate([np.float64(g).ravel() for g in jax.tree.leaves(grads)]))
     gram = np.array(flat) @ np.array(flat).T
     norms = np.sqrt(np.diag(gram))
@@ -141,10 +143,8 @@ def test_gradients_are_those_of_single_transitions(learner, rows, batch, state):
 
 def test_a_number_that_is_not_finite_is_not_averaged_away(learner, measure, batch):
     state = learner.init([0, 1])
-    kernel = state.networks["q"].params["params"]["torso"]["Conv_0"]["kernel"]
-    state.networks["q"].params["params"]["torso"]["Conv_0"]["kernel"] = kernel.at[
-        0, 0, 0, 0, 0
-    ].set(jnp.nan)
+    layer = state.params["q"]["params"]["torso"]["Conv_0"]
+    layer["kernel"] = layer["kernel"].at[0, 0, 0, 0, 0].set(jnp.nan)
     bad, good = measure(batch, state)
     finite = {"mask_churn", "q_target_variance"}
     for name in SCALARS - finite:

@@ -20,7 +20,7 @@ _ELSEWHERE = {
     "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
 # Parameters that it sets otherwise: a reference to what a file chooses.
-_CHOSEN = {"torso", "create_environment_fn"}
+_CHOSEN = {"torso", "create_environment_fn", "create_source_fn"}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ _CHOSEN = {"torso", "create_environment_fn"}
         ("agents/atari.gin", "create_optimizer"),
         ("agents/atari.gin", "create_atari_environment"),
         ("agents/atari.gin", "Runner"),
+        ("agents/atari.gin", "OnlineSource"),
         ("agents/atari.gin", "ReplayBuffer"),
         ("agents/atari.gin", "PrioritizedSampler"),
         ("agents/drq_eps.gin", "Augmentation"),

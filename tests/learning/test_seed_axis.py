@@ -7,10 +7,11 @@ import pytest
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.experiment import create_optimizers
 from prune_rl.learning.seed_axis import STRATEGIES, default_strategy, map_seeds
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.specs import Discrete, ObservationSpec
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -38,8 +39,9 @@ def train(learner, seeds, batches, observations):
     for batch in batches:
         state, metrics, _ = learner.update(state, batch)
     actions, keys = learner.act(state.params, state.keys, observations, 0.5)
-    inner = state.networks["q"].opt_state.inner_state
-    return jax.device_get((state.networks["q"].params, inner, metrics, actions, keys))
+    network = state.networks["q"]
+    inner = network.opt_state.inner_state
+    return jax.device_get((network.params, inner, metrics, actions, keys))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -84,9 +86,10 @@ def test_vmapped_results_hardly_depend_on_the_number_of_seeds(make_learner, make
 def test_weights_and_keys_at_the_start_do_not_depend_on_the_number_of_seeds(make_learner, strategy):
     learner = make_learner(strategy)
     together, alone = learner.init([1, 2, 3]), learner.init([2])
-    for name in ("params", "target_params", "keys"):
-        second = seeds_of(getattr(together, name), slice(1, 2))
-        assert_trees_equal(second, getattr(alone, name))
+    for name in ("params", "target_params"):
+        second = seeds_of(getattr(together.networks["q"], name), slice(1, 2))
+        assert_trees_equal(second, getattr(alone.networks["q"], name))
+    np.testing.assert_array_equal(together.keys[1:2], alone.keys)
 
 
 def test_strategies_agree(make_learner, make_batch):
@@ -149,8 +152,9 @@ def test_seeds_are_unrolled_where_that_was_measured_to_be_faster(backend, torso)
 )
 def test_a_learner_maps_seeds_as_it_was_asked_to(monkeypatch, kind, torso, asked, expected):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    pruner = create_updater_from_config(10)
-    learner = kind(torso=torso, seed_strategy=asked).learner(3, SHAPE, pruner)
+    agent = kind(torso=torso, seed_strategy=asked)
+    optimizers = create_optimizers(agent.networks, 10, 10)
+    learner = agent.learner(ObservationSpec((10, 10, 4)), Discrete(3), optimizers)
     assert learner.strategy == expected
 
 

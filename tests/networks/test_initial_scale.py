@@ -18,11 +18,12 @@ from flax.traverse_util import flatten_dict
 from scipy import stats
 
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.experiment import create_optimizers
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.specs import Discrete, ObservationSpec
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 ATARI, MINATAR = (4, 84, 84, 1), (1, 10, 10, 4)
@@ -193,11 +194,12 @@ def test_every_layer_has_its_law(torso, head, kernel_init):
 def test_defaults_of_an_agent_are_xavier_from_the_start_and_at_a_renewal(head):
     """What a run starts with, and what `Reset` and `ReDo` take their weights from."""
     agent = RainbowAgent(torso=MinAtarTorso(), **{"num_atoms": 1} | HEADS[head][0])
-    learner = agent.learner(ACTIONS, MINATAR, create_updater_from_config(100))
-    state = learner.init([11])
+    optimizers = create_optimizers(agent.networks, 100, 100)
+    learner = agent.learner(ObservationSpec(MINATAR[1:]), Discrete(ACTIONS), optimizers)
+    network = learner.init([11]).networks["q"]
     for params in (
-        jax.tree.map(lambda leaf: leaf[0], state.networks["q"].params),
-        jax.tree.map(lambda leaf: leaf[0], state.networks["q"].target_params),
-        jax.jit(learner.quantities.init_params)(jax.random.PRNGKey(6)),
+        jax.tree.map(lambda leaf: leaf[0], network.params),
+        jax.tree.map(lambda leaf: leaf[0], network.target_params),
+        jax.jit(learner.quantities["q"].init_params)(jax.random.PRNGKey(6)),
     ):
         _expect_network(params, "minatar", head, "xavier_uniform", "xavier_uniform")

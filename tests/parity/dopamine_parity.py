@@ -16,12 +16,13 @@ import numpy as np
 
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.environments.atari import create_atari_environment
-from prune_rl.learning.learner import AgentState, Learner
+from prune_rl.experiment import create_optimizers
+from prune_rl.learning.learner import Learner
+from prune_rl.learning.state import AgentState, Network
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.specs import Batch
+from prune_rl.specs import Batch, Discrete, ObservationSpec
 
 from . import dopamine_cases as cases
 from .dopamine_replay import hand_made, interior, our_transitions, recorded_transitions
@@ -110,16 +111,18 @@ def our_batch(n: int = 1) -> Batch:
 @cache
 def _learner(loss_type: str) -> Learner:
     """Dense DQN."""
-    pruner = create_updater_from_config(num_gradient_steps=100)
-    return DQNAgent(loss_type=loss_type).learner(cases.NUM_ACTIONS, (4, 84, 84, 1), pruner)
+    agent, spec = DQNAgent(loss_type=loss_type), ObservationSpec((84, 84, 1), stack_size=4)
+    optimizers = create_optimizers(agent.networks, 100, 100)
+    return agent.learner(spec, Discrete(cases.NUM_ACTIONS), optimizers)
 
 
 @cache
 def _state() -> AgentState:
     """The online and target weights of the cases, before any step; one seed."""
     online, target = (to_ours(cases.weights(cases.nature_shapes(), seed)) for seed in (0, 1))
-    params, target_params = _add_seed(online), _add_seed(target)
-    return _learner("mse").init([0]).replace(params=params, target_params=target_params)
+    state = _learner("mse").init([0])
+    weights = {"params": _add_seed(online), "target_params": _add_seed(target)}
+    return state.with_network("q", state.networks["q"].replace(**weights))
 
 
 def _add_seed(tree: Any) -> Any:
@@ -132,25 +135,21 @@ def _first_seed(tree: Any) -> Any:
 
 def dqn_targets() -> Result:
     """Bellman targets of each n."""
-    targets: Any = _learner("mse").quantities.q_targets
+    targets: Any = _learner("mse").quantities["q"].q_targets
     measure, record = jax.jit(targets), cases.recorded()
     found = ((measure(_one_seed(), our_batch(n)), f"dqn/target/{n}") for n in cases.N_STEPS)
     return relative((ours, record[name]) for ours, name in found)
 
 
 def _one_seed() -> AgentState:
-    state = _state()
-    return AgentState(
-        _first_seed(state.networks["q"].params),
-        _first_seed(state.networks["q"].target_params),
-        None,
-        None,
-    )
+    network = _state().networks["q"]
+    own = Network(_first_seed(network.params), _first_seed(network.target_params), None)
+    return AgentState({"q": own}, None, None)
 
 
 @cache
 def _loss_and_gradient(loss_type: str) -> tuple[jax.Array, Any]:
-    losses: Any = _learner(loss_type).quantities.losses
+    losses: Any = _learner(loss_type).quantities["q"].losses
     measure = jax.value_and_grad(lambda params, *inputs: losses(params, *inputs).mean())
     state = _one_seed()
     return jax.jit(measure)(state.networks["q"].params, state, our_batch())
@@ -172,15 +171,13 @@ def dqn_gradients() -> Result:
 @cache
 def _adam_steps() -> dict[int, tuple[Any, Any]]:
     """(weights moved, Adam's state) after each of ADAM_STEPS whole updates."""
-    before, batch = _one_seed().params, _add_seed(our_batch())
+    before, batch = _one_seed().networks["q"].params, _add_seed(our_batch())
     state, after = jax.tree.map(jnp.copy, _state()), {}  # `update` takes over what it is given
     for step in range(1, max(cases.ADAM_STEPS) + 1):
         state, *_ = _learner("mse").update(state, batch)
         if step in cases.ADAM_STEPS:
-            now, adam = (
-                _first_seed(state.networks["q"].params),
-                _first_seed(state.networks["q"].opt_state.inner_state[0]),
-            )
+            network = state.networks["q"]
+            now, adam = _first_seed(network.params), _first_seed(network.opt_state.inner_state[0])
             moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
             after[step] = moved, adam
     return after

@@ -11,11 +11,11 @@ from unittest import mock
 import jax
 import numpy as np
 
-from prune_rl.agents.dqn import td_rules
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.environments.atari import create_atari_environment
 from prune_rl.learning.augmentation import intensify, shift
 from prune_rl.learning.distributional import categorical_rules, project
+from prune_rl.learning.temporal_difference import td_rules
 from prune_rl.learning.value_learning import Rules, batch_outputs, importance_weights, priorities
 from prune_rl.networks import noisy
 from prune_rl.networks.q_network import QNetwork

@@ -1,6 +1,5 @@
-"""A network of two hidden layers whose dormant unit is known, as an agent's state."""
+"""A network of two hidden layers whose dormant unit is known, with its optimizer's state."""
 
-from functools import partial
 from typing import ClassVar
 
 import jax
@@ -10,12 +9,13 @@ import optax
 import pytest
 from flax import linen as nn
 
-from prune_rl.learning.learner import AgentState
 from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.state import Network
 from prune_rl.networks.activations import hidden_activations
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
 from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.specs import Inputs
 
 SHAPE = (1, 3, 3, 1)
 
@@ -33,22 +33,23 @@ class SmallTorso(Torso):
 
 NETWORK = QNetwork(SmallTorso(), num_actions=2)
 QUANTITIES = Quantities(
-    observation_shape=SHAPE,
     init_params=jax.jit(lambda key: NETWORK.init(key, jnp.zeros(SHAPE, jnp.uint8))),
+    inputs=Inputs(np.zeros(SHAPE, np.uint8), np.int32(0)),
     wiring=NETWORK.wiring,
-    activations=partial(hidden_activations, NETWORK),
-    q_values=jax.vmap(NETWORK.apply, in_axes=(None, 0)),
+    activations=lambda params, inputs: hidden_activations(NETWORK, params, inputs.observations),
+    q_values=lambda params, inputs: jax.vmap(NETWORK.apply, (None, 0))(params, inputs.observations),
 )
 
 
-@pytest.fixture
-def observations():
+@pytest.fixture(scope="session")
+def inputs():
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (20, *SHAPE), dtype=np.uint8)
+    observations = rng.integers(0, 256, (20, *SHAPE), dtype=np.uint8)
+    return Inputs(observations, np.zeros(20, np.int32))
 
 
-@pytest.fixture
-def make_state():
+@pytest.fixture(scope="session")
+def make_network():
     """Parameters all distinct, moments all ones; `dead` convolution units never fire."""
 
     def make(seed=0, dead=(), dead_dense=(), sparsity=0.0, pruner_type="magnitude"):
@@ -72,6 +73,6 @@ def make_state():
         params = optax.apply_updates(params, updates)
         adam = opt_state.inner_state[0]._replace(mu=ones, nu=ones)
         opt_state = opt_state._replace(inner_state=(adam, *opt_state.inner_state[1:]))
-        return AgentState(params, ones, opt_state, jax.random.PRNGKey(seed + 100))
+        return Network(params, ones, opt_state)
 
     return make

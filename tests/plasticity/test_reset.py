@@ -22,48 +22,48 @@ def _layers(tree):
 
 
 @pytest.mark.parametrize(("chosen", "reset"), CHOICES.items())
-def test_chosen_layers_are_a_new_networks_with_zero_moments(make_state, chosen, reset):
-    state = make_state()
-    after = Reset(reset_layers=chosen).apply(QUANTITIES, state, None, KEY)
+def test_chosen_layers_are_a_new_networks_with_zero_moments(make_network, chosen, reset):
+    network = make_network()
+    after = Reset(reset_layers=chosen).apply(QUANTITIES, network, None, KEY)
     fresh, adam = QUANTITIES.init_params(KEY), after.opt_state.inner_state[0]
     for layer, params in _layers(after.params).items():
-        expected = fresh if layer in reset else state.params
+        expected = fresh if layer in reset else network.params
         jax.tree.map(np.testing.assert_array_equal, params, _layers(expected)[layer])
         for moment in (adam.mu, adam.nu):
             for leaf in jax.tree.leaves(_layers(moment)[layer]):
                 assert (leaf == (layer not in reset)).all()
-    assert adam.count == state.opt_state.inner_state[0].count
-    jax.tree.map(np.testing.assert_array_equal, after.target_params, state.target_params)
-    np.testing.assert_array_equal(after.keys, state.keys)
+    assert adam.count == network.opt_state.inner_state[0].count
+    jax.tree.map(np.testing.assert_array_equal, after.target_params, network.target_params)
 
 
-def test_pruned_weights_stay_zero_and_the_others_are_new(make_state):
-    state = make_state(sparsity=0.7)
-    after = Reset(reset_layers="all").apply(QUANTITIES, state, None, KEY)
+def test_pruned_weights_stay_zero_and_the_others_are_new(make_network):
+    network = make_network(sparsity=0.7)
+    after = Reset(reset_layers="all").apply(QUANTITIES, network, None, KEY)
     fresh = QUANTITIES.init_params(KEY)
     for layer, params in _layers(after.params).items():
-        kept = _layers(state.params)[layer]["kernel"] != 0
+        kept = _layers(network.params)[layer]["kernel"] != 0
         expected = jnp.where(kept, _layers(fresh)[layer]["kernel"], 0)
         np.testing.assert_array_equal(params["kernel"], expected)
 
 
-def test_weights_that_learn_behind_a_mask_are_new_as_well(make_state):
-    state = make_state(sparsity=0.7, pruner_type="magnitude_ste")
-    after = Reset(reset_layers=("head",)).apply(QUANTITIES, state, None, KEY)
+def test_weights_that_learn_behind_a_mask_are_new_as_well(make_network):
+    network = make_network(sparsity=0.7, pruner_type="magnitude_ste")
+    after = Reset(reset_layers=("head",)).apply(QUANTITIES, network, None, KEY)
     fresh = QUANTITIES.init_params(KEY)
     for layer, weights in _layers(after.opt_state.weights).items():
-        expected = fresh if layer == "head" else state.opt_state.weights
+        expected = fresh if layer == "head" else network.opt_state.weights
         np.testing.assert_array_equal(weights["kernel"], _layers(expected)[layer]["kernel"])
         assert (weights["kernel"] != 0).all()
     assert (_layers(after.params)["head"]["kernel"] == 0).any()
 
 
-def test_seeds_under_vmap_as_alone_and_each_its_own(make_state):
-    states, reset = [make_state(0), make_state(1)], Reset()
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    together = jax.vmap(lambda s: reset.apply(QUANTITIES, s, None, s.keys))(stacked)
-    for i, state in enumerate(states):
-        alone = reset.apply(QUANTITIES, state, None, state.keys)
+def test_seeds_under_vmap_as_alone_and_each_its_own(make_network):
+    networks, reset = [make_network(0), make_network(1)], Reset()
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
+    keys = jnp.stack([jax.random.PRNGKey(100), jax.random.PRNGKey(101)])
+    together = jax.vmap(lambda own, key: reset.apply(QUANTITIES, own, None, key))(stacked, keys)
+    for i, network in enumerate(networks):
+        alone = reset.apply(QUANTITIES, network, None, keys[i])
         own = jax.tree.map(lambda leaf, i=i: leaf[i], together)
         jax.tree.map(np.testing.assert_array_equal, own.params, alone.params)
     head = together.params["params"]["head"]["kernel"]

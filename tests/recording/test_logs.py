@@ -1,28 +1,21 @@
 """Logs are cut back to a checkpoint's positions and never hide a number that is not finite."""
 
 import json
-import struct
 
 import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import SessionLog
 
 from prune_rl.recording.logs import RunLog
 
-
-def _events(path):
-    data = path.read_bytes()
-    while data:
-        (length,) = struct.unpack("<Q", data[:8])  # then 4 bytes of checksum, and 4 behind
-        yield Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
+from .tensorboard import read_events, read_scalars
 
 
 def _scalars(folder, tag):
     """What TensorBoard would show: a start event throws away all later steps seen before it."""
     shown = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-        for event in _events(path):
+        for event in read_events(path):
             if event.session_log.status == SessionLog.START:
                 shown = {step: value for step, value in shown.items() if step < event.step}
             for value in event.summary.value:
@@ -122,16 +115,6 @@ _TAGS = {
 }
 
 
-def _shown(folder):
-    """{tag: {step: value}} of every scalar of a seed."""
-    found = {}
-    for path in folder.iterdir():
-        for event in _events(path):
-            for value in event.summary.value:
-                found.setdefault(value.tag, {})[event.step] = value.simple_value
-    return found
-
-
 def test_every_number_goes_to_its_tag_below_phase_and_seed(tmp_path):
     phases = {"train": "Train", "eval": "Eval", "diagnostics": "Diagnostics"}
     with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
@@ -143,7 +126,7 @@ def test_every_number_goes_to_its_tag_below_phase_and_seed(tmp_path):
                 log.metrics(_row(7, **numbers, **others) | {"seed": seed, "phase": phase})
                 log.metrics(_row(8, loss=float("nan")) | {"seed": seed, "phase": phase})
     for seed in (3, 4):
-        assert _shown(tmp_path / "tensorboard" / f"seed_{seed}") == {
+        assert read_scalars(tmp_path / "tensorboard" / f"seed_{seed}") == {
             f"{prefix}/{tag}": {70: 100 * seed + 50 * p + i}
             for p, prefix in enumerate(phases.values())
             for i, tag in enumerate(_TAGS.values())

@@ -14,7 +14,9 @@ class _Terminal(io.StringIO):
 
 
 def _show(stream, mean_return=3.5):
-    shown = RunProgress(total_steps=1000, done_steps=0, num_iterations=4, stream=stream)
+    shown = RunProgress(
+        clock="agent_steps", total_steps=1000, done_steps=0, num_iterations=4, stream=stream
+    )
     with shown:
         assert not shown.due()
         shown.show(250, iteration=0, phase="train", mean_return=mean_return, sparsity=0.5)
@@ -40,7 +42,9 @@ def clock(monkeypatch):
 def test_rate_and_time_left_are_those_of_this_start(clock):
     """A resumed run, 200 of 1,000 steps done before: 300 steps in 20 s leave 500, 33 s."""
     stream = io.StringIO()
-    shown = RunProgress(total_steps=1000, done_steps=200, num_iterations=4, stream=stream)
+    shown = RunProgress(
+        clock="agent_steps", total_steps=1000, done_steps=200, num_iterations=4, stream=stream
+    )
     clock[0] += 20
     shown.show(500, iteration=2, phase="eval", mean_return=-1.239, sparsity=0.9504)
     assert stream.getvalue() == (
@@ -48,9 +52,21 @@ def test_rate_and_time_left_are_those_of_this_start(clock):
     )
 
 
+def test_steps_are_those_of_the_runs_clock(clock):
+    stream = io.StringIO()
+    shown = RunProgress(
+        clock="gradient_steps", total_steps=100, done_steps=0, num_iterations=1, stream=stream
+    )
+    clock[0] += 2
+    shown.show(50, iteration=0, phase="train", mean_return=None, sparsity=0.0)
+    assert "  25 gradient steps/s  " in stream.getvalue()
+
+
 @pytest.mark.parametrize(("stream", "period"), [(io.StringIO(), 30), (_Terminal(), 2)])
 def test_news_are_due_once_a_period(clock, stream, period):
-    shown = RunProgress(total_steps=10, done_steps=0, num_iterations=1, stream=stream)
+    shown = RunProgress(
+        clock="agent_steps", total_steps=10, done_steps=0, num_iterations=1, stream=stream
+    )
     for _ in range(2):
         clock[0] += period - 0.5
         assert not shown.due()
