@@ -1,6 +1,7 @@
 """Interventions bound to an agent of three networks: each network and member changes as alone."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.plasticity.intervention import bind
+from prune_rl.plasticity.occasions import Occasions
 from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
 from prune_rl.pruning.config import create_updater_from_config
@@ -33,11 +35,11 @@ NETWORKS = {
     "temperature": (SCALAR, None),
     "actor": (QUANTITIES, None),
 }
-INTERVENTIONS = {
-    "redo": ReDo(dead_neurons_threshold=0.0),
-    "reset": Reset(reset_layers="torso/*"),
-    "reset_all": Reset(reset_layers="all"),
-}
+# The first does not fit the temperature, the second finds nothing there to change.
+REDO, RESET = ReDo(dead_neurons_threshold=0.0), Reset(reset_layers="all")
+BOTH = pytest.mark.parametrize(
+    ("intervention", "strategy"), [(REDO, "vmap"), (RESET, "unroll")], ids=["redo", "reset"]
+)
 
 
 def _optimizer():
@@ -100,20 +102,16 @@ def seen(inputs):
     )
 
 
-@pytest.fixture(scope="module", params=INTERVENTIONS)
-def intervention(request):
-    return INTERVENTIONS[request.param]
+@pytest.fixture(scope="module")
+def apply(alone, seen):
+    """(intervention, strategy, names of networks) -> the state after it, as second of two."""
 
+    @functools.cache
+    def applied(intervention, strategy="unroll", names=tuple(NETWORKS)):
+        own = bind([Reset(), intervention], _learner(strategy, names), 10, 10)[POSITION]
+        return own.apply(_state(alone, names), seen if own.num_inputs else None)
 
-def _inputs_of(intervention, seen):
-    return seen if intervention.statistics_batch_size else None
-
-
-def _apply(intervention, learner, state, seen):
-    """Bound at `POSITION`, behind another."""
-    bound = bind([Reset(), intervention], learner, 10, 10)[POSITION]
-    assert bound.num_inputs == intervention.statistics_batch_size
-    return bound.apply(state, _inputs_of(intervention, seen))
+    return applied
 
 
 def _keys(name, seed):
@@ -136,27 +134,30 @@ def _of(network, *place):
     return own.replace(opt_state=own.opt_state._replace(count=count))
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "unroll"])
-def test_each_member_of_each_network_changes_as_it_would_alone(alone, seen, intervention, strategy):
-    after = _apply(intervention, _learner(strategy), _state(alone), seen)
-    apply = jax.jit(functools.partial(intervention.apply, QUANTITIES))
-    for name in ("critic", "actor"):
-        for s, keys in ((s, _keys(name, s)) for s in range(SEEDS)):
-            shown = jax.tree.map(lambda leaf, s=s: leaf[s], _inputs_of(intervention, seen))
-            for m, key in enumerate(keys):
-                place = (s, m) if NETWORKS[name][1] else (s,)
-                before = alone[name][s][m]
-                changed = _of(after.networks[name], *place)
-                _equal(changed, apply(before, shown, key))
-                weights = [
-                    x.params["params"]["torso"]["Conv_0"]["kernel"] for x in (before, changed)
-                ]
-                assert (weights[0] != weights[1]).any()
+@BOTH
+def test_each_member_of_each_network_changes_as_it_would_alone(
+    alone, seen, apply, intervention, strategy
+):
+    after = apply(intervention, strategy)
+    of_one = jax.jit(functools.partial(intervention.apply, QUANTITIES))
+    for name, s in itertools.product(("critic", "actor"), range(SEEDS)):
+        shown = jax.tree.map(lambda leaf, s=s: leaf[s], seen)
+        for m, key in enumerate(_keys(name, s)):
+            before = alone[name][s][m]
+            expected = of_one(before, shown, key)
+            place = (s, m) if NETWORKS[name][1] else (s,)
+            _equal(_of(after.networks[name], *place), expected)
+            kernels = [
+                own.params["params"]["torso"]["Conv_0"]["kernel"] for own in (before, expected)
+            ]
+            assert (kernels[0] != kernels[1]).any()
 
 
-def test_what_lacks_the_layers_and_what_is_no_weight_stay_as_they_are(alone, seen, intervention):
-    before = _state(alone)
-    after = _apply(intervention, _learner(), _state(alone), seen)
+@BOTH
+def test_what_lacks_the_layers_and_what_is_no_weight_stay_as_they_are(
+    alone, apply, intervention, strategy
+):
+    before, after = _state(alone), apply(intervention, strategy)
     _equal(after.networks["temperature"], before.networks["temperature"])
     for name in NETWORKS:
         _equal(after.networks[name].target_params, before.networks[name].target_params)
@@ -164,28 +165,20 @@ def test_what_lacks_the_layers_and_what_is_no_weight_stay_as_they_are(alone, see
     np.testing.assert_array_equal(after.keys, before.keys)
 
 
-def test_members_and_networks_draw_different_weights(alone, seen):
-    after = _apply(INTERVENTIONS["reset"], _learner(), _state(alone), seen)
+def test_members_and_networks_draw_different_weights(apply):
+    after = apply(RESET)
     networks = [_of(after.networks["critic"], s, m) for s in range(SEEDS) for m in range(MEMBERS)]
     networks += [_of(after.networks["actor"], s) for s in range(SEEDS)]
     kernels = [np.asarray(own.params["params"]["torso"]["Dense_0"]["kernel"]) for own in networks]
-    for i, one in enumerate(kernels):
-        for other in kernels[:i]:
-            both = (one != 0) & (other != 0)
-            assert both.any()
-            assert (one[both] != other[both]).all()
+    for one, other in itertools.combinations(kernels, 2):
+        both = (one != 0) & (other != 0)
+        assert both.any()
+        assert (one[both] != other[both]).all()
 
 
-@pytest.mark.parametrize("name", ["critic", "actor"])
-def test_a_lone_network_draws_what_the_first_of_several_does(alone, seen, intervention, name):
-    after = _apply(intervention, _learner(names=(name,)), _state(alone, (name,)), seen)
-    together = _apply(intervention, _learner(), _state(alone), seen)
-    same = jax.tree.map(
-        lambda one, other: bool((one == other).all()),
-        after.networks[name].params,
-        together.networks[name].params,
-    )
-    assert all(jax.tree.leaves(same)) == (name == "critic")
+def test_a_lone_network_draws_what_the_first_of_several_does(apply):
+    lone = apply(RESET, names=("critic",))
+    _equal(lone.networks["critic"], apply(RESET).networks["critic"])
 
 
 @pytest.mark.parametrize(
@@ -194,17 +187,16 @@ def test_a_lone_network_draws_what_the_first_of_several_does(alone, seen, interv
         (ReDo(layers="torso/Conv_9"), r"ReDo\.layers='torso/Conv_9'.*torso/Conv_0"),
         (Reset(reset_layers=["torso/Conv_9"]), r"Reset\.reset_layers=.*torso/Conv_9.*torso/Conv_0"),
     ],
+    ids=["redo", "reset"],
 )
 def test_what_fits_no_network_is_refused(intervention, message):
     with pytest.raises(ConfigError, match=message):
         bind([intervention], _learner(), 10, 10)
 
 
-def test_what_fits_the_last_network_alone_changes_that_alone(alone, seen):
-    """The first is another scalar: its weights are there, and nothing names its layers."""
-    learner = _learner()
-    without = learner._replace(quantities=dict(learner.quantities) | {"critic": SCALAR})
-    after = _apply(INTERVENTIONS["redo"], without, _state(alone), seen)
-    together = _apply(INTERVENTIONS["redo"], learner, _state(alone), seen)
-    _equal(after.networks["critic"], _state(alone).networks["critic"])
-    _equal(after.networks["actor"], together.networks["actor"])
+def test_each_acts_on_its_own_occasions_before_the_runs_end():
+    """Of 10 nominal gradient steps the run makes 8."""
+    interventions = [Reset(reset_period=0.5), ReDo(reset_period=3, reset_start_step=0.2)]
+    bound = bind(interventions, _learner(), 8, 10)
+    assert [own.occasions for own in bound] == [Occasions(5, 0, 8), Occasions(3, 2, 8)]
+    assert [own.num_inputs for own in bound] == [0, 256]
