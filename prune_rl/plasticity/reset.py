@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from prune_rl.errors import require
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import kernels, match_layers
@@ -44,7 +45,8 @@ class Reset(Periodic):
     def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""
         del quantities
-        self._layers(params)
+        layers, expected = self._layers(params), "layers that the network has"
+        require(bool(layers), "Reset.reset_layers", self.reset_layers, expected)
 
     def apply(
         self, quantities: Quantities, network: Network, inputs: Inputs | None, key: jax.Array

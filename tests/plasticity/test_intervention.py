@@ -35,7 +35,7 @@ NETWORKS = {
     "temperature": (SCALAR, None),
     "actor": (QUANTITIES, None),
 }
-# The first does not fit the temperature, the second finds nothing there to change.
+# Neither fits the temperature.
 REDO, RESET = ReDo(dead_neurons_threshold=0.0), Reset(reset_layers="all")
 BOTH = pytest.mark.parametrize(
     ("intervention", "strategy"), [(REDO, "vmap"), (RESET, "unroll")], ids=["redo", "reset"]

@@ -74,3 +74,9 @@ def test_a_pattern_that_fits_no_layer_names_the_nearest():
     params = jax.eval_shape(QUANTITIES.init_params, KEY)
     with pytest.raises(ConfigError, match=r"Reset\.reset_layers='torso/Dense_1'.*torso/Dense_0"):
         Reset(reset_layers=["torso/Dense_1"]).check(QUANTITIES, params)
+
+
+def test_a_network_without_such_layers_is_not_one_to_reset():
+    """Else an agent of which nothing can be reset would go on as if it were."""
+    with pytest.raises(ConfigError, match=r"Reset\.reset_layers='all': expected layers"):
+        Reset(reset_layers="all").check(QUANTITIES, {"params": {"log_alpha": 0.0}})
