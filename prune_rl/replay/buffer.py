@@ -67,8 +67,7 @@ class ReplayBuffer:
         self.batch_size = batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
-        self._horizon = update_horizon
-        self._gamma = gamma
+        self._horizon, self._gamma = update_horizon, gamma
         self._ring = FrameRing(len(seeds), rows, observation_spec, action_spec)
         self._streams = create_streams(seeds)
         self._uniform = UniformSampler(self._ring, update_horizon)

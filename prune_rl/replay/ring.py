@@ -54,8 +54,7 @@ class FrameRing:
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
         self._blank = num_seeds * num_rows  # one more row, always zero, pads young stacks
-        frames = np.zeros(self._blank + 1, self.dtypes["frames"])
-        self._frames = frames.reshape(self._blank + 1, -1)
+        self._frames = np.zeros(self._blank + 1, self.dtypes["frames"]).reshape(self._blank + 1, -1)
         self.actions, self.rewards, self.ages, self.ends = (
             np.zeros(self._blank, self.dtypes[name]) for name in ROW_FIELDS[1:]
         )

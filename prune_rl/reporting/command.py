@@ -62,18 +62,11 @@ def _create_parser(name: str, description: str, epilog: str) -> ArgumentParser:
         epilog=epilog,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--run",
-        action="append",
-        required=True,
-        type=_parse_run,
-        metavar="LABEL=RUN",
-        help="a run directory and its name in the picture; repeat to compare",
-    )
-    parser.add_argument(
-        "--out", required=True, type=_parse_picture, help="the picture (.png, .pdf, .svg)"
-    )
-    parser.add_argument("--csv", type=Path, help="also write the numbers here")
+    add = parser.add_argument
+    text = "a run directory and its name in the picture; repeat to compare"
+    add("--run", action="append", required=True, type=_parse_run, metavar="LABEL=RUN", help=text)
+    add("--out", required=True, type=_parse_picture, help="the picture (.png, .pdf, .svg)")
+    add("--csv", type=Path, help="also write the numbers here")
     return parser
 
 

@@ -47,9 +47,8 @@ def read_metrics(directory: Path) -> list[Row]:
     path = directory / "metrics.jsonl"
     if not path.is_file():
         raise ConfigError(f"--run={directory}: holds no metrics.jsonl; expected a run directory")
-    lines = path.read_text().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    rows = [_parse_row(path, i, line) for i, line in enumerate(whole, start=1)]
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    rows = [_parse_row(path, i, line) for i, line in enumerate(lines, start=1)]
     if not rows:
         raise ConfigError(f"--run={directory}: no iteration has finished yet")
     return rows
@@ -105,16 +104,15 @@ class Logs:
             )
         return asked or ("train" if lacking else "eval")
 
-    def write_csv(self, out: Path, columns: Iterable[str], phases: Collection[str]) -> None:
+    def write_csv(self, out: Path, columns: Collection[str], phases: Collection[str]) -> None:
         """Writes these columns of every row of the `phases`, the label of its run first."""
-        names = list(columns)
         rows = [
-            (run.label, *(row.get(name) for name in names))
+            (run.label, *(row.get(name) for name in columns))
             for run, own in zip(self.runs, self.rows, strict=True)
             for row in own
             if row["phase"] in phases
         ]
-        write_rows(out, ("run", *names), rows)
+        write_rows(out, ("run", *columns), rows)
 
 
 def common_clock(runs: Sequence[Run], clocks: Sequence[str]) -> str:
