@@ -77,10 +77,8 @@ def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
     idle (a file may serve several compositions); one that was typed by hand may not.
     """
     for binding in unused_bindings(gin_bindings):
-        raise ConfigError(
-            f"--gin_bindings={binding!r}: nothing in this configuration uses it; "
-            f"add the gin file that does, or remove it"
-        )
+        problem = "nothing in this configuration uses it; add the gin file that does, or remove it"
+        raise ConfigError(f"--gin_bindings={binding!r}: {problem}")
 
 
 def unused_bindings(gin_bindings: Sequence[str]) -> list[str]:
@@ -119,11 +117,12 @@ def _explain(message: str) -> str:
     place = f" ({where[1]}, line {where[2]})" if where else ""
     unknown = re.match(r"No configurable matching (?:reference )?'@?([^'(]+)", line)
     if unknown:
-        names = [name.split(".")[-1] for name in _configurables()]
+        registered = gin.config._REGISTRY._selector_map  # gin offers no public list
+        names = [x.split(".")[-1] for x in registered if x.startswith("prune_rl.")]
         return f"nothing is called {unknown[1]!r}; {nearest(unknown[1], names)}{place}"
     parameter = re.match(r"Configurable '([^']+)' doesn't have a parameter named '([^']+)'", line)
     if parameter:
-        choices = _parameters(parameter[1])
+        choices = inspect.signature(gin.get_configurable(parameter[1])).parameters
         renamed = _DOPAMINE_NAMES.get(parameter[2])
         hint = f"here it is {renamed}" if renamed else nearest(parameter[2], choices)
         return f"{parameter[1]} has no parameter {parameter[2]!r}; {hint}{place}"
@@ -131,13 +130,3 @@ def _explain(message: str) -> str:
     if included:
         return f"includes {included[1]}: no such file; {nearest(included[1], shipped_gin_files())}"
     return f"{line}{place}"
-
-
-def _configurables() -> list[str]:
-    # gin offers no public list of what is registered.
-    registry = gin.config._REGISTRY
-    return [name for name in registry._selector_map if name.startswith("prune_rl.")]
-
-
-def _parameters(configurable: str) -> list[str]:
-    return list(inspect.signature(gin.get_configurable(configurable)).parameters)

@@ -69,7 +69,7 @@ class Grid:
 
     def __len__(self) -> int:
         choices = math.prod(len(choices) for _, choices in self.axes)
-        return choices * len(self._games) * len(self._seeds) if self.axes else 0
+        return choices * len(self._suite.games) * len(self._seeds) if self.axes else 0
 
     @property
     def _suite(self) -> Suite:
@@ -77,10 +77,6 @@ class Grid:
         if not suite.games:
             raise ConfigError("Suite.name: not set; a grid needs a suite, as suites/atari_15.gin")
         return suite
-
-    @property
-    def _games(self) -> tuple[str, ...]:
-        return self._suite.games
 
     @property
     def _seeds(self) -> list[range]:
@@ -92,7 +88,7 @@ class Grid:
         """All cells, the last axis' choice changing before the one before, seeds fastest."""
         choices = [list(choices.items()) for _, choices in self.axes]
         for picked in itertools.product(*choices):
-            for game, seeds in itertools.product(self._games, self._seeds):
+            for game, seeds in itertools.product(self._suite.games, self._seeds):
                 yield self._cell(picked, game, seeds)
 
     def _cell(self, picked: Sequence[tuple[str, Sequence[str]]], game: str, seeds: range) -> Cell:

@@ -54,6 +54,15 @@ examples:
     --cell=dqn/x3/95/Pong/0
 """
 
+_HELP = {
+    "base_dir": "run directory, made if missing, resumed if it holds a run",
+    "gin_files": "a gin file, by path or shipped name; repeat to compose",
+    "gin_bindings": "one gin binding, applied after the files; repeatable",
+    "list": "print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
+    "cell": "train this cell of a grid; further flags win over its own",
+    "no_compilation_cache": "compile anew, without the compiled programs kept in ~/.cache/prune_rl",
+}
+
 
 def _list_shipped() -> str:
     """Every shipped gin file, by kind: `agents/` and its meaning, then names to go behind it."""
@@ -78,38 +87,19 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    result.add_argument(
-        "--base_dir",
-        metavar="RUN",
-        help="run directory, made if missing, resumed if it holds a run",
-    )
-    result.add_argument(
-        "--gin_files",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a gin file, by path or shipped name; repeat to compose",
-    )
-    result.add_argument(
+    add = result.add_argument
+    add("--base_dir", metavar="RUN", help=_HELP["base_dir"])
+    add("--gin_files", action="append", default=[], metavar="FILE", help=_HELP["gin_files"])
+    add(
         "--gin_bindings",
         action="append",
         default=[],
         metavar="'NAME=VALUE'",
-        help="one gin binding, applied after the files; repeatable",
+        help=_HELP["gin_bindings"],
     )
-    result.add_argument(
-        "--list",
-        action="store_true",
-        help="print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
-    )
-    result.add_argument(
-        "--cell", metavar="NAME", help="train this cell of a grid; further flags win over its own"
-    )
-    result.add_argument(
-        "--no_compilation_cache",
-        action="store_true",
-        help="compile anew, without the compiled programs kept in ~/.cache/prune_rl",
-    )
+    add("--list", action="store_true", help=_HELP["list"])
+    add("--cell", metavar="NAME", help=_HELP["cell"])
+    add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
     return result
 
 

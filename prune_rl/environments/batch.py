@@ -53,10 +53,7 @@ class EnvironmentBatch:
         first = environments[0]
         self.observation_spec, self.action_spec = first.observation_spec, first.action_spec
         self.frame_skip = first.frame_skip
-        self.protocol: dict[str, Any] = {
-            **first.protocol,
-            "max_steps_per_episode": max_steps_per_episode,
-        }
+        self.protocol = first.protocol | {"max_steps_per_episode": max_steps_per_episode}
         threaded = first.steps_off_gil and len(environments) > 1
         self._pool = ThreadPoolExecutor(len(environments)) if threaded else None
         self._map = self._pool.map if self._pool else map
@@ -69,7 +66,7 @@ class EnvironmentBatch:
     def step(self, actions: npt.NDArray[Any]) -> Step:
         """Plays `actions` (S, *shape) of the action spec, one agent step of every seed."""
         own = actions.tolist() if isinstance(self.action_spec, Discrete) else actions
-        played = self._map(_step, self._environments, own)
+        played = self._map(lambda one, action: one.step(action), self._environments, own)
         next_frames, rewards, over = zip(*played, strict=True)
         terminated = np.array(over)
         self._lengths += 1
@@ -110,7 +107,3 @@ class EnvironmentBatch:
             self._pool.shutdown()
         for environment in self._environments:
             environment.close()
-
-
-def _step(environment: Environment, action: Any) -> tuple[Frame, float, bool]:
-    return environment.step(action)

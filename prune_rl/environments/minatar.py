@@ -102,7 +102,6 @@ def create_minatar_environment(
     """
     binding = "create_minatar_environment"
     game = Suite().check(f"{binding}.game_name", game_name, list(MINATAR))
-    require(
-        isinstance(sticky_actions, bool), f"{binding}.sticky_actions", sticky_actions, "a boolean"
-    )
+    valid = isinstance(sticky_actions, bool)
+    require(valid, f"{binding}.sticky_actions", sticky_actions, "a boolean")
     return MinAtarEnvironment(seed, game, sticky_actions=sticky_actions)

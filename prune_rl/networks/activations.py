@@ -41,5 +41,4 @@ def _output(intermediates: Mapping[str, Any], module: str) -> jax.Array:
     """What the module at that path answered, (batch, ..., units) float32."""
     for name in module.split("/"):
         intermediates = intermediates[name]
-    output: jax.Array = intermediates["__call__"][0]
-    return output
+    return intermediates["__call__"][0]

@@ -62,8 +62,7 @@ class QNetwork(nn.Module):
         """The answers (rows, N) float32 of the layer called `name` to (features,) float32."""
         init = kernel_initializer("QNetwork.kernel_init", self.kernel_init)
         layer = dense(rows * self.num_atoms, name, init, noisy=self.noisy)
-        outputs: jax.Array = layer(features).reshape(rows, self.num_atoms)
-        return outputs
+        return layer(features).reshape(rows, self.num_atoms)
 
     def features(self, observation: jax.Array) -> jax.Array:
         """What the last layer reads of one observation: (features,) float32."""

@@ -31,8 +31,7 @@ def kernel_of(params: Any, layer: str) -> jax.Array:
     """
     of_layers = kernels(params)
     require_choice("layer", layer, of_layers)
-    kernel: jax.Array = of_layers[layer]
-    return kernel
+    return of_layers[layer]
 
 
 def incoming(kernel: jax.Array) -> jax.Array:

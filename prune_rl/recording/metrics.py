@@ -31,62 +31,43 @@ class Metric(NamedTuple):
         name: its key in metrics.jsonl and its column in CSV files.
         unit: what it is, in what.
         tag: TensorBoard's, below the phase; Dopamine's where it has one. None for a mapping.
-        label: what an axis says.
+        label: what an axis says; unless given, the name in words.
     """
 
     name: str
     unit: str
     tag: str | None
-    label: str
+    label: str = ""
 
 
 _EPISODES = (
-    Metric(
-        "episode_return_mean",
-        "mean undiscounted sum of unclipped rewards",
-        "AverageReturns",
-        "episode return",
-    ),
+    Metric("episode_return_mean", "mean sum of raw rewards", "AverageReturns", "episode return"),
     Metric("episode_length_mean", "mean agent steps", "AverageEpisodeLength", "episode length"),
     Metric("num_episodes", "episodes that ended in the phase", "NumEpisodes", "episodes"),
 )
 _WEIGHTS = (
-    Metric("sparsity", "fraction of exact zeros among weights of rank > 1", "Sparsity", "sparsity"),
+    Metric("sparsity", "fraction of exact zeros among weights of rank > 1", "Sparsity"),
     Metric("sparsity_by_layer", "sparsity of each weight tensor", None, "sparsity"),
 )
 _UPDATES = (
-    Metric("epsilon", "probability of a random action", "Epsilon", "epsilon"),
-    Metric(
-        "agent_steps_per_second",
-        "agent steps per seed and second of training",
-        "AverageStepsPerSecond",
-        "agent steps per second",
-    ),
-    Metric(
-        "gradient_steps_per_second",
-        "gradient steps per seed and second of training",
-        "AverageGradientStepsPerSecond",
-        "gradient steps per second",
-    ),
-    Metric("loss", "mean over the updates looked at", "Loss", "loss"),
-    Metric(
-        "grad_norm", "L2 norm, mean over the updates looked at", "GradientNorm", "gradient norm"
-    ),
+    Metric("epsilon", "probability of a random action", "Epsilon"),
+    Metric("agent_steps_per_second", "per seed, in training", "AverageStepsPerSecond"),
+    Metric("gradient_steps_per_second", "per seed, in training", "AverageGradientStepsPerSecond"),
+    Metric("loss", "mean over updates looked at", "Loss"),
+    Metric("grad_norm", "L2 norm, mean over updates looked at", "GradientNorm", "gradient norm"),
     Metric("q_mean", "mean Q of the actions taken", "MeanQ", "mean Q"),
 )
 _DIAGNOSTICS = (
     Metric("q_target_variance", "squared clipped return", "QTargetVariance", "Q-target variance"),
     Metric("q_variance", "squared clipped return", "QVariance", "Q variance"),
-    Metric("parameter_norm", "L2 norm over all parameters", "ParametersNorm", "parameter norm"),
+    Metric("parameter_norm", "L2 norm over all parameters", "ParametersNorm"),
     Metric("parameter_norm_by_tensor", "L2 norm of each tensor", None, "parameter norm"),
     Metric("q_norm", "clipped return, L2 norm over actions", "QNorm", "Q norm"),
-    Metric("srank", "singular values of the features", "Srank", "srank"),
+    Metric("srank", "singular values of the features", "Srank"),
     Metric("dormant", "fraction of units", "DormantFraction", "dormant units (fraction)"),
-    Metric("dormant_by_layer", "fraction of each layer's units", None, "dormant units (fraction)"),
+    Metric("dormant_by_layer", "fraction of a layer's units", None, "dormant units (fraction)"),
     Metric("dead_units", "fraction of units", "DeadUnitsFraction", "units cut off (fraction)"),
-    Metric(
-        "dead_units_by_layer", "fraction of each layer's units", None, "units cut off (fraction)"
-    ),
+    Metric("dead_units_by_layer", "fraction of a layer's units", None, "units cut off (fraction)"),
     Metric(
         "gradient_correlation",
         "mean |cosine| of the gradients of two transitions",
@@ -94,18 +75,10 @@ _DIAGNOSTICS = (
         "mean |gradient correlation|",
     ),
     Metric(
-        "mask_churn",
-        "fraction of mask bits that the last mask update changed",
-        "MaskChurn",
-        "mask bits changed (fraction)",
+        "mask_churn", "fraction at last mask update", "MaskChurn", "mask bits changed (fraction)"
     ),
     Metric("probe_loss", "mean over the probe", "ProbeLoss", "loss on the probe"),
-    Metric(
-        "probe_grad_norm",
-        "L2 norm of the probe's mean gradient",
-        "ProbeGradientNorm",
-        "gradient norm on the probe",
-    ),
+    Metric("probe_grad_norm", "L2 norm of mean", "ProbeGradientNorm", "gradient norm on the probe"),
 )
 
 
@@ -113,7 +86,10 @@ def _curves(*groups: tuple[Metric, ...]) -> tuple[str, ...]:
     return tuple(metric.name for group in groups for metric in group if metric.tag)
 
 
-METRICS = {own.name: own for own in (*_EPISODES, *_WEIGHTS, *_UPDATES, *_DIAGNOSTICS)}
+METRICS = {
+    own.name: own._replace(label=own.label or own.name.replace("_", " "))
+    for own in (*_EPISODES, *_WEIGHTS, *_UPDATES, *_DIAGNOSTICS)
+}
 # Names of single numbers, by the rows that hold them.
 PLAYED = _curves(_EPISODES, _WEIGHTS, _UPDATES)  # of the phases train and eval
 MEASURED = _curves(_DIAGNOSTICS, _WEIGHTS)  # of the phase diagnostics

@@ -12,7 +12,7 @@ import numpy as np
 from prune_rl.errors import ConfigError, require
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ram import require_ram
-from prune_rl.replay.ring import ROW_FIELDS, FrameRing, bytes_per_row
+from prune_rl.replay.ring import ROW_FIELDS, TERMINATED, TRUNCATED, FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import create_streams, streams_to_words, words_to_streams
 from prune_rl.specs import ActionSpec, Batch, Draw, Inputs, ObservationSpec, Probe
@@ -67,13 +67,11 @@ class ReplayBuffer:
         self.batch_size = batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
-        self._horizon = update_horizon
-        self._gamma = gamma
+        self._horizon, self._gamma = update_horizon, gamma
         self._ring = FrameRing(len(seeds), rows, observation_spec, action_spec)
         self._streams = create_streams(seeds)
-        stack_size = observation_spec.stack_size
-        self._uniform = UniformSampler(self._ring, stack_size, update_horizon)
-        self._sampler = create_sampler(self._ring, stack_size, update_horizon)
+        self._uniform = UniformSampler(self._ring, update_horizon)
+        self._sampler = create_sampler(self._ring, update_horizon)
 
     def add_first(self, frames: np.ndarray) -> None:
         """Stores the run's first frames, (S, *frame_shape) as specified; once, before any `add`."""
@@ -111,14 +109,11 @@ class ReplayBuffer:
             raise RuntimeError("add: add_first comes first")
         if actions.shape[1:] != (own := self._ring.actions.shape[1:]):
             raise ValueError(f"add: actions {actions.shape}, not {(len(self._seeds), *own)}")
-        self._ring.append(
-            actions=actions,
-            rewards=rewards,
-            terminated=terminated,
-            truncated=truncated,
-            next_frames=next_frames,
-            frames=frames,
-        )
+        ends = np.where(terminated, TERMINATED, truncated * np.uint8(TRUNCATED))
+        self._ring.append(actions, rewards, ends, next_frames)
+        ended = terminated | truncated
+        if np.count_nonzero(ended):
+            self._ring.restart(ended, frames)
         self.add_count += 1
 
     def sample(self) -> Batch:
@@ -166,9 +161,8 @@ class ReplayBuffer:
         """The transitions that begin at `starts` (S, B), drawn with `chances` (S, B) or alike."""
         ring = self._ring
         window = ring.locate(starts + np.arange(self._horizon)[:, None, None])  # (n, S, B)
-        returns, discounts, spans = n_step_return(
-            ring.rewards.take(window), ring.ends.take(window), self._gamma
-        )
+        rewards, ends = ring.rewards.take(window), ring.ends.take(window)
+        returns, discounts, spans = n_step_return(rewards, ends, self._gamma)
         ages = ring.ages.take(window[0])
         # One gather for both observations: (2, S, B, *observation)
         states = ring.observations(
@@ -230,9 +224,8 @@ class ReplayBuffer:
             array = state[name]
             require(array.shape == shape, f"replay state: {name}", array.shape, str(shape))
         for name, dtype in self._ring.dtypes.items():
-            array = state[name]
-            fits = array.dtype == dtype.base
-            require(fits, f"replay state: {name}", str(array.dtype), str(dtype.base))
+            kept = state[name].dtype
+            require(kept == dtype.base, f"replay state: {name}", str(kept), str(dtype.base))
         mine = self._ring.num_rows
         kept_whole = newest < min(rows, mine)
         require(rows == mine or kept_whole, "replay state: capacity in frames", rows, str(mine))

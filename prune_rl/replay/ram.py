@@ -53,9 +53,8 @@ def _own_group(proc: Path, controller: str) -> str:
     except OSError:  # not Linux
         return ""
     fields = (line.split(":", 2) for line in lines)
-    return next(
-        (path.lstrip("/") for _, names, path in fields if controller in names.split(",")), ""
-    )
+    own = [path for _, names, path in fields if controller in names.split(",")]
+    return own[0].lstrip("/") if own else ""
 
 
 def _left_in(folder: Path, limit: str, usage: str, cache: str) -> list[int]:

@@ -38,7 +38,7 @@ class FrameRing:
 
     Attributes: `actions` in the form of their spec, `rewards` float32, `ages` int32 (rows since
     the episode's first) and `ends` uint8, all flat (S * num_rows, ...), to be read at the indices
-    `locate` gives; `dtypes` of a row's fields.
+    `locate` gives; `dtypes` of a row's fields; `stack_size`, the frames in an observation.
     """
 
     def __init__(
@@ -50,12 +50,11 @@ class FrameRing:
     ) -> None:
         self.num_rows = num_rows
         self.dtypes = row_dtypes(observation_spec, action_spec)
-        self._spec = observation_spec
+        self._shape, self.stack_size = observation_spec.shape, observation_spec.stack_size
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
         self._blank = num_seeds * num_rows  # one more row, always zero, pads young stacks
-        frames = np.zeros(self._blank + 1, self.dtypes["frames"])
-        self._frames = frames.reshape(self._blank + 1, -1)
+        self._frames = np.zeros(self._blank + 1, self.dtypes["frames"]).reshape(self._blank + 1, -1)
         self.actions, self.rewards, self.ages, self.ends = (
             np.zeros(self._blank, self.dtypes[name]) for name in ROW_FIELDS[1:]
         )
@@ -75,35 +74,26 @@ class FrameRing:
         self._write(slice(None), frames, 0)
 
     def append(
-        self,
-        *,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_frames: np.ndarray,
-        frames: np.ndarray,
+        self, actions: np.ndarray, rewards: np.ndarray, ends: np.ndarray, next_frames: np.ndarray
     ) -> None:
-        """Stores one transition per seed; arguments as in `ReplayBuffer.add`."""
+        """Stores one transition per seed; arguments as in `ReplayBuffer.add`, what `ends` above."""
         here = self._offsets + self.cursors % self.num_rows  # (S,)
         self.actions[here] = actions
         self.rewards[here] = rewards
-        self.ends[here] = np.where(terminated, TERMINATED, truncated * np.uint8(TRUNCATED))
-        there = self._write(slice(None), next_frames, self.ages[here] + 1)
-        ended = terminated | truncated
-        if np.count_nonzero(ended):
-            self.ends[there[ended]] = FINAL
-            self._write(ended, frames[ended], 0)
+        self.ends[here] = ends
+        self._write(slice(None), next_frames, self.ages[here] + 1)
 
-    def _write(
-        self, seeds: slice | np.ndarray, frames: np.ndarray, ages: np.ndarray | int
-    ) -> np.ndarray:
-        """Moves the cursors of `seeds` on by one row, fills it, returns its flat index."""
+    def restart(self, ended: np.ndarray, frames: np.ndarray) -> None:
+        """Begins an episode with `frames` (S, *frame_shape) where one has `ended`, (S,) bool."""
+        self.ends[(self._offsets + self.cursors % self.num_rows)[ended]] = FINAL
+        self._write(ended, frames[ended], 0)
+
+    def _write(self, seeds: slice | np.ndarray, frames: np.ndarray, ages: np.ndarray | int) -> None:
+        """Moves the cursors of `seeds` on by one row and fills it."""
         self.cursors[seeds] += 1
         here = self._offsets[seeds] + self.cursors[seeds] % self.num_rows
         self._frames[here] = frames.reshape(len(here), -1)
         self.ages[here] = ages
-        return here
 
     def locate(self, positions: np.ndarray) -> np.ndarray:
         """Flat indices of `positions` (..., S, B)."""
@@ -119,18 +109,18 @@ class FrameRing:
         current = self.cursors - self.ages[self._offsets + self.cursors % self.num_rows]
         return low, np.maximum(self.cursors - horizon + 1, current)
 
-    def unusable(self, positions: np.ndarray, low: np.ndarray, stack_size: int) -> np.ndarray:
+    def unusable(self, positions: np.ndarray, low: np.ndarray) -> np.ndarray:
         """Which candidates (S, B) start no transition or have lost frames of their stack."""
         index = self.locate(positions)
-        older_frames = np.minimum(self.ages.take(index), stack_size - 1)
+        older_frames = np.minimum(self.ages.take(index), self.stack_size - 1)
         return (self.ends.take(index) == FINAL) | (positions - low[:, None] < older_frames)
 
     def observations(self, positions: np.ndarray, ages: np.ndarray) -> np.ndarray:
         """Observations (..., S, B, *shape) at `positions` (..., S, B) of these `ages`."""
-        back = np.arange(self._spec.stack_size)[::-1]  # frames before the newest, oldest first
+        back = np.arange(self.stack_size)[::-1]  # frames before the newest, oldest first
         index = (positions[..., None] - back) % self.num_rows + self._offsets[:, None, None]
         np.putmask(index, back > ages[..., None], self._blank)
-        return self._frames.take(index, axis=0).reshape(*positions.shape, *self._spec.shape)
+        return self._frames.take(index, axis=0).reshape(*positions.shape, *self._shape)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of the filled rows, (S, filled, ...) each, and the cursors."""
@@ -151,8 +141,5 @@ class FrameRing:
     def _by_seed(self) -> dict[str, np.ndarray]:
         """Views of every field with the seed axis first."""
         flat = (self._frames[:-1], self.actions, self.rewards, self.ages, self.ends)
-        shapes = self.state_shapes(self.num_rows).values()
-        return {
-            name: array.reshape(shape)
-            for name, array, shape in zip(ROW_FIELDS, flat, shapes, strict=True)
-        }
+        shapes, arrays = self.state_shapes(self.num_rows), zip(ROW_FIELDS, flat, strict=True)
+        return {name: array.reshape(shapes[name]) for name, array in arrays}

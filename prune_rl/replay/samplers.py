@@ -9,13 +9,16 @@ import numpy as np
 
 from prune_rl.errors import ConfigError, require
 from prune_rl.replay.ring import FrameRing
+from prune_rl.replay.streams import Streams
 from prune_rl.replay.sum_tree import SumTrees
+
+Drawn = tuple[np.ndarray, np.ndarray | None]  # positions, and the chances they were drawn with
 
 
 class Sampler(Protocol):
     """What a replay asks of the rule that draws its transitions.
 
-    Made of the ring where they lie, the frames in an observation, and n of the n-step return.
+    Made of the ring where they lie, and n of the n-step return.
 
     Attributes:
       STATE: arrays that it adds to a replay's state.
@@ -25,11 +28,9 @@ class Sampler(Protocol):
     STATE: ClassVar[frozenset[str]]
     BYTES_PER_ROW: ClassVar[int]
 
-    def __init__(self, ring: FrameRing, stack_size: int, horizon: int) -> None: ...
+    def __init__(self, ring: FrameRing, horizon: int) -> None: ...
 
-    def draw(
-        self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def draw(self, streams: Streams, size: int, low: np.ndarray, high: np.ndarray) -> Drawn:
         """Positions (S, size) int64 of transitions, and the chances float32 they were drawn with.
 
         They lie among the ring's candidates [low, high), (S,) each and none of them empty; the
@@ -58,12 +59,10 @@ class UniformSampler:
     STATE: ClassVar[frozenset[str]] = frozenset()
     BYTES_PER_ROW: ClassVar[int] = 0
 
-    def __init__(self, ring: FrameRing, stack_size: int, horizon: int) -> None:
-        self._ring, self._stack_size = ring, stack_size
+    def __init__(self, ring: FrameRing, horizon: int) -> None:
+        self._ring = ring
 
-    def draw(
-        self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
-    ) -> tuple[np.ndarray, None]:
+    def draw(self, streams: Streams, size: int, low: np.ndarray, high: np.ndarray) -> Drawn:
         """Positions (S, size) within the ring's candidates [low, high), none of them empty.
 
         Rejection sampling: candidates are contiguous but for final rows (one an episode) and a
@@ -73,7 +72,7 @@ class UniformSampler:
         starts = np.empty((len(ranges), size), np.int64)
         for row, stream, bounds in zip(starts, streams, ranges, strict=True):
             row[:] = stream.integers(*bounds, size=size)
-        while np.count_nonzero(bad := self._ring.unusable(starts, low, self._stack_size)):
+        while np.count_nonzero(bad := self._ring.unusable(starts, low)):
             for s in np.flatnonzero(bad.any(axis=1)):
                 starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
         return starts, None
@@ -107,7 +106,6 @@ class PrioritizedSampler:
 
     Args:
       ring: where the transitions lie.
-      stack_size: frames in an observation.
       horizon: n of the n-step return, in agent steps.
       priority_exponent: alpha from 0 (all alike) to 1. As in Dopamine, the largest priority is
         recorded with the exponent applied, and raised to it once more for new transitions.
@@ -119,13 +117,11 @@ class PrioritizedSampler:
     STATE: ClassVar[frozenset[str]] = frozenset({"priority_words", "max_priority_words"})
     BYTES_PER_ROW: ClassVar[int] = SumTrees.BYTES_PER_LEAF
 
-    def __init__(
-        self, ring: FrameRing, stack_size: int, horizon: int, *, priority_exponent: float = 1.0
-    ) -> None:
+    def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: float = 1.0) -> None:
         valid = type(priority_exponent) in (int, float) and 0 <= priority_exponent <= 1
         name = "PrioritizedSampler.priority_exponent"
         require(valid, name, priority_exponent, "a number from 0 to 1")
-        self._ring, self._stack_size, self._horizon = ring, stack_size, horizon
+        self._ring, self._horizon = ring, horizon
         self._exponent = priority_exponent
         self.max_priorities = np.ones(ring.num_seeds)
         self._seeds = np.arange(ring.num_seeds)[:, None]
@@ -138,9 +134,7 @@ class PrioritizedSampler:
         # Leaves still to be written, oldest first: trees, leaves and values, (N,) each.
         self._writes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def draw(
-        self, streams: list[np.random.Generator], size: int, low: np.ndarray, high: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, streams: Streams, size: int, low: np.ndarray, high: np.ndarray) -> Drawn:
         """Positions (S, size) among the candidates [low, high) and their probabilities float32.
 
         Stratified: [0, total) is cut into `size` equal parts and one number drawn in each, as
@@ -181,7 +175,7 @@ class PrioritizedSampler:
         values = self._powers(given)
         low, high = self._ring.candidates(self._horizon)
         self._note_rows(low, high)  # while the largest priorities are what they were
-        kept = ~self._ring.unusable(starts, low, self._stack_size)
+        kept = ~self._ring.unusable(starts, low)
         self._write_later(starts, values, kept)
         np.maximum(self.max_priorities, values.max(axis=1), out=self.max_priorities)
 
@@ -195,9 +189,8 @@ class PrioritizedSampler:
             raise RuntimeError("get_state: a sampled batch still awaits its priorities")
         self._note_rows(*self._ring.candidates(self._horizon))
         self._write()
-        leaves = np.broadcast_to(
-            np.arange(self._ring.filled), (len(self._seeds), self._ring.filled)
-        )
+        num_seeds, filled = self._ring.num_seeds, self._ring.filled
+        leaves = np.broadcast_to(np.arange(filled), (num_seeds, filled))
         return {
             "priority_words": _to_words(self._trees.values(leaves)),
             "max_priority_words": _to_words(self.max_priorities[:, None]),
@@ -224,12 +217,12 @@ class PrioritizedSampler:
         cursors = self._ring.cursors[:, None]
         begin = np.maximum(self._complete, low)[:, None]
         starts = begin + np.arange(max(int((cursors - begin).max()) + 1, 0))  # (S, rows)
-        usable = (starts < high[:, None]) & ~self._ring.unusable(starts, low, self._stack_size)
+        usable = (starts < high[:, None]) & ~self._ring.unusable(starts, low)
         new = self._powers(self.max_priorities)[:, None] * usable
         self._write_later(starts, new, starts <= cursors)
         # The oldest rows may have lost frames of their stacks.
-        oldest = low[:, None] + np.arange(self._stack_size - 1)
-        lost = self._ring.unusable(oldest, low, self._stack_size) & (oldest <= cursors)
+        oldest = low[:, None] + np.arange(self._ring.stack_size - 1)
+        lost = self._ring.unusable(oldest, low) & (oldest <= cursors)
         self._write_later(oldest, np.zeros(oldest.shape), lost)
         self._complete = high
 

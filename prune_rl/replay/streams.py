@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+Streams = list[np.random.Generator]  # one per seed
+
 _MASK = (1 << 32) - 1
 
 
-def create_streams(seeds: Sequence[int], name: str = "replay") -> list[np.random.Generator]:
+def create_streams(seeds: Sequence[int], name: str = "replay") -> Streams:
     """A PCG64 generator per seed, the same whatever the other seeds are.
 
     The name mixed in keeps them apart from other streams made from the same seed.
@@ -16,7 +18,7 @@ def create_streams(seeds: Sequence[int], name: str = "replay") -> list[np.random
     return [np.random.Generator(np.random.PCG64([seed, *words])) for seed in seeds]
 
 
-def streams_to_words(streams: Sequence[np.random.Generator]) -> np.ndarray:
+def streams_to_words(streams: Streams) -> np.ndarray:
     """(S, 10) uint32: state and increment (four words each), spare half-draw (flag, value).
 
     32-bit words, because JAX without x64 would cut longer ones on the way through a checkpoint.
@@ -24,7 +26,7 @@ def streams_to_words(streams: Sequence[np.random.Generator]) -> np.ndarray:
     return np.array([_words(stream) for stream in streams], np.uint32)
 
 
-def words_to_streams(words: np.ndarray, streams: Sequence[np.random.Generator]) -> None:
+def words_to_streams(words: np.ndarray, streams: Streams) -> None:
     """Sets `streams` to the state that `streams_to_words` read."""
     for row, stream in zip(words.tolist(), streams, strict=True):
         stream.bit_generator.state = {

@@ -4,7 +4,6 @@
       --out=compare.png
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,34 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import METRICS, PLAYED
-from prune_rl.reporting.figures import colors, draw_mean, save
-from prune_rl.reporting.runs import (
-    PHASES,
-    Curve,
-    Run,
-    add_phase_flag,
-    create_parser,
-    curve,
-    nanmean,
-    read_metrics,
-    report,
-    returns_phase,
-    steps_label,
-    with_networks,
-    write_rows,
-)
+from prune_rl.reporting.command import PHASE_FLAG, command
+from prune_rl.reporting.figures import colors, draw_mean
+from prune_rl.reporting.runs import PHASES, Curve, Logs, Run, curve, nanmean
 
 _FIRST_COLUMNS = (
-    "seed",
-    "iteration",
-    "phase",
-    "agent_steps",
-    "gradient_steps",
-    "frames",
-    "episode_return_mean",
-    "num_episodes",
-    "sparsity",
-    "clock",
+    *("seed", "iteration", "phase", "agent_steps", "gradient_steps", "frames"),
+    *("episode_return_mean", "num_episodes", "sparsity", "clock"),
 )
 
 
@@ -48,17 +26,16 @@ def draw(runs: Sequence[Run], phase: str | None = None) -> Figure:
     """A picture: mean return over seeds above, sparsity below.
 
     Thin lines are seeds, the band is `bootstrap_interval` (three seeds or more). Returns are those
-    of `returns_phase`.
+    of `Logs.returns_phase`.
 
     Raises:
         ConfigError: a run cannot be read or lacks the `phase`, or their clocks differ.
     """
-    metrics = [read_metrics(run.directory) for run in runs]
-    phase = returns_phase(runs, metrics, phase)
-    label = steps_label(runs, metrics)
+    logs = Logs(runs)
+    phase, label = logs.returns_phase(phase), logs.steps_label()
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     returns, sparsity = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for run, rows, color in zip(runs, metrics, colors(len(runs)), strict=True):
+    for run, rows, color in zip(runs, logs.rows, colors(len(runs)), strict=True):
         _draw_returns(returns, curve(rows, phase, "episode_return_mean"), run.label, color)
         seen = curve(rows, "train", "sparsity")
         sparsity.plot(seen.steps, nanmean(seen.values, axis=0), color=color, marker=".")
@@ -84,35 +61,20 @@ def write_csv(runs: Sequence[Run], out: Path) -> None:
 
     Behind the first columns come every other of `PLAYED` and those of single networks.
     """
-    metrics = [read_metrics(run.directory) for run in runs]
-    columns = dict.fromkeys((*_FIRST_COLUMNS, *with_networks(PLAYED, metrics)))
-    rows = [
-        (run.label, *(row.get(name) for name in columns))
-        for run, own in zip(runs, metrics, strict=True)
-        for row in own
-        if row["phase"] in PHASES
-    ]
-    write_rows(out, ("run", *columns), rows)
+    logs = Logs(runs)
+    columns = dict.fromkeys((*_FIRST_COLUMNS, *logs.with_networks(PLAYED)))
+    logs.write_csv(out, columns, PHASES)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    parser = create_parser(
-        "curves",
-        "Draws returns and sparsity over a run: mean of the seeds and 95 % bootstrap interval.",
-        "python -m prune_rl.reporting.curves --run=dense=runs/dense --run=pruned=runs/pruned "
-        "--out=compare.png",
-    )
-    add_phase_flag(parser)
-    flags = parser.parse_args(argv)
-
-    def write() -> None:
-        save(draw(flags.run, flags.phase), flags.out)
-        if flags.csv:
-            write_csv(flags.run, flags.csv)
-
-    return report("curves", flags.out, write)
+main = command(
+    "curves",
+    "Draws returns and sparsity over a run: mean of the seeds and 95 % bootstrap interval.",
+    "--run=dense=runs/dense --run=pruned=runs/pruned --out=compare.png",
+    lambda flags: draw(flags.run, flags.phase),
+    lambda flags: write_csv(flags.run, flags.csv),
+    phase=PHASE_FLAG,
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -5,31 +5,17 @@
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.figures import colors, save
-from prune_rl.reporting.runs import (
-    PHASES,
-    SEEDS_OF_AN_INTERVAL,
-    Run,
-    add_phase_flag,
-    bootstrap_interval,
-    create_parser,
-    curve,
-    nanmean,
-    read_metrics,
-    report,
-    returns_phase,
-    write_rows,
-)
+from prune_rl.reporting.command import PHASE_FLAG, command
+from prune_rl.reporting.figures import colors, spread
+from prune_rl.reporting.runs import PHASES, Floats, Logs, Row, Run, curve, nanmean, write_rows
 
 
 class Point(NamedTuple):
@@ -38,10 +24,10 @@ class Point(NamedTuple):
     method: str
     setting: float
     seeds: list[int]
-    values: npt.NDArray[np.float64]
+    values: Floats
 
 
-def final_performance(run: Run, rows: Sequence[dict[str, Any]], phase: str) -> Point:
+def final_performance(run: Run, rows: Sequence[Row], phase: str) -> Point:
     """Mean return of each seed over the last quarter of a run's iterations, rounded up.
 
     `rows` are those of the run, `phase` says which of them count. An iteration in which no episode
@@ -65,9 +51,9 @@ def final_performance(run: Run, rows: Sequence[dict[str, Any]], phase: str) -> P
 
 def _read(runs: Sequence[Run], phase: str | None) -> tuple[str, list[Point]]:
     """The phase of the returns and final performance of every run."""
-    metrics = [read_metrics(run.directory) for run in runs]
-    phase = returns_phase(runs, metrics, phase)
-    pairs = zip(runs, metrics, strict=True)
+    logs = Logs(runs)
+    phase = logs.returns_phase(phase)
+    pairs = zip(runs, logs.rows, strict=True)
     return phase, [final_performance(run, rows, phase) for run, rows in pairs]
 
 
@@ -75,7 +61,7 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
     """A picture: mean over seeds with its 95 % bootstrap interval (three seeds or more).
 
     Dots are seeds. Methods stand side by side at each value of what `setting` names. Returns are
-    those of `returns_phase`.
+    those of `Logs.returns_phase`.
 
     Raises:
         ConfigError: a label is not METHOD@NUMBER, a run cannot be read or lacks the `phase`.
@@ -91,8 +77,8 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
         shift = 0.7 * (index - (len(methods) - 1) / 2) / len(methods)
         places = np.array([settings.index(point.setting) + shift for point in own])
         means = np.array([nanmean(point.values, axis=0) for point in own])
-        spread = np.array([_spread(point.values) for point in own]).T  # below and above, a method
-        axes.errorbar(places, means, spread, fmt="o", color=color, capsize=3, label=method)
+        bars = np.array([spread(point.values) for point in own]).T  # below and above, a method
+        axes.errorbar(places, means, bars, fmt="o", color=color, capsize=3, label=method)
         for place, point in zip(places, own, strict=True):
             spots = np.full(len(point.values), place)
             axes.plot(spots, point.values, ".", color=color, alpha=0.35, markersize=4)
@@ -103,15 +89,6 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
     if len(methods) > 1:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def _spread(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """How far the interval of the mean of `values` (S,) reaches below it and above it."""
-    if len(values) < SEEDS_OF_AN_INTERVAL:
-        return math.nan, math.nan
-    mean = nanmean(values, axis=0)
-    (low,), (high,) = bootstrap_interval(values[:, None])
-    return abs(mean - low), abs(high - mean)  # rounding may make them less than 0
 
 
 def write_csv(runs: Sequence[Run], out: Path, phase: str | None = None) -> None:
@@ -125,26 +102,17 @@ def write_csv(runs: Sequence[Run], out: Path, phase: str | None = None) -> None:
     write_rows(out, ("method", "setting", "phase", "seed", "final_return"), rows)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    parser = create_parser(
-        "final",
-        "Draws final performance (mean return over the last quarter of a run) of methods against\n"
-        "a setting; labels are METHOD@NUMBER.",
-        "python -m prune_rl.reporting.final --run=dense@1=runs/dense_x1 "
-        "--run=dense@4=runs/dense_x4 --setting=width --out=final.png",
-    )
-    parser.add_argument("--setting", default="setting", help="what the numbers are, as 'width'")
-    add_phase_flag(parser)
-    flags = parser.parse_args(argv)
-
-    def write() -> None:
-        save(draw(flags.run, flags.setting, flags.phase), flags.out)
-        if flags.csv:
-            write_csv(flags.run, flags.csv, flags.phase)
-
-    return report("final", flags.out, write)
+main = command(
+    "final",
+    "Draws final performance (mean return over the last quarter of a run) of methods against\n"
+    "a setting; labels are METHOD@NUMBER.",
+    "--run=dense@1=runs/dense_x1 --run=dense@4=runs/dense_x4 --setting=width --out=final.png",
+    lambda flags: draw(flags.run, flags.setting, flags.phase),
+    lambda flags: write_csv(flags.run, flags.csv, flags.phase),
+    setting={"default": "setting", "help": "what the numbers are, as 'width'"},
+    phase=PHASE_FLAG,
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

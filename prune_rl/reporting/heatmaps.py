@@ -5,7 +5,6 @@
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +15,8 @@ from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
 from prune_rl.recording.metrics import CLOCKS
-from prune_rl.reporting.figures import save
-from prune_rl.reporting.runs import Run, common_clock, create_parser, report, write_rows
+from prune_rl.reporting.command import command
+from prune_rl.reporting.runs import Run, common_clock, write_rows
 
 _SHOWN_SEEDS = 5
 
@@ -41,10 +40,8 @@ def read_matrices(directory: Path, iteration: int | None = None) -> Matrices:
     paths = sorted((directory / "diagnostics").glob("gradient_covariance_[0-9]*.npz"))
     by_iteration = {int(re.findall(r"\d+", path.stem)[-1]): path for path in paths}
     if not by_iteration:
-        raise ConfigError(
-            f"--run={directory}: holds no gradient covariance; train with "
-            "--gin_files=diagnostics/all.gin"
-        )
+        advice = "train with --gin_files=diagnostics/all.gin"
+        raise ConfigError(f"--run={directory}: holds no gradient covariance; {advice}")
     chosen = max(by_iteration) if iteration is None else iteration
     if chosen not in by_iteration:
         closest = min(by_iteration, key=lambda stored: abs(stored - chosen))
@@ -105,24 +102,15 @@ def write_csv(runs: Sequence[Run], out: Path, iteration: int | None = None) -> N
     write_rows(out, ("run", "seed", "iteration", stored[0].clock, "mean_abs_off_diagonal"), rows)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
-    parser = create_parser(
-        "heatmaps",
-        "Draws the gradient covariance of runs trained with --gin_files=diagnostics/all.gin.",
-        "python -m prune_rl.reporting.heatmaps --run=dense=runs/dense "
-        "--run=pruned=runs/pruned --out=heatmaps.png",
-    )
-    parser.add_argument("--iteration", type=int, help="from 0; default: the last stored")
-    flags = parser.parse_args(argv)
-
-    def write() -> None:
-        save(draw(flags.run, flags.iteration), flags.out)
-        if flags.csv:
-            write_csv(flags.run, flags.csv, flags.iteration)
-
-    return report("heatmaps", flags.out, write)
+main = command(
+    "heatmaps",
+    "Draws the gradient covariance of runs trained with --gin_files=diagnostics/all.gin.",
+    "--run=dense=runs/dense --run=pruned=runs/pruned --out=heatmaps.png",
+    lambda flags: draw(flags.run, flags.iteration),
+    lambda flags: write_csv(flags.run, flags.csv, flags.iteration),
+    iteration={"type": int, "help": "from 0; default: the last stored"},
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

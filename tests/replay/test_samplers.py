@@ -17,8 +17,8 @@ class Oldest:
     STATE = frozenset({"asked"})
     BYTES_PER_ROW = 0
 
-    def __init__(self, ring, stack_size, horizon):
-        self.made_of = (stack_size, horizon)
+    def __init__(self, ring, horizon):
+        self.made_of = (ring.stack_size, horizon)
         self.asked, self.given = np.zeros((ring.num_seeds, 1), np.int32), []
 
     def draw(self, streams, size, low, high):

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax.nn.initializers import Initializer
 
 from prune_rl.errors import require
-from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 
 _STACKS = [f"ImpalaStack_{i}" for i in range(3)]
 _BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]
@@ -33,8 +33,7 @@ class MaxPool(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        pooled: jax.Array = nn.max_pool(x, (3, 3), (2, 2), padding="SAME")
-        return pooled
+        return nn.max_pool(x, (3, 3), (2, 2), padding="SAME")
 
 
 class ImpalaStack(nn.Module):
@@ -88,7 +87,7 @@ class ImpalaTorso(Torso):
 
     stacks: Sequence[int] = (16, 32, 32)
     # Only the inner convolution of a block is read by one layer and nothing else.
-    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    wiring: ClassVar[Wiring] = {
         **{f"{block}/Conv_0": (f"{block}/Conv_1",) for block in _BLOCKS},
         "Dense_0": (FEATURES,),
     }

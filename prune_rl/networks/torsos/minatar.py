@@ -1,13 +1,12 @@
 """The small network that comes with MinAtar."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 
 
 @gin.configurable
@@ -22,10 +21,7 @@ class MinAtarTorso(Torso):
     Input (stack, H, W, C) uint8, output (128,) float32, or (128·width,) with `scale_hidden`.
     """
 
-    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "Conv_0": ("Dense_0",),
-        "Dense_0": (FEATURES,),
-    }
+    wiring: ClassVar[Wiring] = {"Conv_0": ("Dense_0",), "Dense_0": (FEATURES,)}
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

@@ -1,13 +1,12 @@
 """The three-convolution network of Mnih et al. 2015, as Dopamine builds it."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 
 
 @gin.configurable
@@ -24,7 +23,7 @@ class NatureTorso(Torso):
     Input (stack, H, W, C) uint8, output (512,) float32, or (512·width,) with `scale_hidden`.
     """
 
-    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    wiring: ClassVar[Wiring] = {
         "Conv_0": ("Conv_1",),
         "Conv_1": ("Conv_2",),
         "Conv_2": ("Dense_0",),

@@ -13,6 +13,7 @@ from prune_rl.networks.initializers import kernel_initializer
 from prune_rl.networks.noisy import dense
 
 FEATURES = "features"
+Wiring = Mapping[str, tuple[str, ...]]  # from a layer to its readers
 
 
 class Torso(nn.Module):
@@ -38,15 +39,14 @@ class Torso(nn.Module):
     kernel_init: str = "xavier_uniform"
     noisy: bool = False
     scale_hidden: bool = False
-    wiring: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    wiring: ClassVar[Wiring] = {}
     counted: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         valid = type(self.width) is int and self.width >= 1
         require(valid, f"{type(self).__name__}.width", self.width, "an integer >= 1")
-        scales = self.scale_hidden
-        is_bool = isinstance(scales, bool)
-        require(is_bool, f"{type(self).__name__}.scale_hidden", scales, "True or False")
+        scales, binding = self.scale_hidden, f"{type(self).__name__}.scale_hidden"
+        require(isinstance(scales, bool), binding, scales, "True or False")
         self._initializer()
         super().__post_init__()
 
@@ -60,8 +60,7 @@ class Torso(nn.Module):
         """
         features *= self.width if self.scale_hidden else 1
         layer = dense(features, "Dense_0", self._initializer(), noisy=self.noisy)
-        hidden: jax.Array = nn.relu(layer(inputs))
-        return hidden
+        return nn.relu(layer(inputs))
 
 
 def merge_stack(observation: jax.Array) -> jax.Array:
@@ -71,5 +70,4 @@ def merge_stack(observation: jax.Array) -> jax.Array:
     """
     stack, height, width, channels = observation.shape
     image = jnp.moveaxis(observation, 0, 2)  # (H, W, stack, C)
-    image = image.reshape(height, width, stack * channels)
-    return image.astype(jnp.float32) / 255.0
+    return image.reshape(height, width, stack * channels).astype(jnp.float32) / 255.0
