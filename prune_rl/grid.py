@@ -10,7 +10,7 @@ from typing import NamedTuple
 import gin
 
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import ConfigError, nearest, require
+from prune_rl.errors import ConfigError, nearest, require, require_integer
 
 _AXES = "[('width', {'x1': ['ImpalaTorso.width=1']}), ...]"
 
@@ -64,8 +64,7 @@ class Grid:
         require(_is_axes(self.axes), "Grid.axes", self.axes, f"a list as {_AXES}")
         require(_is_flags(self.shared), "Grid.shared", self.shared, "a list of flags, as ['x.gin']")
         for name in ("num_seeds", "seeds_per_cell"):
-            value = getattr(self, name)
-            require(type(value) is int and value >= 1, f"Grid.{name}", value, "an integer >= 1")
+            require_integer(f"Grid.{name}", getattr(self, name), 1)
 
     def __len__(self) -> int:
         choices = math.prod(len(choices) for _, choices in self.axes)

@@ -6,7 +6,7 @@ What a seed draws depends on the seed alone, never on how many run beside it.
                              1 evaluation, 2 masks
     of its exploration key   3 interventions
     of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation
-    of a PCG64               (seed, *name): what the replay draws, see `replay.streams`
+    of a PCG64               (seed, *name) in bytes: what the replay draws
 
 The first network of an agent draws from a stream itself, each further one from the stream folded
 with its place among them: so a lone network draws what it would without names. Members of a network
@@ -58,3 +58,9 @@ def environment_seed(seed: int, *stream: int) -> int:
     """What a game is seeded with, in [0, 2**31): `TRAINING`, or `EVALUATION` and an iteration."""
     words = np.random.SeedSequence([seed, *stream]).generate_state(1)
     return int(words[0]) % 2**31
+
+
+def replay_streams(seeds: Sequence[int], name: str = "replay") -> list[np.random.Generator]:
+    """A PCG64 generator per seed, of what a replay draws; other names draw apart from it."""
+    words = name.encode()
+    return [np.random.Generator(np.random.PCG64([seed, *words])) for seed in seeds]

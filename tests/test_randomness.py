@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prune_rl import randomness
-from prune_rl.replay.streams import create_streams
 
 SEEDS = (0, 7, 2**31 - 1)
 fold_in, PRNGKey = jax.random.fold_in, jax.random.PRNGKey
@@ -56,8 +55,8 @@ def test_numpy_streams_of_a_seed(seed):
         game = randomness.environment_seed(seed, randomness.EVALUATION, iteration)
         assert game == first_word(seed, 1, iteration)
     for name, streams in (
-        (b"replay", create_streams([seed])),
-        (b"probe srank 3", create_streams([seed], "probe srank 3")),
+        (b"replay", randomness.replay_streams([seed])),
+        (b"probe srank 3", randomness.replay_streams([seed], "probe srank 3")),
     ):
         expected = np.random.Generator(np.random.PCG64([seed, *name])).integers(0, 2**63, 4)
         np.testing.assert_array_equal(streams[0].integers(0, 2**63, 4), expected)
@@ -77,7 +76,7 @@ def test_numbers_as_they_were_first_drawn():
     ]
     games = [randomness.environment_seed(7, 0), randomness.environment_seed(7, 1, 2)]
     assert games == [2083679832, 1734722684]
-    assert create_streams([7])[0].integers(0, 1000, 4).tolist() == [126, 545, 4, 79]
+    assert randomness.replay_streams([7])[0].integers(0, 1000, 4).tolist() == [126, 545, 4, 79]
 
 
 @settings(max_examples=20, deadline=None)

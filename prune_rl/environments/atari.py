@@ -17,7 +17,7 @@ from ale_py import Action, ALEInterface, LoggerMode, roms
 from prune_rl.environments.base import Frame
 from prune_rl.environments.games import atari_roms
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import require
+from prune_rl.errors import require_boolean, require_integer
 from prune_rl.specs import Discrete, ObservationSpec
 
 _FRAME_SKIP = 4
@@ -170,7 +170,6 @@ def create_atari_environment(
     game = Suite().check(f"{binding}.game_name", game_name, list(atari_roms()))
     options = {"sticky_actions": sticky_actions, "terminal_on_life_loss": terminal_on_life_loss}
     for name, value in options.items():
-        require(isinstance(value, bool), f"{binding}.{name}", value, "a boolean")
-    valid = type(max_noops) is int and max_noops >= 0
-    require(valid, f"{binding}.max_noops", max_noops, "an integer >= 0")
+        require_boolean(f"{binding}.{name}", value)
+    require_integer(f"{binding}.max_noops", max_noops, 0)
     return AtariEnvironment(seed, game, max_noops=max_noops, **options)

@@ -14,7 +14,7 @@ import numpy as np
 from prune_rl.environments.base import Frame
 from prune_rl.environments.games import MINATAR
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import require
+from prune_rl.errors import require_boolean
 from prune_rl.specs import Discrete, ObservationSpec
 
 _STICKY_PROBABILITY = 0.1
@@ -102,6 +102,5 @@ def create_minatar_environment(
     """
     binding = "create_minatar_environment"
     game = Suite().check(f"{binding}.game_name", game_name, list(MINATAR))
-    valid = isinstance(sticky_actions, bool)
-    require(valid, f"{binding}.sticky_actions", sticky_actions, "a boolean")
+    require_boolean(f"{binding}.sticky_actions", sticky_actions)
     return MinAtarEnvironment(seed, game, sticky_actions=sticky_actions)

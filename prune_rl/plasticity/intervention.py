@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -112,7 +113,7 @@ def _bind(
         for place, (name, quantities) in enumerate(learner.quantities.items()):
             if name in changed:
                 own_key, members = randomness.network_key(key, place), learner.members[name]
-                change = _apply_to_members(intervention, quantities, members, axes.networks[name])
+                change = _of_members(intervention, quantities, members, axes.networks[name])
                 state = state.with_network(name, change(state.networks[name], inputs, own_key))
         return state
 
@@ -135,22 +136,16 @@ def _fitting(intervention: Intervention, learner: Learner) -> list[str]:
     return fitting
 
 
-def _apply_to_members(
+def _of_members(
     intervention: Intervention, quantities: Quantities, members: int | None, axes: Network
 ) -> Callable[[Network, Inputs | None, jax.Array], Network]:
-    def apply(network: Network, inputs: Inputs | None, key: jax.Array) -> Network:
-        return intervention.apply(quantities, network, inputs, key)
-
+    """`apply` on every member, each with a key of its own."""
+    apply = partial(intervention.apply, quantities)
     if members is None:
         return apply
-
-    def of_members(network: Network, inputs: Inputs | None, key: jax.Array) -> Network:
-        # The axes of members are those of seeds: first everywhere, but for the shared count.
-        mapped: Any = jax.vmap(apply, (axes, None, 0), axes)
-        changed: Network = mapped(network, inputs, jax.random.split(key, members))
-        return changed
-
-    return of_members
+    # The axes of members are those of seeds: first everywhere, but for the shared count.
+    mapped: Any = jax.vmap(apply, (axes, None, 0), axes)
+    return lambda network, inputs, key: mapped(network, inputs, jax.random.split(key, members))
 
 
 def renew(network: Network, renewed: Params, values: Params) -> Network:

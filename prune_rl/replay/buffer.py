@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import gin
 import numpy as np
 
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError, require, require_integer
+from prune_rl.randomness import replay_streams
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ram import require_ram
 from prune_rl.replay.ring import ROW_FIELDS, TERMINATED, TRUNCATED, FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
-from prune_rl.replay.streams import create_streams, streams_to_words, words_to_streams
+from prune_rl.replay.streams import streams_to_words, words_to_streams
 from prune_rl.specs import ActionSpec, Batch, Draw, Inputs, ObservationSpec, Probe
 
 _STATE = {"cursors", *ROW_FIELDS, "random_words", "seeds", "num_rows", "add_count"}
@@ -53,11 +54,11 @@ class ReplayBuffer:
         create_sampler: type[Sampler] = UniformSampler,
     ) -> None:
         require(min(seeds, default=-1) >= 0, "seeds", seeds, "integers of at least 0, one or more")
-        _require_count("batch_size", batch_size, 1)
-        _require_count("update_horizon", update_horizon, 1)
+        require_integer("ReplayBuffer.batch_size", batch_size, 1)
+        require_integer("ReplayBuffer.update_horizon", update_horizon, 1)
         # Fewer rows could leave a ring without any whole transition, and sampling without end.
         smallest = observation_spec.stack_size + update_horizon + 1
-        _require_count("max_capacity", max_capacity, smallest)
+        require_integer("ReplayBuffer.max_capacity", max_capacity, smallest)
         require(0 <= gamma <= 1, "ReplayBuffer.gamma", gamma, "a number from 0 to 1")
         rows = max_capacity
         if longest_run is not None:  # a step writes two rows at most
@@ -69,7 +70,7 @@ class ReplayBuffer:
         self._seeds = np.array(seeds, np.int64)
         self._horizon, self._gamma = update_horizon, gamma
         self._ring = FrameRing(len(seeds), rows, observation_spec, action_spec)
-        self._streams = create_streams(seeds)
+        self._streams = replay_streams(seeds)
         self._uniform = UniformSampler(self._ring, update_horizon)
         self._sampler = create_sampler(self._ring, update_horizon)
 
@@ -137,7 +138,7 @@ class ReplayBuffer:
         Returns:
           A batch, or with `inputs_only` its inputs.
         """
-        streams = create_streams(self._seeds.tolist(), f"probe {name}")
+        streams = replay_streams(self._seeds.tolist(), f"probe {name}")
         starts, _ = self._uniform.draw(streams, draw.size, *self._candidates())
         if not draw.inputs_only:
             return self._gather(starts)
@@ -229,8 +230,3 @@ class ReplayBuffer:
         mine = self._ring.num_rows
         kept_whole = newest < min(rows, mine)
         require(rows == mine or kept_whole, "replay state: capacity in frames", rows, str(mine))
-
-
-def _require_count(name: str, value: object, least: int) -> None:
-    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    require(valid, f"ReplayBuffer.{name}", value, f"an integer of at least {least}")

@@ -1,21 +1,10 @@
-"""One random stream per seed, and its state as an array that a checkpoint can hold."""
-
-from collections.abc import Sequence
+"""Streams of random numbers, one per seed, as arrays that a checkpoint can hold."""
 
 import numpy as np
 
 Streams = list[np.random.Generator]  # one per seed
 
 _MASK = (1 << 32) - 1
-
-
-def create_streams(seeds: Sequence[int], name: str = "replay") -> Streams:
-    """A PCG64 generator per seed, the same whatever the other seeds are.
-
-    The name mixed in keeps them apart from other streams made from the same seed.
-    """
-    words = name.encode()
-    return [np.random.Generator(np.random.PCG64([seed, *words])) for seed in seeds]
 
 
 def streams_to_words(streams: Streams) -> np.ndarray:

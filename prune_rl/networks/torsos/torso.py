@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
-from prune_rl.errors import require
+from prune_rl.errors import require_boolean, require_integer
 from prune_rl.networks.initializers import kernel_initializer
 from prune_rl.networks.noisy import dense
 
@@ -43,10 +43,8 @@ class Torso(nn.Module):
     counted: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
-        valid = type(self.width) is int and self.width >= 1
-        require(valid, f"{type(self).__name__}.width", self.width, "an integer >= 1")
-        scales, binding = self.scale_hidden, f"{type(self).__name__}.scale_hidden"
-        require(isinstance(scales, bool), binding, scales, "True or False")
+        require_integer(f"{type(self).__name__}.width", self.width, 1)
+        require_boolean(f"{type(self).__name__}.scale_hidden", self.scale_hidden)
         self._initializer()
         super().__post_init__()
 
