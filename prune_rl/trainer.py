@@ -113,7 +113,7 @@ class Trainer:
         """Everything on the host, as nested dicts of NumPy arrays."""
         state: dict[str, Any] = {"source": self._source.get_state()}
         if self._fixed_probe:
-            state["probe"] = {name: _to_arrays(x) for name, x in self._fixed_probe.items()}
+            state["probe"] = {name: x._asdict() for name, x in self._fixed_probe.items()}
         return state
 
     def set_state(self, agent_state: AgentState, host: dict[str, Any]) -> None:
@@ -123,10 +123,6 @@ class Trainer:
         self._source.set_state(host["source"])
         probes = host.get("probe", {})
         self._fixed_probe = {name: _from_arrays(arrays) for name, arrays in probes.items()}
-
-
-def _to_arrays(probe: Probe) -> dict[str, Any]:
-    return probe._asdict()
 
 
 def _from_arrays(arrays: dict[str, Any]) -> Probe:

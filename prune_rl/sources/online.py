@@ -35,6 +35,8 @@ class OnlineSource:
         scheme = f"{type(agent).__name__}.replay_scheme"
         require_choice(scheme, agent.replay_scheme, SAMPLERS)
         self._agent, self._clips = agent, clip_rewards
+        self.num_gradient_steps = agent.num_gradient_steps
+        self.nominal_gradient_steps = agent.nominal_gradient_steps
         self._environments = setting.create_environments(randomness.TRAINING)
         self.observation_spec = self._environments.observation_spec
         self.action_spec = self._environments.action_spec
@@ -63,14 +65,6 @@ class OnlineSource:
     def frames(self) -> int:
         """Emulator ticks."""
         return self.agent_steps * self._environments.frame_skip
-
-    def num_gradient_steps(self, num_steps: int) -> int:
-        """See `Agent.num_gradient_steps`."""
-        return self._agent.num_gradient_steps(num_steps)
-
-    def nominal_gradient_steps(self, num_steps: int) -> int:
-        """See `Agent.nominal_gradient_steps`."""
-        return self._agent.nominal_gradient_steps(num_steps)
 
     def updates_due(self) -> int:
         """See `Agent.updates_due`."""

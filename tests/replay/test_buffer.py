@@ -240,12 +240,13 @@ def test_a_probe_is_a_function_of_seed_name_and_contents_and_disturbs_no_sample(
     assert _differ(first, buffer.probe(draw, "one"))
 
 
-def test_a_probe_of_observations_only_is_where_the_transitions_begin(make_history):
+def test_a_probe_of_inputs_only_is_where_the_transitions_begin(make_history):
     buffer = make_buffer(2, stack_size=3)
     play(buffer, make_history([0, 1]), 60)  # the ring has wrapped around
     whole = buffer.probe(Draw(40), "one")
-    observations = buffer.probe(Draw(40, observations_only=True), "one")
+    observations, actions = buffer.probe(Draw(40, inputs_only=True), "one")
     np.testing.assert_array_equal(observations, whole.s_tm1)
+    np.testing.assert_array_equal(actions, whole.a_tm1)
     assert (observations == 0).all(axis=(-3, -2, -1)).any()  # frames from before an episode
 
 

@@ -123,14 +123,15 @@ def test_the_end_of_a_cut_episode_bootstraps_from_what_was_seen_there():
     ]
 
 
-def test_a_probe_of_observations_only_is_where_the_transitions_begin(make_history):
+def test_a_probe_of_inputs_only_is_where_the_transitions_begin(make_history):
     buffer = make_buffer((0, 1))
     play(buffer, make_history([0, 1]), 80)
-    observations = buffer.probe(Draw(40, observations_only=True), "one")
+    observations, actions = buffer.probe(Draw(40, inputs_only=True), "one")
     assert observations.shape == (2, 40, 3)
     whole = buffer.probe(Draw(40), "one")
     assert whole.a_tm1.shape == (2, 40, 2)
     assert observations.tobytes() == whole.s_tm1.tobytes()
+    assert actions.tobytes() == whole.a_tm1.tobytes()
 
 
 @pytest.mark.parametrize("scheme", SAMPLERS)
