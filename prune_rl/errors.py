@@ -36,7 +36,7 @@ def require_integer(binding: str, value: object, least: int) -> None:
 
 def require_boolean(binding: str, value: object) -> None:
     """Raises `ConfigError` unless `value` is True or False."""
-    require(isinstance(value, bool), binding, value, "a boolean, True or False")
+    require(isinstance(value, bool), binding, value, "True or False")
 
 
 def require_choice(binding: str, value: object, choices: Iterable[str]) -> None:

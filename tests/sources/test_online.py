@@ -69,7 +69,7 @@ def test_an_unknown_scheme_of_sampling_names_the_agents_setting(make_setting):
 
 
 def test_clip_rewards_is_a_boolean(make_setting):
-    with pytest.raises(ConfigError, match=r"OnlineSource.clip_rewards='no'.*boolean"):
+    with pytest.raises(ConfigError, match=r"OnlineSource.clip_rewards='no'.*True or False"):
         OnlineSource(make_setting(), clip_rewards="no")
 
 
