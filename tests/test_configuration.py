@@ -179,3 +179,14 @@ def test_a_mistake_in_a_file_is_one_line_that_names_it(tmp_path, text, expected)
     assert "own.gin" in message
     assert expected in message
     assert "\n" not in message
+
+
+def test_a_binding_in_a_scope_counts_where_that_scope_was_used():
+    binding = "actor/Suite.name = 'minatar'"
+    configuration.load([], ["Suite.name = 'minatar'", binding])
+    Suite()
+    with pytest.raises(ConfigError, match="nothing in this configuration uses it"):
+        configuration.check_bindings_are_used([binding])
+    with gin.config_scope("actor"):
+        Suite()
+    configuration.check_bindings_are_used([binding])

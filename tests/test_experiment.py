@@ -57,6 +57,18 @@ def test_a_network_has_the_pruner_and_optimizer_of_its_scope():
         np.testing.assert_allclose(params["head"]["bias"], 1 - rate, rtol=1e-4)
 
 
+def test_members_are_pruned_each_on_its_own():
+    """Of members a hundred times as large as the one before, ranked together, one would stay."""
+    gin.clear_config()
+    gin.parse_config(_PRUNED)
+    critic = experiment.create_optimizers({"critic": 3}, 100, 100)["critic"]
+    scales = [1.0, 100.0, 10_000.0]
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf * own for own in scales]), _PARAMS)
+    for layer in _updated(critic, stacked).values():
+        zeros = [float((member == 0).mean()) for member in layer["kernel"]]
+        assert zeros == pytest.approx([0.5] * 3)
+
+
 def test_a_scope_that_is_no_network_is_refused(train_minatar, tmp_path, capsys):
     binding = "actor/create_optimizer.learning_rate=0.1"
     assert train_minatar(tmp_path / "run", binding) == 2

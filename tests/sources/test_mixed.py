@@ -5,7 +5,7 @@ import pytest
 
 from prune_rl.errors import ConfigError
 from prune_rl.sources.mixed import MixedSource
-from prune_rl.specs import Discrete, Draw, Inputs
+from prune_rl.specs import Discrete, Draw, Inputs, ObservationSpec
 
 
 @pytest.fixture
@@ -92,3 +92,11 @@ def test_bad_settings_are_one_line(make_source, make_setting, played_games):
 
     with pytest.raises(ConfigError, match=r"create_dataset_fn=.*num_actions=5.*num_actions=3"):
         MixedSource(make_setting(), create_dataset_fn=other_actions)
+
+    def other_observations(setting):
+        games = played_games(setting)
+        games.observation_spec = ObservationSpec((10, 10, 5))
+        return games
+
+    with pytest.raises(ConfigError, match=r"create_dataset_fn=.*10, 5.*10, 4"):
+        MixedSource(make_setting(), create_dataset_fn=other_observations)
