@@ -180,11 +180,11 @@ _FIGURES = {
 def test_the_cells_of_a_figure_come_to_what_the_sources_say(figure):
     configuration.load([f"experiments/{figure}.gin"], [])
     grid, expected = Grid(), _FIGURES[figure]
-    first = f"/{grid._games[0]}/0"
+    first = f"/{grid._suite.games[0]}/0"
     cells = {x.name.removesuffix(first): x for x in grid.cells() if x.name.endswith(first)}
     assert list(cells) == list(expected)
     for name, cell in cells.items():
-        resolved = _resolve(cell) | {"games": grid._games, "num_seeds": grid.num_seeds}
+        resolved = _resolve(cell) | {"games": grid._suite.games, "num_seeds": grid.num_seeds}
         assert resolved == expected[name], name
 
 
@@ -194,7 +194,7 @@ def test_five_seeds_in_a_cell_are_the_five_cells_in_one(figure):
     alone = {x.name: x for x in Grid().cells()}
     configuration.load([f"experiments/{figure}.gin"], ["Grid.seeds_per_cell=5"])
     together = {x.name: x for x in Grid().cells()}
-    games = Grid()._games
+    games = Grid()._suite.games
     assert list(together) == [f"{x}/{game}/0-4" for x in _FIGURES[figure] for game in games]
     assert set(alone) == {x[:-3] + str(seed) for x in together for seed in range(5)}
     for name, cell in together.items():
