@@ -276,8 +276,7 @@ def _num_features(quantities: Quantities) -> int:
         return 0
     inputs = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), quantities.inputs)
     key = jax.random.PRNGKey(0)
-    shape = jax.eval_shape(lambda: features(quantities.init_params(key), inputs)).shape
-    return shape[-1]
+    return jax.eval_shape(lambda: features(quantities.init_params(key), inputs)).shape[-1]
 
 
 def _of_seed(measured: Any, i: int) -> Row:

@@ -149,13 +149,9 @@ def _quantities(rules: Rules, observation_spec: ObservationSpec) -> Quantities:
     network = rules.network
     observation = jnp.zeros(observation_spec.shape, observation_spec.dtype)
 
-    def init_params(key: jax.Array) -> Params:
-        return network.init(key, observation)
-
     def features(params: Params, inputs: Inputs) -> jax.Array:
         of_one: Any = partial(network.apply, params, method="features")
-        outputs: jax.Array = jax.vmap(of_one)(inputs.observations)
-        return outputs
+        return jax.vmap(of_one)(inputs.observations)
 
     def targets(state: AgentState, batch: Batch) -> jax.Array:
         own = state.networks[Q]
@@ -172,7 +168,7 @@ def _quantities(rules: Rules, observation_spec: ObservationSpec) -> Quantities:
         return hidden_activations(network, params, jnp.asarray(inputs.observations))
 
     return Quantities(
-        init_params=init_params,
+        init_params=lambda key: network.init(key, observation),
         inputs=Inputs(observation, jnp.zeros((), jnp.int32)),
         wiring=network.wiring,
         activations=activations,

@@ -59,9 +59,7 @@ def changed_fraction(masks: Any, new_masks: Any, params: Any) -> jax.Array:
         lambda param, mask: None if mask is None else param.size, params, new_masks
     )
     differences = jax.tree.map(
-        lambda old, new: jnp.sum(lax.population_count(old ^ new), dtype=jnp.int32),
-        masks,
-        new_masks,
+        lambda old, new: jnp.sum(lax.population_count(old ^ new), dtype=jnp.int32), masks, new_masks
     )
     return sum(jax.tree.leaves(differences)) / jnp.float32(sum(jax.tree.leaves(sizes)))
 

@@ -51,13 +51,7 @@ class RunProgress:
         return time.monotonic() >= self._next
 
     def show(
-        self,
-        steps: int,
-        *,
-        iteration: int,
-        phase: str,
-        mean_return: float | None,
-        sparsity: float,
+        self, steps: int, *, iteration: int, phase: str, mean_return: float | None, sparsity: float
     ) -> None:
         """Shows where the run stands; `mean_return` is None while no episode has ended."""
         now = time.monotonic()
