@@ -32,7 +32,6 @@ include 'pruning/magnitude.gin'
 
 Runner.create_source_fn = @DatasetSource
 DatasetSource.create_dataset_fn = @played_games
-DQNAgent.min_replay_history = 0
 DQNAgent.target_update_period = 7
 Runner.num_iterations = 3
 Runner.training_steps = 40
@@ -80,7 +79,7 @@ def test_a_run_without_an_environment(tmp_path, offline):
 
 
 def test_the_target_follows_the_gradient_steps(tmp_path, offline, monkeypatch):
-    """Every seventh, once the update is made."""
+    """Every seventh, once the update is made; the warm-up of a replay is none of theirs."""
     synced, made = [], []
     step = Trainer.step
 
