@@ -122,6 +122,14 @@ def test_data_must_be_given(make_setting):
         DatasetSource(make_setting())
 
 
+@pytest.mark.parametrize("scheme", ["prioritized", "unifrom"])
+def test_fixed_data_are_drawn_uniformly_and_nothing_else_can_be_asked(
+    make_setting, played_games, scheme
+):
+    with pytest.raises(ConfigError, match=rf"DQNAgent.replay_scheme='{scheme}'.*'uniform'"):
+        DatasetSource(make_setting(replay_scheme=scheme), create_dataset_fn=played_games)
+
+
 def test_a_source_of_data_hands_on_its_specs_and_one_update_a_step(make_setting, played_games):
     source = DatasetSource(make_setting(), create_dataset_fn=played_games)
     assert source.observation_spec.shape == (1, 10, 10, 4)
