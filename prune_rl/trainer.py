@@ -54,7 +54,8 @@ class Trainer:
         """One step of the source's clock, learning included; returns the episodes that ended."""
         for _ in range(self._source.updates_due()):
             self._learn()
-        if self._agent.is_target_update_step(self._clock()):
+        # Before the first update there is nothing new to copy.
+        if self.gradient_steps and self._agent.is_target_update_step(self._clock()):
             self.agent_state = self._learner.sync_target(self.agent_state)
         return self._source.tick(self._act)
 

@@ -9,8 +9,9 @@ import pytest
 
 from prune_rl import configuration, experiment
 from prune_rl.agents.dqn import DQNAgent
+from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.errors import ConfigError
-from prune_rl.specs import Box, ObservationSpec
+from prune_rl.specs import Box, Discrete, ObservationSpec
 
 _PARAMS = {
     "torso": {"kernel": jnp.arange(1.0, 401.0).reshape(20, 20), "bias": jnp.ones(20)},
@@ -89,6 +90,13 @@ def test_an_agent_of_numbered_actions_refuses_vectors():
     spec = ObservationSpec((3,), np.float32)
     with pytest.raises(ConfigError, match=r"Runner.agent=DQNAgent: .*numbered.*vectors of 2"):
         DQNAgent().learner(spec, Box((-1.0, -1.0), (1.0, 1.0)), optimizers)
+
+
+def test_what_shifts_images_refuses_vectors():
+    optimizers = experiment.create_optimizers({"q": None}, 10, 10)
+    agent, spec = RainbowAgent(data_augmentation=True), ObservationSpec((3,), np.float32)
+    with pytest.raises(ConfigError, match=r"RainbowAgent.data_augmentation=True: .*no images"):
+        agent.learner(spec, Discrete(2), optimizers)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ class RainbowAgent(ValueAgent):
         self, observation_spec: ObservationSpec, action_spec: ActionSpec, optimizers: Optimizers
     ) -> Learner:
         """See `Agent.learner`."""
+        fits = observation_spec.is_image or not self.data_augmentation
+        self._require(fits, "data_augmentation", "False, for this source has no images")
         network = QNetwork(
             self.torso.clone(noisy=True) if self.noisy else self.torso,
             self._num_actions(action_spec),

@@ -22,7 +22,8 @@ class Agent:
     Attributes:
         gamma: discount per agent step.
         update_horizon: n of the n-step return, in agent steps.
-        min_replay_history: no update before more agent steps than this are stored.
+        min_replay_history: no update before more agent steps than this are stored; without meaning
+            where the data are fixed.
         replay_ratio: gradient steps per agent step: a whole number K for K of them after each
             agent step, or 1/P for one after every P (Dopamine's `update_period`).
         replay_scheme: how the replay is sampled, a key of `replay.samplers.SAMPLERS`.
@@ -96,7 +97,10 @@ class Agent:
         return self._updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
 
     def is_target_update_step(self, step: int) -> bool:
-        """Whether target networks are to be copied at this step of the source's clock."""
+        """Whether target networks are to be copied at this step of the source's clock.
+
+        Asked once there has been an update, after those of the step.
+        """
         raise NotImplementedError
 
     def num_gradient_steps(self, num_agent_steps: int) -> int:

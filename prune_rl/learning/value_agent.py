@@ -66,8 +66,8 @@ class ValueAgent(Agent):
         return {"epsilon": self.epsilon_eval}
 
     def is_target_update_step(self, step: int) -> bool:
-        """See `Agent`; after the updates of that step."""
-        return step > self.min_replay_history and step % self.target_update_period == 0
+        """See `Agent`."""
+        return step % self.target_update_period == 0
 
     def _strategy(self) -> str:
         if self.seed_strategy != "auto":

@@ -28,11 +28,18 @@ class Dataset(Replay, Protocol):
 CreateDataset = Callable[[Setting], Dataset]
 
 
-def create_dataset(binding: str, create_dataset_fn: CreateDataset | None, made: Setting) -> Dataset:
-    """The dataset; raises `ConfigError` that names `binding` if there is no function for it."""
+def create_dataset(source: str, create_dataset_fn: CreateDataset | None, made: Setting) -> Dataset:
+    """The dataset of a `source` of that name.
+
+    Raises:
+        ConfigError: there is no function for it, or the agent asks for priorities.
+    """
     expected = "a function from a Setting to a Dataset, as @my_dataset"
+    binding = f"{source}.create_dataset_fn"
     require(callable(create_dataset_fn), binding, create_dataset_fn, expected)
     assert create_dataset_fn is not None
+    name, scheme = f"{type(made.agent).__name__}.replay_scheme", made.agent.replay_scheme
+    require(scheme == "uniform", name, scheme, f"'uniform' with {source}")
     return create_dataset_fn(made)
 
 
@@ -41,18 +48,18 @@ class DatasetSource:
     """Batches of fixed data; see `Source`. The clock is the gradient step: one at every tick.
 
     Args:
-        setting: what it is made for.
+        setting: what it is made for; the agent's `replay_scheme` must be 'uniform'.
         create_dataset_fn: makes the data of all seeds.
 
     Raises:
-        ConfigError: there is no such function.
+        ConfigError: a setting is wrong.
     """
 
     clock = "gradient_steps"
     agent_steps = frames = 0
 
     def __init__(self, setting: Setting, *, create_dataset_fn: CreateDataset | None = None) -> None:
-        dataset = create_dataset("DatasetSource.create_dataset_fn", create_dataset_fn, setting)
+        dataset = create_dataset("DatasetSource", create_dataset_fn, setting)
         self.observation_spec, self.action_spec = dataset.observation_spec, dataset.action_spec
         self.protocol, self.replay = dataset.protocol, dataset
         self.steps = 0

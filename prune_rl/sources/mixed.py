@@ -39,14 +39,11 @@ class MixedSource(OnlineSource):
         valid = isinstance(dataset_share, int | float) and 0 <= dataset_share <= 1
         require(valid, share, dataset_share, "a number in [0, 1]")
         super().__init__(setting)
-        uniform = setting.agent.replay_scheme == "uniform"
-        scheme = f"{type(setting.agent).__name__}.replay_scheme"
-        require(uniform, scheme, setting.agent.replay_scheme, "'uniform' with MixedSource")
-        binding = "MixedSource.create_dataset_fn"
-        dataset = create_dataset(binding, create_dataset_fn, setting)
+        dataset = create_dataset("MixedSource", create_dataset_fn, setting)
         own = self.observation_spec, self.action_spec
         given = dataset.observation_spec, dataset.action_spec
-        require(own == given, binding, given, f"the environment's {own}")
+        expected = f"the environment's {own}"
+        require(own == given, "MixedSource.create_dataset_fn", given, expected)
         self.protocol = self.protocol | {"dataset": dataset.protocol}
         self.replay = MixedReplay(self._buffer, dataset, dataset_share)
 

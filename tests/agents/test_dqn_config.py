@@ -43,7 +43,7 @@ def test_number_of_gradient_steps_counts_the_updates(history, number, often, num
 def test_steps_by_hand():
     agent = DQNAgent(min_replay_history=8, replay_ratio=0.25, target_update_period=6)
     assert [t for t in range(25) if agent.updates_due(t)] == [12, 16, 20, 24]
-    assert [t for t in range(25) if agent.is_target_update_step(t)] == [12, 18, 24]
+    assert [t for t in range(25) if agent.is_target_update_step(t)] == [0, 6, 12, 18, 24]
 
 
 def test_gradient_steps_of_the_published_run():

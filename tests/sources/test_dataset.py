@@ -32,7 +32,6 @@ include 'pruning/magnitude.gin'
 
 Runner.create_source_fn = @DatasetSource
 DatasetSource.create_dataset_fn = @played_games
-DQNAgent.min_replay_history = 0
 DQNAgent.target_update_period = 7
 Runner.num_iterations = 3
 Runner.training_steps = 40
@@ -80,7 +79,7 @@ def test_a_run_without_an_environment(tmp_path, offline):
 
 
 def test_the_target_follows_the_gradient_steps(tmp_path, offline, monkeypatch):
-    """Every seventh, once the update is made."""
+    """Every seventh, once the update is made; the warm-up of a replay is none of theirs."""
     synced, made = [], []
     step = Trainer.step
 
@@ -121,6 +120,14 @@ def test_it_resumes_to_the_bit(tmp_path, offline, monkeypatch, read_metrics, age
 def test_data_must_be_given(make_setting):
     with pytest.raises(ConfigError, match=r"DatasetSource.create_dataset_fn=None.*a function"):
         DatasetSource(make_setting())
+
+
+@pytest.mark.parametrize("scheme", ["prioritized", "unifrom"])
+def test_fixed_data_are_drawn_uniformly_and_nothing_else_can_be_asked(
+    make_setting, played_games, scheme
+):
+    with pytest.raises(ConfigError, match=rf"DQNAgent.replay_scheme='{scheme}'.*'uniform'"):
+        DatasetSource(make_setting(replay_scheme=scheme), create_dataset_fn=played_games)
 
 
 def test_a_source_of_data_hands_on_its_specs_and_one_update_a_step(make_setting, played_games):
