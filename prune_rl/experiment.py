@@ -1,5 +1,6 @@
 """From settings to the parts of a run: the one place where gin's names become objects."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.errors import ConfigError, require, require_integer
+from prune_rl.errors import ConfigError, nearest, require, require_integer
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.plasticity.intervention import Intervention, bind
@@ -48,7 +49,8 @@ def create_runner(
     Args:
       base_dir: the run directory; a run that it holds is resumed.
       agent: the hyper-parameters and algorithm.
-      create_environment_fn: called with a seed, returns one environment.
+      create_environment_fn: called with a seed, returns one environment; None where the data are
+        fixed and nothing is evaluated.
       create_source_fn: called with a `Setting`, returns what is learned from; its clock counts.
       num_iterations: how many times to train, then to evaluate if asked to.
       training_steps: of the source's clock per iteration: agent steps of each seed, or gradient
@@ -68,13 +70,12 @@ def create_runner(
     """
     if agent is None:
         raise ConfigError("Runner.agent: not set; add --gin_files=agents/dqn.gin")
-    if create_environment_fn is None:
-        raise ConfigError(
-            "Runner.create_environment_fn: not set; add --gin_files=suites/minatar.gin"
-        )
     require(isinstance(agent, Agent), "Runner.agent", agent, "an agent, as @DQNAgent()")
-    _require_function("create_environment_fn", create_environment_fn, "@create_atari_environment")
-    _require_function("create_source_fn", create_source_fn, "@OnlineSource")
+    makes, expected = callable(create_source_fn), "a function, as @OnlineSource"
+    require(makes, "Runner.create_source_fn", create_source_fn, expected)
+    makes = create_environment_fn is None or callable(create_environment_fn)
+    expected = "a function, as @create_atari_environment"
+    require(makes, "Runner.create_environment_fn", create_environment_fn, expected)
     require_integer("Runner.num_iterations", num_iterations, 1)
     require_integer("Runner.training_steps", training_steps, 1)
     require_integer("Runner.evaluation_steps", evaluation_steps, 0)
@@ -92,6 +93,8 @@ def create_runner(
     seeds, num_steps = range(seed, seed + num_seeds), num_iterations * training_steps
     create = partial(_create_environments, create_environment_fn, max_steps_per_episode, seeds)
     source = create_source_fn(Setting(agent, seeds, create, num_steps))
+    if source.clock == "gradient_steps" and (evaluation_steps or num_eval_episodes):
+        _check_evaluation(source, create(randomness.EVALUATION, 0))
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
     optimizers = create_optimizers(agent.networks, made, nominal)
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
@@ -125,8 +128,13 @@ def create_optimizers(
       nominal_gradient_steps: what fractions of the run are fractions of.
 
     Raises:
-      ConfigError: a setting is wrong.
+      ConfigError: a setting is wrong, or in the scope of a network that there is not.
     """
+    scoped = r"^(\w+)/(create_optimizer|create_updater_from_config)\."
+    for scope, bound in re.findall(scoped, gin.config_str(), re.MULTILINE):
+        if scope not in networks:
+            advice = nearest(scope, networks)
+            raise ConfigError(f"{scope}/{bound}: the agent has no such network; {advice}")
     optimizers = {}
     for name, members in networks.items():
         with gin.config_scope(name):
@@ -138,12 +146,22 @@ def create_optimizers(
 
 
 def _create_environments(
-    create_one: Callable[[int], Environment], longest: int, seeds: Sequence[int], *stream: int
+    create_one: Callable[[int], Environment] | None,
+    longest: int,
+    seeds: Sequence[int],
+    *stream: int,
 ) -> EnvironmentBatch:
     """One game per seed, seeded from a stream of that seed's randomness."""
+    if create_one is None:
+        advice = "not set; add --gin_files=suites/minatar.gin"
+        raise ConfigError(f"Runner.create_environment_fn: {advice}")
     games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
     return EnvironmentBatch(games, longest)
 
 
-def _require_function(name: str, value: object, example: str) -> None:
-    require(callable(value), f"Runner.{name}", value, f"a function, as {example}")
+def _check_evaluation(source: Source, games: EnvironmentBatch) -> None:
+    """Fixed data must look like the games that evaluate them; their protocol is stamped too."""
+    own, given = ((x.observation_spec, x.action_spec) for x in (games, source))
+    require(own == given, "Runner.create_environment_fn", own, f"games as the data's, {given}")
+    source.protocol = source.protocol | {"evaluation": games.protocol}
+    games.close()

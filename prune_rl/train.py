@@ -153,7 +153,13 @@ def _train(flags: argparse.Namespace) -> int:
         compilation_cache.enable()
     gin_files, gin_bindings, typed = _composition(flags)
     configuration.load(gin_files, gin_bindings)
-    runner = create_runner(flags.base_dir)
+    try:
+        runner = create_runner(flags.base_dir)
+    except TypeError as error:
+        if "required positional argument" not in str(error):
+            raise
+        advice = "bind a function without (), as @OnlineSource"
+        raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
     configuration.check_bindings_are_used(typed)
     runner.run()
     return 0

@@ -73,7 +73,8 @@ def test_members_are_pruned_each_on_its_own():
 def test_a_scope_that_is_no_network_is_refused(train_minatar, tmp_path, capsys):
     binding = "actor/create_optimizer.learning_rate=0.1"
     assert train_minatar(tmp_path / "run", binding) == 2
-    assert binding in capsys.readouterr().err
+    message = "actor/create_optimizer: the agent has no such network; choose from q"
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -111,3 +112,25 @@ def test_a_part_of_the_wrong_kind_is_refused(tmp_path, binding, message):
     with pytest.raises(ConfigError, match=message):
         experiment.create_runner(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_scope_in_a_file_is_checked_too(tmp_path):
+    gin.clear_config()
+    gin.parse_config("critic/create_updater_from_config.sparsity = 0.5")
+    with pytest.raises(ConfigError, match=r"critic/create_updater_from_config: .*'critics'"):
+        experiment.create_optimizers({"actor": None, "critics": 2}, 10, 10)
+
+
+def test_a_function_that_was_called_by_mistake_is_one_line(train_minatar, tmp_path, capsys):
+    assert train_minatar(tmp_path / "run", "Runner.create_source_fn=@OnlineSource()") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'setting'; bind a function without (), as @OnlineSource" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_an_environment_an_online_run_says_what_to_add(tmp_path):
+    configuration.load(
+        ["agents/dqn.gin", "networks/minatar.gin"], ["Runner.create_environment_fn=None"]
+    )
+    with pytest.raises(ConfigError, match=r"Runner.create_environment_fn: not set; add --gin_fi"):
+        experiment.create_runner(tmp_path / "run")

@@ -54,7 +54,6 @@ def build_learner(
     quantities: Mapping[str, Quantities],
     optimizers: Optimizers,
     *,
-    members: Mapping[str, int | None],
     targets: Collection[str],
     update: Callable[[AgentState, Batch], Updated],
     act: Callable[..., tuple[jax.Array, jax.Array]],
@@ -65,8 +64,7 @@ def build_learner(
 
     Args:
         quantities: of each network.
-        optimizers: of each network, pruned; made for as many members as it has.
-        members: see `Learner`.
+        optimizers: of each network, pruned; they say how many members it has.
         targets: names of networks that have a target network.
         update: (state, batch) -> (state, metrics, priorities (B,)); `step` is counted here.
         act: (parameters by network, key (2,), observation, numbers) -> (action, key).
@@ -81,10 +79,12 @@ def build_learner(
         after, metrics, priorities = update(state, batch)
         return after.replace(step=state.step + 1), metrics, priorities
 
+    # One seed per call, whatever the strategy: then first weights never depend on S.
+    init = map_seeds(_first_state(quantities, optimizers, targets), "unroll", 0, axes)
     acts = {function: _compiled_act(function, strategy) for function in (act, act_eval)}
     of_seeds = map_seeds(counted_update, strategy, (axes, 0), (axes, 0, 0))
     return Learner(
-        init=_compiled_init(quantities, optimizers, members, targets, axes),
+        init=lambda seeds: init(jnp.stack([jax.random.PRNGKey(int(seed)) for seed in seeds])),
         act=acts[act],
         act_eval=acts[act_eval],
         update=jax.jit(of_seeds, donate_argnums=0),
@@ -92,7 +92,7 @@ def build_learner(
         strategy=strategy,
         state_axes=axes,
         quantities=quantities,
-        members=members,
+        members={name: own.members for name, own in optimizers.items()},
     )
 
 
@@ -104,15 +104,12 @@ def _compiled_act(act: Callable[..., Any], strategy: str) -> Callable[..., Any]:
     return jax.jit(of_seeds)
 
 
-def _compiled_init(
-    quantities: Mapping[str, Quantities],
-    optimizers: Optimizers,
-    members: Mapping[str, int | None],
-    targets: Collection[str],
-    axes: AgentState,
-) -> Callable[[Sequence[int]], AgentState]:
+def _first_state(
+    quantities: Mapping[str, Quantities], optimizers: Optimizers, targets: Collection[str]
+) -> Callable[[jax.Array], AgentState]:
+    """What makes the first state of the seed that has a key (2,) uint32."""
     # Weights are a program of their own, the longest to compile: the same whatever prunes them.
-    weights = {x: jax.jit(partial(_weights, quantities[x], members[x])) for x in quantities}
+    weights = {x: jax.jit(partial(_weights, quantities[x], optimizers[x])) for x in quantities}
     network = {x: jax.jit(partial(_network, optimizers[x], x in targets)) for x in quantities}
 
     def init_one(seed_key: jax.Array) -> AgentState:
@@ -124,15 +121,13 @@ def _compiled_init(
             networks[name] = network[name](dense, mask_key)
         return AgentState(networks, jnp.zeros((), jnp.int32), key)
 
-    # One seed per call, whatever the strategy: then first weights never depend on S.
-    init = map_seeds(init_one, "unroll", 0, axes)
-    return lambda seeds: init(jnp.stack([jax.random.PRNGKey(int(seed)) for seed in seeds]))
+    return init_one
 
 
-def _weights(quantities: Quantities, members: int | None, key: jax.Array) -> Params:
-    if members is None:
+def _weights(quantities: Quantities, optimizer: SparseOptimizer, key: jax.Array) -> Params:
+    if optimizer.members is None:
         return quantities.init_params(key)
-    return jax.vmap(quantities.init_params)(jax.random.split(key, members))
+    return jax.vmap(quantities.init_params)(jax.random.split(key, optimizer.members))
 
 
 def _network(

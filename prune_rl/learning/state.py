@@ -24,7 +24,7 @@ class Network(struct.PyTreeNode):
     """
 
     params: Params
-    target_params: Params
+    target_params: Params | None
     opt_state: SparseState
 
     def apply_gradients(self, optimizer: SparseOptimizer, grads: Params) -> "Network":

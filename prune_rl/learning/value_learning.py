@@ -187,7 +187,6 @@ def build_value_learner(
     return build_learner(
         {Q: _quantities(rules, observation_spec)},
         optimizers,
-        members={Q: None},
         targets=[Q],
         update=partial(_update, rules, optimizers[Q]),
         act=partial(_act, rules.network, True) if rules.network.noisy else act_eval,

@@ -55,7 +55,9 @@ def _shapes(params: Any, dense_layers: Sequence[str]) -> dict[str, tuple[int, ..
     named = [(tensor_name(path), leaf) for path, leaf in leaves]
     shapes = {name: leaf.shape for name, leaf in named if is_prunable(name)}
     binding = "create_updater_from_config.dense_layers"
-    dense = match_layers(binding, dense_layers, sorted({layer_of(name) for name in shapes}))
+    # A network without layers, as a temperature, has none to leave dense.
+    patterns = dense_layers if shapes else ()
+    dense = match_layers(binding, patterns, sorted({layer_of(name) for name in shapes}))
     left = {name: shape for name, shape in shapes.items() if layer_of(name) not in dense}
     if dense and not left:
         raise ConfigError(f"{binding}={list(dense_layers)!r}: expected to leave a layer to prune")

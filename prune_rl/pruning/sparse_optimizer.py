@@ -43,6 +43,7 @@ class SparseOptimizer(NamedTuple):
         forward_params: (params, state) -> the parameters at which to take the gradients.
         apply_masks: (params, state) -> the parameters with pruned weights exactly 0.
         seed_axes: of the state, a `vmap` prefix for an axis of seeds in front of everything.
+        members: how many networks it is for, their axis first everywhere; None for one without.
     """
 
     init: Callable[..., SparseState]
@@ -50,6 +51,7 @@ class SparseOptimizer(NamedTuple):
     forward_params: Callable[[Any, SparseState], Any]
     apply_masks: Callable[[Any, SparseState], Any]
     seed_axes: SparseState = _AXES
+    members: int | None = None
 
 
 def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> SparseOptimizer:
@@ -77,4 +79,4 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
     forward_params, apply_masks = (
         jax.vmap(function, (0, _AXES)) for function in (one.forward_params, one.apply_masks)
     )
-    return SparseOptimizer(init, update, forward_params, apply_masks)
+    return SparseOptimizer(init, update, forward_params, apply_masks, members=members)

@@ -46,8 +46,8 @@ _EPISODES = (
     Metric("num_episodes", "episodes that ended in the phase", "NumEpisodes", "episodes"),
 )
 _WEIGHTS = (
-    Metric("sparsity", "fraction of exact zeros among weights of rank > 1", "Sparsity"),
-    Metric("sparsity_by_layer", "sparsity of each weight tensor", None, "sparsity"),
+    Metric("sparsity", "fraction of exact zeros among kernels (and noise scales)", "Sparsity"),
+    Metric("sparsity_by_layer", "sparsity of each layer", None, "sparsity"),
 )
 _UPDATES = (
     Metric("epsilon", "probability of a random action", "Epsilon"),

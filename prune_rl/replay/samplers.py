@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Set
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import gin
 import numpy as np
@@ -15,20 +15,23 @@ from prune_rl.replay.sum_tree import SumTrees
 Drawn = tuple[np.ndarray, np.ndarray | None]  # positions, and the chances they were drawn with
 
 
-class Sampler(Protocol):
-    """What a replay asks of the rule that draws its transitions.
+class Sampler:
+    """What a replay asks of the rule that draws its transitions; this one has no priorities.
 
-    Made of the ring where they lie, and n of the n-step return.
+    Args:
+      ring: where the transitions lie.
+      horizon: n of the n-step return, in agent steps.
 
     Attributes:
       STATE: arrays that it adds to a replay's state.
       BYTES_PER_ROW: RAM that it takes for one row of one seed, at most.
     """
 
-    STATE: ClassVar[frozenset[str]]
-    BYTES_PER_ROW: ClassVar[int]
+    STATE: ClassVar[frozenset[str]] = frozenset()
+    BYTES_PER_ROW: ClassVar[int] = 0
 
-    def __init__(self, ring: FrameRing, horizon: int) -> None: ...
+    def __init__(self, ring: FrameRing, horizon: int) -> None:
+        self._ring, self._horizon = ring, horizon
 
     def draw(self, streams: Streams, size: int, low: np.ndarray, high: np.ndarray) -> Drawn:
         """Positions (S, size) int64 of transitions, and the chances float32 they were drawn with.
@@ -36,31 +39,29 @@ class Sampler(Protocol):
         They lie among the ring's candidates [low, high), (S,) each and none of them empty; the
         chances are None where all are alike.
         """
+        raise NotImplementedError
 
     def update(self, priorities: np.ndarray) -> None:
         """See `ReplayBuffer.update_priorities`."""
+        raise RuntimeError("update_priorities: replay_scheme is 'uniform'")
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of the arrays `STATE`."""
+        return {}
 
     def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
         """Shapes in a state of `filled` rows that this sampler can take over."""
+        return {}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Takes over what `get_state` gave, after the ring has taken over its own state."""
 
 
-class UniformSampler:
+class UniformSampler(Sampler):
     """Draws all transitions that a seed can learn from equally often, with replacement.
 
     It needs no horizon: the ring's candidates are complete.
     """
-
-    STATE: ClassVar[frozenset[str]] = frozenset()
-    BYTES_PER_ROW: ClassVar[int] = 0
-
-    def __init__(self, ring: FrameRing, horizon: int) -> None:
-        self._ring = ring
 
     def draw(self, streams: Streams, size: int, low: np.ndarray, high: np.ndarray) -> Drawn:
         """Positions (S, size) within the ring's candidates [low, high), none of them empty.
@@ -77,24 +78,9 @@ class UniformSampler:
                 starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
         return starts, None
 
-    def update(self, priorities: np.ndarray) -> None:
-        """Raises `RuntimeError`: there are no priorities."""
-        raise RuntimeError("update_priorities: replay_scheme is 'uniform'")
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Nothing: what it draws follows from the ring and the streams."""
-        return {}
-
-    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
-        """Nothing."""
-        return {}
-
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
-        """Takes over nothing."""
-
 
 @gin.configurable
-class PrioritizedSampler:
+class PrioritizedSampler(Sampler):
     """Draws transitions in proportion to their priorities (Schaul et al. 2016, equation 1).
 
     A transition has no chance before it is complete, then the largest priority recorded until
@@ -121,7 +107,7 @@ class PrioritizedSampler:
         valid = type(priority_exponent) in (int, float) and 0 <= priority_exponent <= 1
         name = "PrioritizedSampler.priority_exponent"
         require(valid, name, priority_exponent, "a number from 0 to 1")
-        self._ring, self._horizon = ring, horizon
+        super().__init__(ring, horizon)
         self._exponent = priority_exponent
         self.max_priorities = np.ones(ring.num_seeds)
         self._seeds = np.arange(ring.num_seeds)[:, None]

@@ -25,11 +25,12 @@ _COLUMNS = 3
 
 
 def draw(
-    runs: Sequence[Run], quantities: Sequence[str] = FIGURE_11, phase: str | None = None
+    runs: Sequence[Run], quantities: Sequence[str] | None = None, phase: str | None = None
 ) -> Figure:
     """A picture with a panel for each of the `quantities`.
 
-    These are of `QUANTITIES`, or of a single network that the runs have, as 'critic/dormant'.
+    These are of `QUANTITIES`, or of a single network that the runs have, as 'critic/dormant'; by
+    default those of figure 11, of each network where agents have several.
 
     Lines are means over seeds, bands 95 % bootstrap intervals of them (three seeds or more).
     Values that are missing or not finite are gaps, and counted in the panel. Returns are those of
@@ -40,6 +41,7 @@ def draw(
             clocks that differ.
     """
     logs = _read(runs)
+    quantities = quantities or _figure_11(logs)
     for quantity in quantities:
         require_choice("--quantities", quantity, logs.with_networks(QUANTITIES))
     label, phase = logs.steps_label(), logs.returns_phase(phase)
@@ -55,6 +57,11 @@ def draw(
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(runs))
     return figure
+
+
+def _figure_11(logs: Logs) -> Sequence[str]:
+    of_networks = logs.with_networks(FIGURE_11)[len(FIGURE_11) :]
+    return (RETURNS, *of_networks) if of_networks else FIGURE_11
 
 
 def _read(runs: Sequence[Run]) -> Logs:
@@ -93,9 +100,9 @@ main = command(
     "Draws the diagnostics of runs trained with --gin_files=diagnostics/all.gin.\n"
     f"Quantities: {', '.join(QUANTITIES)}.",
     "--run=dense=runs/dense --run=pruned=runs/pruned --out=diagnostics.png",
-    lambda flags: draw(flags.run, flags.quantities.split(","), flags.phase),
+    lambda flags: draw(flags.run, flags.quantities and flags.quantities.split(","), flags.phase),
     lambda flags: write_csv(flags.run, flags.csv),
-    quantities={"default": ",".join(FIGURE_11), "help": "comma-separated; default: %(default)s"},
+    quantities={"help": f"comma-separated; default: {','.join(FIGURE_11)}"},
     phase=PHASE_FLAG,
 )
 

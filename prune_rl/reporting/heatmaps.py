@@ -31,16 +31,20 @@ class Matrices(NamedTuple):
     matrix: npt.NDArray[np.float32]
 
 
-def read_matrices(directory: Path, iteration: int | None = None) -> Matrices:
+def read_matrices(directory: Path, iteration: int | None = None, network: str = "") -> Matrices:
     """The matrices stored after an iteration, by default the last that has them.
+
+    Those of one `network` of an agent that has several, else of the one there is.
 
     Raises:
         ConfigError: there are none, or none of that iteration.
     """
-    paths = sorted((directory / "diagnostics").glob("gradient_covariance_[0-9]*.npz"))
+    paths = sorted((directory / "diagnostics" / network).glob("gradient_covariance_[0-9]*.npz"))
     by_iteration = {int(re.findall(r"\d+", path.stem)[-1]): path for path in paths}
     if not by_iteration:
+        named = [x.name for x in sorted((directory / "diagnostics").glob("*/"))]
         advice = "train with --gin_files=diagnostics/all.gin"
+        advice = f"networks that do, for --network: {', '.join(named)}" if named else advice
         raise ConfigError(f"--run={directory}: holds no gradient covariance; {advice}")
     chosen = max(by_iteration) if iteration is None else iteration
     if chosen not in by_iteration:
@@ -51,9 +55,9 @@ def read_matrices(directory: Path, iteration: int | None = None) -> Matrices:
         return Matrices(chosen, clock, int(stored[clock]), stored["seeds"], stored["matrix"])
 
 
-def _read(runs: Sequence[Run], iteration: int | None) -> list[Matrices]:
+def _read(runs: Sequence[Run], iteration: int | None, network: str) -> list[Matrices]:
     """Those of all runs, of one clock."""
-    stored = [read_matrices(run.directory, iteration) for run in runs]
+    stored = [read_matrices(run.directory, iteration, network) for run in runs]
     common_clock(runs, [own.clock for own in stored])
     return stored
 
@@ -64,7 +68,7 @@ def mean_off_diagonal(matrix: npt.NDArray[np.float32]) -> float:
     return float(np.abs(others, dtype=np.float64).mean()) if others.size else 0.0
 
 
-def draw(runs: Sequence[Run], iteration: int | None = None) -> Figure:
+def draw(runs: Sequence[Run], iteration: int | None = None, network: str = "") -> Figure:
     """A picture with a row for each run and a column for each of its first five seeds.
 
     Colours are the paper's: dark red -1, white 0, dark blue 1; what is not finite is grey.
@@ -73,7 +77,7 @@ def draw(runs: Sequence[Run], iteration: int | None = None) -> Figure:
     Raises:
         ConfigError: a run has stored no matrices, or none of that iteration, or clocks differ.
     """
-    stored = _read(runs, iteration)
+    stored = _read(runs, iteration, network)
     columns = min(_SHOWN_SEEDS, max(len(own.seeds) for own in stored))
     size = (2.1 * columns + 1.2, 2.3 * len(runs) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
@@ -91,9 +95,11 @@ def draw(runs: Sequence[Run], iteration: int | None = None) -> Figure:
     return figure
 
 
-def write_csv(runs: Sequence[Run], out: Path, iteration: int | None = None) -> None:
+def write_csv(
+    runs: Sequence[Run], out: Path, iteration: int | None = None, network: str = ""
+) -> None:
     """Writes a row for each run and seed: the mean |C_ij| off the diagonal."""
-    stored = _read(runs, iteration)
+    stored = _read(runs, iteration, network)
     rows = [
         (run.label, int(seed), own.iteration, own.steps, mean_off_diagonal(matrix))
         for run, own in zip(runs, stored, strict=True)
@@ -106,9 +112,10 @@ main = command(
     "heatmaps",
     "Draws the gradient covariance of runs trained with --gin_files=diagnostics/all.gin.",
     "--run=dense=runs/dense --run=pruned=runs/pruned --out=heatmaps.png",
-    lambda flags: draw(flags.run, flags.iteration),
-    lambda flags: write_csv(flags.run, flags.csv, flags.iteration),
+    lambda flags: draw(flags.run, flags.iteration, flags.network),
+    lambda flags: write_csv(flags.run, flags.csv, flags.iteration, flags.network),
     iteration={"type": int, "help": "from 0; default: the last stored"},
+    network={"default": "", "help": "of an agent that has several, as critic"},
 )
 
 

@@ -33,8 +33,6 @@ class Setting(NamedTuple):
 class Replay(Protocol):
     """Transitions of S seeds to draw from, as `replay.buffer.ReplayBuffer` says."""
 
-    batch_size: int
-
     def sample(self) -> Batch: ...
 
     def sample_uniformly(self, size: int) -> Batch: ...

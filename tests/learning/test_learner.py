@@ -79,7 +79,6 @@ def make_learner(optimizers, strategy="unroll", act_eval=None):
     return build_learner(
         dict.fromkeys(optimizers, QUANTITIES),
         optimizers,
-        members={name: MEMBERS[name] for name in optimizers},
         targets=["critics"],
         update=update,
         act=act,

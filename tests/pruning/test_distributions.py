@@ -137,3 +137,11 @@ def test_a_pattern_that_fits_no_layer_names_the_nearest():
         erk(tree, 0.9, ["haed"])
     with pytest.raises(ConfigError, match="expected to leave a layer to prune"):
         uniform(tree, 0.9, ["*"])
+
+
+@pytest.mark.parametrize("share", [uniform, erk])
+def test_a_network_without_layers_has_none_to_leave_dense(share):
+    """As the temperature of an agent whose other networks have a head."""
+    assert share({"params": {"log_alpha": np.zeros(())}}, 0.5, ["head"]) == {
+        "params": {"log_alpha": None}
+    }

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from prune_rl.errors import ConfigError
+from prune_rl.recording.logs import RunLog
 from prune_rl.reporting import heatmaps
 from prune_rl.reporting.runs import Run
 
@@ -114,3 +115,16 @@ def test_bad_input_is_one_line(tmp_path, capsys, write_run, write_matrices):
     assert heatmaps.main([f"--run={run}", f"--out={picture}", "--iteration=5"]) == 2
     assert "nearest: 3" in capsys.readouterr().err
     assert not picture.exists()
+
+
+def test_one_network_of_several_is_drawn_by_name(tmp_path, capsys):
+    """Files as a run's log writes them."""
+    run = tmp_path / "run"
+    run.mkdir()
+    with RunLog(run, positions={}, clock="agent_steps", steps=0) as log:
+        log.matrices("critic/gradient_covariance", 2, 500, np.array([3, 4]), _DENSE)
+    flags = [f"--run=x={run}", f"--out={tmp_path / 'x.png'}"]
+    assert heatmaps.main([*flags, f"--csv={tmp_path / 'x.csv'}", "--network=critic"]) == 0
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 3
+    assert heatmaps.main(flags) == 2
+    assert "for --network: critic" in capsys.readouterr().err

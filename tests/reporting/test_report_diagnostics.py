@@ -129,6 +129,9 @@ def test_measurements_without_agent_steps_are_points_at_their_gradient_steps(
     for axes, values in ((returns, [[1, 2, 3], [1, 2, 30]]), (of_critic, dormant)):
         assert axes.lines[0].get_xdata().tolist() == [5, 10, 15]
         np.testing.assert_allclose(axes.lines[0].get_ydata(), mean_of(values))
+    # Nobody asked: figure 11's quantities, of the networks that have them.
+    shown = [axes.get_title() for axes in diagnostics.draw([run]).axes]
+    assert shown == ["episode return (evaluation)", "critic: dormant units (fraction)"]
     diagnostics.write_csv([run], tmp_path / "x.csv")
     header, first, *_ = [x.split(",") for x in (tmp_path / "x.csv").read_text().splitlines()]
     assert header[-3:] == ["sparsity", "critic/dormant", "clock"]

@@ -9,7 +9,7 @@ import pytest
 from prune_rl import randomness
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.environments.minatar import create_minatar_environment
+from prune_rl.environments.minatar import MinAtarEnvironment
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.streams import streams_to_words, words_to_streams
@@ -18,13 +18,19 @@ from prune_rl.sources.source import Setting
 NUM_STEPS = 120
 
 
+def _games(seeds, game, *stream):
+    words = [randomness.environment_seed(seed, *stream) for seed in seeds]
+    return EnvironmentBatch([MinAtarEnvironment(x, game, sticky_actions=True) for x in words], 1000)
+
+
 class PlayedGames(ReplayBuffer):
     """What random play of `NUM_STEPS` agent steps saw; only its streams ever change."""
 
     protocol: ClassVar = {"suite": "minatar", "played_by": "a random policy"}
 
-    def __init__(self, setting, reward=None):
-        environments = setting.create_environments(9)
+    def __init__(self, setting, reward=None, game=None):
+        create = setting.create_environments
+        environments = _games(setting.seeds, game, 9) if game else create(9)
         specs = {name: getattr(environments, name) for name in ("observation_spec", "action_spec")}
         agent = setting.agent
         super().__init__(
@@ -68,15 +74,8 @@ def make_setting():
     """A setting of two seeds on MinAtar Breakout."""
     gin.clear_config()
 
-    def create(seeds, *stream):
-        games = [
-            create_minatar_environment(randomness.environment_seed(seed, *stream), "breakout")
-            for seed in seeds
-        ]
-        return EnvironmentBatch(games, 1000)
-
     def make(seeds=(3, 4), num_steps=500, **agent):
         own = DQNAgent(torso=MinAtarTorso(), **agent)
-        return Setting(own, seeds, lambda *stream: create(seeds, *stream), num_steps)
+        return Setting(own, seeds, lambda *stream: _games(seeds, "breakout", *stream), num_steps)
 
     return make

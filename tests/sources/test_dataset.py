@@ -22,8 +22,8 @@ from tests_games import PlayedGames
 
 
 @gin.configurable
-def played_games(setting):
-    return PlayedGames(setting)
+def played_games(setting, game=None):
+    return PlayedGames(setting, game=game)
 """
 _FILE = """
 import my_games
@@ -76,6 +76,7 @@ def test_a_run_without_an_environment(tmp_path, offline):
     assert rows[-1]["sparsity"] == pytest.approx(0.95, abs=2e-3)
     protocol = json.loads((tmp_path / "run" / "provenance.json").read_text())[0]["protocol"]
     assert protocol["played_by"] == "a random policy"
+    assert protocol["evaluation"]["sticky_action_probability"] == 0.1
 
 
 def test_the_target_follows_the_gradient_steps(tmp_path, offline, monkeypatch):
@@ -145,3 +146,19 @@ def test_a_source_of_data_hands_on_its_specs_and_one_update_a_step(make_setting,
     restored.set_state(source.get_state())
     assert restored.steps == 4
     np.testing.assert_array_equal(restored.replay.sample().s_t, source.replay.sample().s_t)
+
+
+def test_data_alone_need_no_environment(tmp_path, offline):
+    more = ["Runner.evaluation_steps=0", "Runner.num_iterations=1"]
+    flags = [f"--gin_bindings={x}" for x in more]
+    data = "--gin_bindings=played_games.game='breakout'"
+    none = "--gin_bindings=Runner.create_environment_fn=None"
+    assert train.main([f"--base_dir={tmp_path / 'run'}", *offline, *flags, data, none]) == 0
+    assert runs.read_metrics(tmp_path / "run")[-1]["gradient_steps"] == 40
+
+
+def test_games_that_evaluate_must_look_like_the_data(tmp_path, offline, capsys):
+    other = "--gin_bindings=played_games.game='seaquest'"
+    assert train.main([f"--base_dir={tmp_path / 'other'}", *offline, other]) == 2
+    assert "Runner.create_environment_fn=" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
-from prune_rl.errors import require_boolean, require_integer
+from prune_rl.errors import require, require_boolean, require_integer
 from prune_rl.networks.initializers import kernel_initializer
 from prune_rl.networks.noisy import dense
 
@@ -66,6 +66,8 @@ def merge_stack(observation: jax.Array) -> jax.Array:
 
     Channels of the oldest frame come first.
     """
+    valid, expected = observation.ndim == 4, "images; vectors need another torso"
+    require(valid, "torso: observations of shape", observation.shape, expected)
     stack, height, width, channels = observation.shape
     image = jnp.moveaxis(observation, 0, 2)  # (H, W, stack, C)
     return image.reshape(height, width, stack * channels).astype(jnp.float32) / 255.0

@@ -233,3 +233,9 @@ def test_gin_sets_the_width():
         assert ImpalaTorso().width == 3
     finally:
         gin.clear_config()
+
+
+@pytest.mark.parametrize("torso", [NatureTorso, ImpalaTorso, MinAtarTorso])
+def test_vectors_are_refused(torso):
+    with pytest.raises(ConfigError, match=r"observations of shape=\(3,\): expected images; vec"):
+        torso().init(jax.random.PRNGKey(0), jnp.zeros(3))
