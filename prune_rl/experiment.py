@@ -23,13 +23,15 @@ from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source
 from prune_rl.trainer import Trainer
 
+CreateEnvironment = Callable[[int], Environment] | None  # called with a seed
+
 
 @gin.configurable("Runner")
 def create_runner(
     base_dir: str | Path,
     *,
     agent: Agent | None = None,
-    create_environment_fn: Callable[[int], Environment] | None = None,
+    create_environment_fn: CreateEnvironment = None,
     create_source_fn: Callable[[Setting], Source] = OnlineSource,
     num_iterations: int = 200,
     training_steps: int = 250_000,
@@ -146,10 +148,7 @@ def create_optimizers(
 
 
 def _create_environments(
-    create_one: Callable[[int], Environment] | None,
-    longest: int,
-    seeds: Sequence[int],
-    *stream: int,
+    create_one: CreateEnvironment, longest: int, seeds: Sequence[int], *stream: int
 ) -> EnvironmentBatch:
     """One game per seed, seeded from a stream of that seed's randomness."""
     if create_one is None:

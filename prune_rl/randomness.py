@@ -46,12 +46,8 @@ def intervention_key(exploration_key: jax.Array, position: int) -> jax.Array:
 
 def evaluation_keys(seeds: Sequence[int], iteration: int) -> jax.Array:
     """Exploration keys (S, 2) uint32 of one evaluation, which nothing else uses."""
-
-    def key(seed: int) -> jax.Array:
-        stream = jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION)
-        return jax.random.fold_in(stream, iteration)
-
-    return jnp.stack([key(seed) for seed in seeds])
+    streams = [jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION) for seed in seeds]
+    return jnp.stack([jax.random.fold_in(stream, iteration) for stream in streams])
 
 
 def environment_seed(seed: int, *stream: int) -> int:

@@ -74,12 +74,11 @@ class Runner:
         provenance.append(self.base_dir / "provenance.json", record)
         clock, steps = self.source.clock, self.source.steps
         total, count = self.num_iterations * self.training_steps, self.num_iterations
-        with (
-            RunLog(self.base_dir, positions=positions, clock=clock, steps=steps) as log,
-            RunProgress(
-                total_steps=total, done_steps=steps, num_iterations=count, clock=clock
-            ) as progress,
-        ):
+        log = RunLog(self.base_dir, positions=positions, clock=clock, steps=steps)
+        progress = RunProgress(
+            clock=clock, total_steps=total, done_steps=steps, num_iterations=count
+        )
+        with log, progress:
             recorder = Recorder(log, progress, self.seeds)
             for iteration in range(first, self.num_iterations):
                 self._train(iteration, recorder)

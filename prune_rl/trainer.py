@@ -54,20 +54,17 @@ class Trainer:
         """One step of the source's clock, learning included; returns the episodes that ended."""
         for _ in range(self._source.updates_due()):
             self._learn()
+        # An update due at a gradient step has been made by now; an agent step not yet.
+        offline = self._source.clock == "gradient_steps"
+        clock = self.gradient_steps if offline else self._source.steps
         # Before the first update there is nothing new to copy.
-        if self.gradient_steps and self._agent.is_target_update_step(self._clock()):
+        if self.gradient_steps and self._agent.is_target_update_step(clock):
             self.agent_state = self._learner.sync_target(self.agent_state)
         return self._source.tick(self._act)
 
-    def _clock(self) -> int:
-        # An update due at a gradient step has been made by then; an agent step not yet.
-        return self.gradient_steps if self._source.clock == "gradient_steps" else self._source.steps
-
     def _act(self, observations: np.ndarray) -> np.ndarray:
-        agent_steps = self._source.agent_steps
-        actions, self.agent_state = self._policy.explore(
-            self.agent_state, observations, agent_steps
-        )
+        state, steps = self.agent_state, self._source.agent_steps
+        actions, self.agent_state = self._policy.explore(state, observations, steps)
         return actions
 
     def _learn(self) -> None:

@@ -64,9 +64,9 @@ def create_updater_from_config(
     """
     require_choice(_binding("pruner_type"), pruner_type, ["no_prune", *METHODS])
     require_choice(_binding("dist_type"), dist_type, _DISTRIBUTIONS)
-    valid = _is_number(sparsity) and 0.0 <= sparsity < 1.0
+    valid = type(sparsity) in (int, float) and 0.0 <= sparsity < 1.0
     require(valid, _binding("sparsity"), sparsity, "a fraction in [0, 1), as 0.95")
-    valid = _is_number(drop_fraction) and 0.0 <= drop_fraction <= 1.0
+    valid = type(drop_fraction) in (int, float) and 0.0 <= drop_fraction <= 1.0
     require(valid, _binding("drop_fraction"), drop_fraction, "a fraction in [0, 1], as 0.1")
     valid = type(rng_seed) is int and 0 <= rng_seed < 2**32
     require(valid, _binding("rng_seed"), rng_seed, "an integer in [0, 2**32), as 8")
@@ -107,7 +107,3 @@ def _decay(drop_fraction: float, schedule: Schedule) -> optax.Schedule:
 
 def _binding(name: str) -> str:
     return f"create_updater_from_config.{name}"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -6,13 +6,7 @@ data before it learns prunes when the paper's would, at 500,000 and not at 499,0
 """
 
 from prune_rl.errors import require, require_choice
-from prune_rl.pruning.schedules import (
-    NoUpdateSchedule,
-    OneShotSchedule,
-    PeriodicSchedule,
-    PolynomialSchedule,
-    Schedule,
-)
+from prune_rl.pruning import schedules
 
 SCHEDULE_TYPES = ("polynomial", "one_shot", "periodic", "none")
 _DEFAULT_START = {"polynomial": 0.2, "periodic": 0, "one_shot": 0}
@@ -32,7 +26,7 @@ def resolve_schedule(
     schedule_type: str = "polynomial",
     power: float = 3,
     goes_on: bool = False,
-) -> Schedule:
+) -> schedules.Schedule:
     """Resolves defaults and fractions of the run.
 
     Args:
@@ -55,7 +49,7 @@ def resolve_schedule(
     """
     require_choice(_binding("schedule_type"), schedule_type, SCHEDULE_TYPES)
     if schedule_type == "none":
-        return NoUpdateSchedule()
+        return schedules.NoUpdateSchedule()
     expected = "a run that makes at least 1 gradient step to prune at; make it longer"
     _require(num_gradient_steps >= 1, "num_gradient_steps", num_gradient_steps, expected)
     nominal_steps = nominal_gradient_steps or num_gradient_steps
@@ -65,7 +59,7 @@ def resolve_schedule(
         same = update_end_step is None or update_end_step == given_start
         expected = f"None, or update_start_step={given_start!r}: one_shot has no other step"
         _require(same, "update_end_step", update_end_step, expected)
-        return OneShotSchedule(start)
+        return schedules.OneShotSchedule(start)
     given_end = _DEFAULT_END if update_end_step is None else update_end_step
     if schedule_type == "periodic" and type(given_end) is int and given_end > num_gradient_steps:
         end = given_end  # nothing is to be reached there
@@ -80,10 +74,10 @@ def resolve_schedule(
     expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
     _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
     if schedule_type == "periodic":
-        return PeriodicSchedule(start, end, update_freq, goes_on)
+        return schedules.PeriodicSchedule(start, end, update_freq, goes_on)
     is_number = isinstance(power, int | float) and not isinstance(power, bool)
     _require(is_number and power > 0, "power", power, "a number > 0; 3 is the paper's")
-    return PolynomialSchedule(start, end, update_freq, power, goes_on)
+    return schedules.PolynomialSchedule(start, end, update_freq, power, goes_on)
 
 
 def _resolve_step(name: str, given: object, num_gradient_steps: int, nominal_steps: int) -> int:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import numpy.typing as npt
 from tensorboardX import SummaryWriter
 
 from prune_rl.recording.metrics import CLOCKS, IDENTIFYING, describe
@@ -81,24 +80,16 @@ class RunLog:
         """Appends one line to episodes.csv: values in the order of its header."""
         self._csv.writerow(values)
 
-    def matrices(
-        self,
-        name: str,
-        iteration: int,
-        steps: int,
-        seeds: npt.NDArray[np.int64],
-        matrix: npt.NDArray[np.float32],
-    ) -> None:
-        """Writes one matrix per seed, (S, k, k), to diagnostics/<name>_<iteration>.npz, whole.
+    def matrices(self, name: str, iteration: int, steps: int, **arrays: Any) -> None:
+        """Writes arrays to diagnostics/<name>_<iteration>.npz, whole: `seeds` and `matrix`.
 
-        `name` may be one network's, as 'critic/gradient_covariance'. `steps` is what the clock
-        says, and is stored under its name.
+        These are (S,) int64 and (S, k, k) float32. `name` may be one network's, as
+        'critic/gradient_covariance'. `steps` is what the clock says, and is stored under its name.
         """
         path = self._directory / "diagnostics" / f"{name}_{iteration:04d}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        when: dict[str, Any] = {self.clock: steps}
-        np.savez_compressed(part, matrix=matrix, seeds=seeds, **when)
+        np.savez_compressed(part, **(arrays | {self.clock: steps}))
         part.replace(path)
 
     def positions(self) -> dict[str, int]:

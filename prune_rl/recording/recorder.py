@@ -89,8 +89,8 @@ class Recorder:
         """Logs a row of diagnostics for each seed; matrices go into files of their own."""
         for name in matrix_names:
             matrices = np.stack([row[name] for row in rows])
-            steps = getattr(now, self._log.clock)
-            self._log.matrices(name, now.iteration, steps, np.array(self._seeds), matrices)
+            steps, seeds = getattr(now, self._log.clock), np.array(self._seeds)
+            self._log.matrices(name, now.iteration, steps, matrix=matrices, seeds=seeds)
         for row, measured in zip(self._rows(now, "diagnostics"), rows, strict=True):
             scalars = {name: x for name, x in measured.items() if name not in matrix_names}
             self._log.metrics(row | scalars)

@@ -70,7 +70,7 @@ def test_numbers_that_are_not_finite_are_named_layer_by_layer(tmp_path):
 def test_matrices_are_stored_whole_or_not_at_all(tmp_path, monkeypatch):
     matrix = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
     with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
-        log.matrices("gradient_covariance", 7, 80, np.array([3, 4]), matrix)
+        log.matrices("gradient_covariance", 7, 80, seeds=np.array([3, 4]), matrix=matrix)
         path = tmp_path / "diagnostics" / "gradient_covariance_0007.npz"
         with np.load(path) as stored:
             np.testing.assert_array_equal(stored["matrix"], matrix)
@@ -83,7 +83,7 @@ def test_matrices_are_stored_whole_or_not_at_all(tmp_path, monkeypatch):
 
         monkeypatch.setattr(np, "savez_compressed", full)
         with pytest.raises(OSError, match="no space"):
-            log.matrices("gradient_covariance", 7, 80, np.array([3, 4]), matrix + 1)
+            log.matrices("gradient_covariance", 7, 80, seeds=np.array([3, 4]), matrix=matrix + 1)
     with np.load(path) as stored:
         np.testing.assert_array_equal(stored["matrix"], matrix)
 
@@ -200,7 +200,9 @@ def test_a_run_without_agent_steps_is_told_by_its_gradient_steps(tmp_path):
         positions = log.positions()
     with RunLog(tmp_path, positions=positions, clock="gradient_steps", steps=50) as log:
         log.metrics(rows[2])
-        log.matrices("gradient_covariance", 3, 75, np.array([0]), np.ones((1, 2, 2), np.float32))
+        log.matrices(
+            "gradient_covariance", 3, 75, seeds=np.array([0]), matrix=np.ones((1, 2, 2), np.float32)
+        )
     shown = _scalars(tmp_path / "tensorboard" / "seed_0", "Eval/AverageReturns")
     assert shown == {25: 1.0, 50: 2.0, 75: 3.0}
     assert (tmp_path / "episodes.csv").read_text().splitlines() == [

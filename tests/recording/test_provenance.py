@@ -55,7 +55,7 @@ def test_a_record_is_of_this_environment_and_command(monkeypatch):
 def test_a_record_says_the_units_of_counters_and_metrics():
     units = provenance.collect({})["units"]
     assert units["agent_steps"] == "environment steps per seed; frame_skip frames each"
-    assert units["sparsity"] == "fraction of exact zeros among weights of rank > 1"
+    assert units["sparsity"] == "fraction of exact zeros among kernels (and noise scales)"
     assert {"frames", "gradient_steps", "episode_return_mean", "loss", "srank"} <= units.keys()
 
 

@@ -122,7 +122,7 @@ def test_one_network_of_several_is_drawn_by_name(tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
     with RunLog(run, positions={}, clock="agent_steps", steps=0) as log:
-        log.matrices("critic/gradient_covariance", 2, 500, np.array([3, 4]), _DENSE)
+        log.matrices("critic/gradient_covariance", 2, 500, seeds=np.array([3, 4]), matrix=_DENSE)
     flags = [f"--run=x={run}", f"--out={tmp_path / 'x.png'}"]
     assert heatmaps.main([*flags, f"--csv={tmp_path / 'x.csv'}", "--network=critic"]) == 0
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 3
