@@ -25,7 +25,8 @@ class Agent:
         min_replay_history: no update before more agent steps than this are stored; without meaning
             where the data are fixed.
         replay_ratio: gradient steps per agent step: a whole number K for K of them after each
-            agent step, or 1/P for one after every P (Dopamine's `update_period`).
+            agent step, or 1/P for one after every P (Dopamine's `update_period`); without meaning
+            where the data are fixed.
         replay_scheme: how the replay is sampled, a key of `replay.samplers.SAMPLERS`.
         seed_strategy: how seeds are mapped, see `prune_rl.learning.seed_axis`; 'auto' for the one
             measured fastest.

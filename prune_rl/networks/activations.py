@@ -6,18 +6,14 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.q_network import QNetwork
 
-
-def hidden_activations(
-    network: QNetwork, params: Any, observations: jax.Array
-) -> dict[str, jax.Array]:
+def hidden_activations(network: nn.Module, params: Any, *inputs: jax.Array) -> dict[str, jax.Array]:
     """What the units of the layers that `network.counted` names answer, after the ReLU.
 
     Args:
-        network: a module with a `counted`.
+        network: a module with a `counted`, see `QNetwork`.
         params: flax variables {'params': ...} of one seed.
-        observations: (batch, stack, H, W, C) uint8.
+        inputs: what it is called with, each with a batch axis: (batch, stack, H, W, C) uint8.
 
     Returns:
         (batch, ..., units) float32 by layer path, as 'torso/Conv_0': (32, 21, 21, 32).
@@ -27,13 +23,13 @@ def hidden_activations(
     def is_source(module: nn.Module, method: str) -> bool:
         return method == "__call__" and "/".join(module.path) in sources
 
-    def outputs_of(observation: jax.Array) -> Mapping[str, Any]:
+    def outputs_of(*alone: jax.Array) -> Mapping[str, Any]:
         _, variables = network.apply(
-            params, observation, capture_intermediates=is_source, mutable="intermediates"
+            params, *alone, capture_intermediates=is_source, mutable="intermediates"
         )
         return variables.get("intermediates", {})
 
-    outputs = jax.vmap(outputs_of)(observations)
+    outputs = jax.vmap(outputs_of)(*inputs)
     return {layer: nn.relu(_output(outputs, source)) for layer, source in network.counted.items()}
 
 
