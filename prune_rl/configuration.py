@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def check_bindings_are_used(gin_bindings: Sequence[str]) -> None:
 
 def unused_bindings(gin_bindings: Sequence[str]) -> list[str]:
     """Those of `gin_bindings` that reached nothing that was built since `load`."""
-    used = {_scope_and_tail(line) for line in gin.operative_config_str().splitlines()} - {None}
+    used = [x for x in map(_scope_and_tail, gin.operative_config_str().splitlines()) if x]
     return [x for x in gin_bindings if not _is_used(_scope_and_tail(x), used)]
 
 
@@ -93,10 +93,10 @@ def _scope_and_tail(binding: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def _is_used(given: tuple[str, str] | None, used: Collection[tuple[str, str] | None]) -> bool:
+def _is_used(given: tuple[str, str] | None, used: Sequence[tuple[str, str]]) -> bool:
     # Without a scope a binding holds in every one.
     return given is None or any(
-        own is not None and own[1] == given[1] and own[0].startswith(given[0]) for own in used
+        tail == given[1] and scope.startswith(given[0]) for scope, tail in used
     )
 
 

@@ -20,7 +20,7 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.runner import Runner
 from prune_rl.sources.online import OnlineSource
-from prune_rl.sources.source import Setting, Source
+from prune_rl.sources.source import Setting, Source, require_same_specs
 from prune_rl.trainer import Trainer
 
 CreateEnvironment = Callable[[int], Environment] | None  # called with a seed
@@ -160,7 +160,7 @@ def _create_environments(
 
 def _check_evaluation(source: Source, games: EnvironmentBatch) -> None:
     """Fixed data must look like the games that evaluate them; their protocol is stamped too."""
-    own, given = ((x.observation_spec, x.action_spec) for x in (games, source))
-    require(own == given, "Runner.create_environment_fn", own, f"games as the data's, {given}")
+    binding = "Runner.create_environment_fn"
+    require_same_specs(binding, games, source, "games as the data's,")
     source.protocol = source.protocol | {"evaluation": games.protocol}
     games.close()

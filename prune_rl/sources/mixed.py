@@ -11,7 +11,7 @@ from prune_rl.errors import require
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.sources.dataset import CreateDataset, Dataset, create_dataset
 from prune_rl.sources.online import OnlineSource
-from prune_rl.sources.source import Replay, Setting
+from prune_rl.sources.source import Replay, Setting, require_same_specs
 from prune_rl.specs import Batch, Draw, Probe
 
 
@@ -40,10 +40,8 @@ class MixedSource(OnlineSource):
         require(valid, share, dataset_share, "a number in [0, 1]")
         super().__init__(setting)
         dataset = create_dataset("MixedSource", create_dataset_fn, setting)
-        own = self.observation_spec, self.action_spec
-        given = dataset.observation_spec, dataset.action_spec
-        expected = f"the environment's {own}"
-        require(own == given, "MixedSource.create_dataset_fn", given, expected)
+        binding = "MixedSource.create_dataset_fn"
+        require_same_specs(binding, dataset, self, "the environment's")
         self.protocol = self.protocol | {"dataset": dataset.protocol}
         self.replay = MixedReplay(self._buffer, dataset, dataset_share)
 

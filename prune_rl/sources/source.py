@@ -8,6 +8,7 @@ import numpy as np
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.errors import require
 from prune_rl.learning.agent import Agent
 from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe
 
@@ -28,6 +29,12 @@ class Setting(NamedTuple):
     seeds: Sequence[int]
     create_environments: Callable[..., EnvironmentBatch]
     num_steps: int
+
+
+def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> None:
+    """Raises `ConfigError` unless both have the `other`'s specs, that `expected` introduces."""
+    own, others = ((x.observation_spec, x.action_spec) for x in (given, other))
+    require(own == others, binding, own, f"{expected} {others}")
 
 
 class Replay(Protocol):
