@@ -40,6 +40,7 @@ def create_runner(
     max_steps_per_episode: int = 27_000,
     num_seeds: int = 1,
     seed: int = 0,
+    checkpoint_minutes: float = 30.0,
     interventions: Sequence[Intervention] = (),
     diagnostics: Diagnostics | None = None,
 ) -> Runner:
@@ -64,6 +65,7 @@ def create_runner(
       max_steps_per_episode: agent steps after which an episode is truncated.
       num_seeds: length of the seed axis.
       seed: the first seed; the others follow it.
+      checkpoint_minutes: how long it may run without saving; every iteration is saved anyway.
       interventions: plasticity baselines that change the weights now and then, in this order.
       diagnostics: what to measure beside returns and losses.
 
@@ -89,6 +91,8 @@ def create_runner(
     require_integer("Runner.num_seeds", num_seeds, 1)
     require_integer("Runner.seed", seed, 0)
     require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
+    positive = type(checkpoint_minutes) in (int, float) and checkpoint_minutes > 0
+    require(positive, "Runner.checkpoint_minutes", checkpoint_minutes, "a number above 0")
     measures = diagnostics is None or isinstance(diagnostics, Diagnostics)
     require(measures, "Runner.diagnostics", diagnostics, "@Diagnostics() or None")
 
@@ -111,6 +115,7 @@ def create_runner(
         num_iterations=num_iterations,
         training_steps=training_steps,
         evaluation={"num_steps": evaluation_steps, "num_episodes": num_eval_episodes},
+        checkpoint_minutes=checkpoint_minutes,
         create_environments=create,
         diagnostics=diagnostics.bind(learner) if diagnostics else None,
     )

@@ -1,8 +1,8 @@
 """What a run holds, seed by seed, in the form in which a checkpoint keeps it.
 
-The state of a seed is a nested dict of NumPy arrays, and of `Rows` where it only ever grows. It says
-neither how seeds are mapped nor where anything lives. Text and numbers of any structure are JSON in
-an array of bytes.
+The state of a seed is a nested dict of NumPy arrays, and of `Rows` where it only ever grows. It
+says neither how seeds are mapped nor where anything lives. Text and numbers of any structure are
+JSON in an array of bytes.
 """
 
 import json

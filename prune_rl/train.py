@@ -5,9 +5,11 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import closing
 
 from prune_rl.errors import ConfigError
 from prune_rl.gin_files import shipped_gin_files
+from prune_rl.signals import Stopped, StopSignals
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
@@ -109,7 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if flags.list:
             return _list(flags)
-        return _train(flags)
+        with StopSignals() as stop:
+            return _train(flags, stop)
+    except Stopped as stopped:
+        received = stop.received.name if stop.received else "stopped"
+        print(f"prune_rl.train: {received}: {stopped}", file=sys.stderr)
+        return stop.exit_code
     except ConfigError as error:
         # gin adds lines about where it was; the first line is ours.
         print(f"prune_rl.train: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -139,7 +146,7 @@ def _list(flags: argparse.Namespace) -> int:
     return 0
 
 
-def _train(flags: argparse.Namespace) -> int:
+def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
     if not flags.base_dir:
@@ -161,7 +168,8 @@ def _train(flags: argparse.Namespace) -> int:
         advice = "bind a function without (), as @OnlineSource"
         raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
     configuration.check_bindings_are_used(typed)
-    runner.run()
+    with closing(runner.source):
+        runner.run(lambda: bool(stop))
     return 0
 
 

@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
+from prune_rl.learning.saved import from_states, to_states
 from prune_rl.learning.state import AgentState
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.source import Source
 from prune_rl.specs import Batch, Draw, Inputs, Probe
+from prune_rl.state import State, flatten, part, per_seed
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
 _METRICS_PERIOD = 10
@@ -47,7 +49,8 @@ class Trainer:
         self._interventions = interventions
         self.agent_state: AgentState = policy.learner.init(seeds)
         self.gradient_steps = 0
-        self._metrics: list[dict[str, jax.Array]] = []
+        self._metrics: list[dict[str, Any]] = []  # values (S,), on the device until fetched
+        self._num_seeds = len(seeds)
         self._fixed_probe: dict[str, Probe] = {}
 
     def step(self) -> list[Episode]:
@@ -107,21 +110,55 @@ class Trainer:
         names = fetched[0].keys() if fetched else ()
         return {n: np.mean([m[n] for m in fetched], axis=0, dtype=np.float64) for n in names}
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything on the host, as nested dicts of NumPy arrays."""
-        state: dict[str, Any] = {"source": self._source.get_state()}
-        if self._fixed_probe:
-            state["probe"] = {name: x._asdict() for name, x in self._fixed_probe.items()}
-        return state
+    def get_state(self) -> list[State]:
+        """Everything that decides the future, of each seed; between two steps."""
+        self._metrics = jax.device_get(self._metrics)
+        return per_seed(
+            agent=to_states(self.agent_state, self._learner.state_axes),
+            source=self._source.get_state(),
+            metrics=[_metrics_of(self._metrics, i) for i in range(self._num_seeds)],
+            probe=[_probes_of(self._fixed_probe, i) for i in range(self._num_seeds)],
+        )
 
-    def set_state(self, agent_state: AgentState, host: dict[str, Any]) -> None:
-        """Goes on, to the bit, from a run's `agent_state` and `get_state()`."""
-        self.agent_state = agent_state
-        self.gradient_steps = int(agent_state.step)
-        self._source.set_state(host["source"])
-        probes = host.get("probe", {})
-        self._fixed_probe = {name: _from_arrays(arrays) for name, arrays in probes.items()}
+    def set_state(self, states: Sequence[State]) -> None:
+        """Goes on, to the bit, from what `get_state` returned.
+
+        Raises:
+            ConfigError: it is not the state of such a run.
+        """
+        axes = self._learner.state_axes
+        self.agent_state = from_states(part(states, "agent"), self.agent_state, axes)
+        self.gradient_steps = int(self.agent_state.step)
+        self._source.set_state(part(states, "source"))
+        self._metrics = _joined_metrics([state.get("metrics", {}) for state in states])
+        self._fixed_probe = _joined_probes([state.get("probe", {}) for state in states])
 
 
-def _from_arrays(arrays: dict[str, Any]) -> Probe:
-    return Inputs(**arrays) if set(arrays) == set(Inputs._fields) else Batch(**arrays)
+def _metrics_of(metrics: Sequence[Mapping[str, npt.NDArray[Any]]], seed: int) -> State:
+    """Values (n,) of one seed, by name."""
+    names = metrics[0] if metrics else ()
+    return {name: np.array([own[name][seed] for own in metrics]) for name in names}
+
+
+def _joined_metrics(states: Sequence[State]) -> list[dict[str, Any]]:
+    """The inverse for all seeds: n dicts of (S,)."""
+    flat = [flatten(state) for state in states]
+    columns = {name: np.stack([own[name] for own in flat], axis=1) for name in flat[0]}
+    count = max(map(len, columns.values()), default=0)
+    return [{name: column[i] for name, column in columns.items()} for i in range(count)]
+
+
+def _probes_of(probes: Mapping[str, Probe], seed: int) -> State:
+    return {
+        name: {key: np.array(x[seed]) for key, x in probe._asdict().items() if x is not None}
+        for name, probe in probes.items()
+    }
+
+
+def _joined_probes(states: Sequence[State]) -> dict[str, Probe]:
+    probes: dict[str, Probe] = {}
+    for name in states[0]:
+        own = part(states, name)
+        fields = {key: np.stack(part(own, key)) for key in own[0]}
+        probes[name] = Inputs(**fields) if set(fields) == set(Inputs._fields) else Batch(**fields)
+    return probes

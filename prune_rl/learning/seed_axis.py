@@ -7,7 +7,7 @@ program: every operation keeps its single-seed form, compile time grows with S. 
 program (`lax.map`) lost to both on CPU, up to 10 times slower, and is not offered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -56,6 +56,18 @@ def map_seeds(
     return unrolled
 
 
+def split_seeds(tree: Any, axes: Any) -> list[Any]:
+    """The tree of each seed, from one with a leading seed axis where `axes` (see above) says 0."""
+    mapped, leaves = _is_mapped(axes, tree), jax.tree.leaves(tree)
+    num_seeds = next(len(leaf) for leaf, own in zip(leaves, mapped, strict=True) if own)
+    return [_take(tree, mapped, seed) for seed in range(num_seeds)]
+
+
+def join_seeds(trees: Sequence[Any], axes: Any) -> Any:
+    """The inverse of `split_seeds`; what all seeds share is taken from the first."""
+    return _stack(trees, axes)
+
+
 def _is_mapped(axes: Any, tree: Any) -> list[bool]:
     # None is no leaf of a pytree: as booleans, the axes broadcast over subtrees that are None too.
     flags = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)
@@ -68,7 +80,7 @@ def _take(tree: Any, mapped: list[bool], seed: int) -> Any:
     return jax.tree.unflatten(structure, [leaf[seed] if own else leaf for leaf, own in pairs])
 
 
-def _stack(results: list[Any], axes: Any) -> Any:
+def _stack(results: Sequence[Any], axes: Any) -> Any:
     mapped = _is_mapped(axes, results[0])
     of_leaf = zip(*map(jax.tree.leaves, results), strict=True)  # S values of each leaf
     pairs = zip(of_leaf, mapped, strict=True)

@@ -1,101 +1,220 @@
-"""Checkpoints of a whole run, written atomically by orbax, and read back exactly.
+"""Checkpoints of a whole run: written beside training, kept twice, checked byte by byte when read.
 
-A checkpoint is the agent's state (parameters, optimizer, masks, keys), everything the host
-holds (replay, emulators, counters) as NumPy arrays, and the run log's positions.
+Below `checkpoints/` a checkpoint is a folder `<number>/` with a file of arrays for each seed and
+manifest.json, which names every file with its length and digest. Replay rows lie in `rows/`, each
+written once and named by all manifests that need it. A checkpoint is there once its folder has its
+name; what no kept manifest names is swept away after the next one.
 """
 
-import logging
+import contextlib
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import orbax.checkpoint as ocp
-
 from prune_rl.errors import ConfigError
-from prune_rl.quiet import quiet_libraries
+from prune_rl.recording import row_files, tensor_files
+from prune_rl.recording.tensor_files import Damaged
+from prune_rl.state import Rows, State, flatten, unflatten
 
-_LOG = logging.getLogger(__name__)
+_FORMAT = 1
+_KEPT = 2
+_ROWS_PER_STEP = 2  # that a seed adds at most
+_MANIFEST = "manifest.json"
 
 
 class Checkpoint(NamedTuple):
-    """What `Checkpointer` saves and restores.
+    """What `Checkpointer` saves and restores: the state of each seed, and JSON of the whole run."""
 
-    agent: pytree of jax arrays. host: nested dict of NumPy arrays. log: JSON object.
-    """
-
-    agent: Any
-    host: dict[str, Any]
-    log: dict[str, Any]
+    seeds: dict[int, State]
+    run: dict[str, Any]
 
 
 class Checkpointer:
-    """The last two checkpoints of a run, numbered by finished iterations.
+    """The last two checkpoints of a run, numbered from 0 in the order of writing.
 
-    A process killed while saving leaves the previous checkpoint whole: orbax writes beside it
-    and renames when everything is on disk.
+    A process killed at any moment leaves the checkpoints that were whole as they are.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory.resolve()
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, create=True, cleanup_tmp_directories=True
-        )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self._root = directory
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self._steps_to_spare = 0  # while writing
+        self._kept: dict[int, dict[str, Any]] = {}  # manifests by number, oldest first
 
-    def save(self, iterations: int, checkpoint: Checkpoint) -> None:
-        """Writes `checkpoint` after that many finished `iterations`; returns when on disk.
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Begins to write `checkpoint`, whose arrays must not change from now on.
+
+        Its `Rows` are read meanwhile: call `before_step` before every step that adds some. Waits
+        for the one before. Raises `OSError` as `wait` does.
+        """
+        self.wait()
+        number = max(self._numbers(), default=-1) + 1
+        self._steps_to_spare = self._rows_to_spare(checkpoint) // _ROWS_PER_STEP
+        self._writing = self._writer.submit(self._write, number, checkpoint)
+
+    def before_step(self) -> None:
+        """Lets a step of training go on, after a wait if it would overwrite what is being saved."""
+        if self._writing is None:
+            return
+        self._steps_to_spare -= 1
+        if self._steps_to_spare < 0 or self._writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when all is on disk.
 
         Raises:
-          OSError: the disk is full or gone; the previous checkpoint is untouched.
+          OSError: the disk is full or gone; the checkpoints before are untouched.
         """
-        args = ocp.args.Composite(
-            agent=ocp.args.StandardSave(checkpoint.agent),
-            host=ocp.args.StandardSave(checkpoint.host),
-            log=ocp.args.JsonSave(checkpoint.log),
-        )
-        if iterations in self._manager.all_steps():
-            self._manager.delete(iterations)  # one that could not be read, now made again
-        try:
-            with quiet_libraries():
-                self._manager.save(iterations, args=args)
-                # The replay is written to while training goes on: saving may not run behind it.
-                self._manager.wait_until_finished()
-        except ValueError as error:  # tensorstore's word for a write that failed
-            reason = str(error).splitlines()[0]
-            raise OSError(f"checkpoint {self._directory}/{iterations}: {reason[:200]}") from error
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
-    def restore_latest(self, agent_like: Any) -> tuple[int, Checkpoint] | None:
-        """The newest readable checkpoint and its number of iterations; None if there is none.
+    def restore(self, apply: Callable[[Checkpoint], None]) -> bool:
+        """Hands the newest checkpoint that is whole to `apply`; False if there is none at all.
 
-        agent_like: a pytree with the agent's structure, shapes and dtypes.
+        `apply` reads the rows; it may raise `Damaged` too, and is then given the one before, which
+        is said on stderr.
 
         Raises:
-          ConfigError: there are checkpoints, but none of them can be read.
+          ConfigError: there are checkpoints, but none is whole, or one is of another format.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        reasons = []
+        for number in reversed(self._numbers()):
             try:
-                return step, self._restore(step, agent_like)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                reason = str(error).splitlines()[0]
-                _LOG.warning("checkpoint %s/%d is unreadable: %s", self._directory, step, reason)
-        if steps:
-            raise ConfigError(
-                f"--base_dir: no checkpoint in {self._directory} can be read "
-                f"(newest: {steps[0]}); move the directory away to start afresh"
-            )
-        return None
+                manifest = self._manifest(number)
+                apply(self._read(manifest))
+            except Damaged as error:
+                reasons.append(f"checkpoint {number} is damaged ({error})")
+                continue
+            for reason in reasons:
+                line = f"{self._root.parent}: {reason}; going on from {number}"
+                print(line, file=sys.stderr, flush=True)
+            self._kept = self._one_before(number) | {number: manifest}
+            return True
+        if reasons:
+            advice = "put back a copy of checkpoints/, or move the directory away to start afresh"
+            raise ConfigError(f"--base_dir={self._root.parent}: {'; '.join(reasons)}; {advice}")
+        return False
 
-    def _restore(self, step: int, agent_like: Any) -> Checkpoint:
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, agent_like)
-        args = ocp.args.Composite(
-            agent=ocp.args.StandardRestore(abstract),
-            host=ocp.args.StandardRestore(),
-            log=ocp.args.JsonRestore(),
-        )
-        restored = self._manager.restore(step, args=args)
-        return Checkpoint(agent=restored.agent, host=restored.host, log=restored.log)
+    def _one_before(self, number: int) -> dict[int, dict[str, Any]]:
+        """The newest manifest that is older, if any: its checkpoint may yet be needed."""
+        for older in reversed([x for x in self._numbers() if x < number]):
+            with contextlib.suppress(Damaged):
+                return {older: self._manifest(older)}
+        return {}
 
     def close(self) -> None:
-        """Releases orbax's threads."""
-        self._manager.close()
+        """Ends the writing thread, once it has written."""
+        self._writer.shutdown()
+
+    def _rows_to_spare(self, checkpoint: Checkpoint) -> int:
+        """How many rows a seed may add while `checkpoint` is being written."""
+        spare = [sys.maxsize]
+        for seed, state in checkpoint.seeds.items():
+            for path, rows in flatten(state).items():
+                if isinstance(rows, Rows):
+                    spare.append(row_files.rows_to_spare(rows, self._before(seed, path)))
+        return min(spare)
+
+    def _numbers(self) -> list[int]:
+        if not self._root.is_dir():
+            return []
+        return sorted(int(path.name) for path in self._root.iterdir() if path.name.isdecimal())
+
+    def _before(self, seed: int, path: str) -> dict[str, Any] | None:
+        """What is on disk of a seed's rows."""
+        if not self._kept:
+            return None
+        newest: dict[str, Any] = self._kept[max(self._kept)]["seeds"].get(str(seed), {})
+        record: dict[str, Any] | None = newest.get("rows", {}).get(path)
+        return record
+
+    def _write(self, number: int, checkpoint: Checkpoint) -> None:
+        part = self._root / f"{number}.part"
+        try:
+            shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+            manifest = {
+                "format": _FORMAT,
+                "run": checkpoint.run,
+                "seeds": {
+                    str(seed): self._write_seed(number, seed, flatten(state))
+                    for seed, state in checkpoint.seeds.items()
+                },
+            }
+            text = json.dumps({"sha256": _digest(manifest), "manifest": manifest}, allow_nan=False)
+            tensor_files.write_bytes(part, _MANIFEST, text.encode())
+            tensor_files.sync_folder(part)
+            part.rename(self._root / str(number))
+            tensor_files.sync_folder(self._root)
+        except OSError as error:
+            self._sweep()
+            reason = error.strerror or str(error)
+            raise OSError(f"checkpoint {self._root}/{number}: {reason}") from error
+        self._kept = dict([*self._kept.items(), (number, manifest)][-_KEPT:])
+        self._sweep()
+
+    def _write_seed(self, number: int, seed: int, flat: State) -> dict[str, Any]:
+        rows = {path: x for path, x in flat.items() if isinstance(x, Rows)}
+        arrays = {path: x for path, x in flat.items() if path not in rows}
+        name = f"seed_{seed}.safetensors"
+        records = {}
+        for path, new in rows.items():
+            folder = f"rows/seed_{seed}/{path.replace('/', '.')}"
+            before = self._before(seed, path)
+            records[path] = row_files.write_new(self._root, folder, new, before)
+        own = tensor_files.write(self._root / f"{number}.part", name, arrays)
+        return {"arrays": own | {"file": f"{number}/{name}"}, "rows": records}
+
+    def _manifest(self, number: int) -> dict[str, Any]:
+        name = f"{number}/{_MANIFEST}"
+        try:
+            read = json.loads((self._root / name).read_bytes())
+            manifest, digest = read["manifest"], read["sha256"]
+        except OSError as error:
+            raise Damaged(f"{name}: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"{name}: cannot be read") from error
+        if _digest(manifest) != digest:
+            raise Damaged(f"{name}: its bytes are not those that were written")
+        if manifest["format"] != _FORMAT:
+            form = f"format {manifest['format']}; this version reads {_FORMAT}"
+            raise ConfigError(f"--base_dir={self._root.parent}: checkpoint {number} has {form}")
+        return dict(manifest)
+
+    def _read(self, manifest: dict[str, Any]) -> Checkpoint:
+        seeds = {}
+        for seed, record in manifest["seeds"].items():
+            flat: State = tensor_files.read(self._root, record["arrays"])
+            for path, own in record["rows"].items():
+                flat[path] = row_files.stored(self._root, own)
+            seeds[int(seed)] = unflatten(flat)
+        return Checkpoint(seeds, manifest["run"])
+
+    def _sweep(self) -> None:
+        """Removes what no kept checkpoint needs; what cannot be removed stays."""
+        if not self._root.is_dir():
+            return
+        needed = {self._root / x for own in self._kept.values() for x in _row_names(own)}
+        for path in self._root.iterdir():
+            if path.name != "rows" and path.name not in map(str, self._kept):
+                shutil.rmtree(path, ignore_errors=True)
+        for path in (self._root / "rows").rglob("*"):
+            if path.is_file() and path not in needed:
+                path.unlink(missing_ok=True)
+
+
+def _row_names(manifest: dict[str, Any]) -> Iterator[str]:
+    for seed in manifest["seeds"].values():
+        for rows in seed["rows"].values():
+            yield from (own["file"] for own in rows["files"])
+
+
+def _digest(manifest: Any) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

@@ -1,10 +1,11 @@
 """A run's logs: metrics.jsonl and episodes.csv are the truth, TensorBoard is a copy.
 
-Both text files only grow; their sizes are part of every checkpoint, so a resumed run cuts
-them back to where the checkpoint stood and writes on as if it had never stopped.
+The text files only grow; their sizes and digests are part of every checkpoint, so a resumed run
+cuts them back to where the checkpoint stood and writes on as if it had never stopped.
 """
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -16,6 +17,11 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from prune_rl.recording.metrics import CLOCKS, IDENTIFYING, describe
+from prune_rl.recording.tensor_files import Damaged
+
+FILES = ("metrics.jsonl", "episodes.csv")
+# By file, {"bytes": its length, "sha256": hex digest of them}: JSON.
+Positions = Mapping[str, Mapping[str, Any]]
 
 _WHOSE = ("seed", "iteration", "phase")
 _EPISODE = ("episode_return", "episode_length", "ended")
@@ -31,21 +37,19 @@ class RunLog:
       OSError: the directory cannot be written to.
     """
 
-    def __init__(
-        self, directory: Path, *, positions: Mapping[str, int], clock: str, steps: int
-    ) -> None:
+    def __init__(self, directory: Path, *, positions: Positions, clock: str, steps: int) -> None:
         """Opens the run's files where they stood.
 
         Args:
-            positions: sizes in bytes to cut the files back to, as `positions()` gave them.
+            positions: where to cut the files back to, as `positions()` gave them.
             clock: see above.
             steps: what the clock says now.
         """
         if clock not in CLOCKS:
             raise ValueError(f"clock={clock!r}: expected one of {', '.join(CLOCKS)}")
         self._directory = directory
-        self._metrics = _open_at(directory / "metrics.jsonl", positions.get("metrics", 0))
-        self._episodes = _open_at(directory / "episodes.csv", positions.get("episodes", 0))
+        self._metrics = _open_at(directory, "metrics.jsonl", positions)
+        self._episodes = _open_at(directory, "episodes.csv", positions)
         self._csv = csv.writer(self._episodes, lineterminator="\n")
         if self._episodes.tell() == 0:
             self._csv.writerow((*_WHOSE, clock, *_EPISODE))
@@ -92,15 +96,15 @@ class RunLog:
         np.savez_compressed(part, **(arrays | {self.clock: steps}))
         part.replace(path)
 
-    def positions(self) -> dict[str, int]:
-        """Puts everything on disk and returns the files' sizes in bytes."""
-        files = {"metrics": self._metrics, "episodes": self._episodes}
-        for file in files.values():
+    def positions(self) -> Positions:
+        """Puts everything on disk and returns how long the files are, and their digests."""
+        files = (self._metrics, self._episodes)
+        for file in files:
             file.flush()
             os.fsync(file.fileno())
         for writer in self._writers.values():
             writer.flush()
-        return {name: file.tell() for name, file in files.items()}
+        return {Path(file.name).name: _position(Path(file.name)) for file in files}
 
     def _writer(self, seed: int) -> SummaryWriter:
         if seed not in self._writers:
@@ -133,9 +137,33 @@ def _finite(name: str, value: Any, non_finite: list[str]) -> Any:
     return value
 
 
-def _open_at(path: Path, position: int) -> TextIO:
-    """Opens `path` for appending after its first `position` bytes; the rest is cut off."""
-    file = path.open("a", encoding="utf-8")
-    file.truncate(position)
+def has_logs(directory: Path) -> bool:
+    """Whether anything has been logged there."""
+    paths = (directory / name for name in FILES)
+    return any(path.exists() and path.stat().st_size for path in paths)
+
+
+def require_logged(directory: Path, positions: Positions) -> None:
+    """Raises `Damaged` unless the files hold, and go on from, what they held at `positions`."""
+    for name, then in positions.items():
+        try:
+            data = (directory / name).read_bytes()[: then["bytes"]]
+        except OSError as error:
+            raise Damaged(f"{name}: {error.strerror or error}") from error
+        if len(data) < then["bytes"]:
+            raise Damaged(f"{name}: {len(data):,} bytes; there were {then['bytes']:,}")
+        if hashlib.sha256(data).hexdigest() != then["sha256"]:
+            raise Damaged(f"{name}: its first {then['bytes']:,} bytes have changed")
+
+
+def _position(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _open_at(directory: Path, name: str, positions: Positions) -> TextIO:
+    """Opens a file for appending behind its position, 0 if it has none; the rest is cut off."""
+    file = (directory / name).open("a", encoding="utf-8")
+    file.truncate(positions[name]["bytes"] if name in positions else 0)
     file.seek(0, os.SEEK_END)
     return file

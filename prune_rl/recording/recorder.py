@@ -9,11 +9,14 @@ import numpy.typing as npt
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.learning.state import Params
-from prune_rl.recording.logs import RunLog
+from prune_rl.recording.logs import Positions, RunLog
 from prune_rl.recording.progress import RunProgress
 from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
+from prune_rl.state import State
 
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
+# Fields of an `Episode` of a known seed, and their dtypes in a checkpoint.
+_FIELDS = (("episode_return", np.float64), ("length", np.int64), ("terminated", np.bool_))
 
 
 class Moment(NamedTuple):
@@ -39,6 +42,24 @@ class Recorder:
         self._log, self._progress, self._seeds = log, progress, seeds
         self._episodes: list[Episode] = []  # of the phase that is under way
         self._started = time.monotonic()
+
+    def get_state(self) -> list[State]:
+        """Episodes of the phase so far, of each seed: (n,) arrays by the names of `Episode`."""
+        by_seed: list[list[Episode]] = [[] for _ in self._seeds]
+        for episode in self._episodes:
+            by_seed[episode.seed_index].append(episode)
+        return [
+            {name: np.array([getattr(x, name) for x in own], kind) for name, kind in _FIELDS}
+            for own in by_seed
+        ]
+
+    def set_state(self, states: Sequence[State]) -> None:
+        """Goes on with a phase from what `get_state` returned."""
+        self._episodes = [
+            Episode(i, *values)
+            for i, own in enumerate(states)
+            for values in zip(*(own[name].tolist() for name, _ in _FIELDS), strict=True)
+        ]
 
     def start_phase(self) -> None:
         """Forgets the episodes of the phase before, and starts its time."""
@@ -82,6 +103,7 @@ class Recorder:
             own_metrics = {name: float(values[i]) for name, values in metrics.items()}
             self._log.metrics(row | episode_fields(own) | own_metrics | dict(fields))
         self.show(now, phase)
+        self._episodes = []
 
     def measurements(
         self, now: Moment, rows: Sequence[Mapping[str, Any]], matrix_names: Sequence[str]
@@ -110,8 +132,8 @@ class Recorder:
             sparsity=float(np.mean(sparsities)),
         )
 
-    def positions(self) -> dict[str, int]:
-        """Puts everything on disk; sizes of the logs in bytes."""
+    def positions(self) -> Positions:
+        """Puts everything on disk; see `RunLog.positions`."""
         return self._log.positions()
 
     def _rows(self, now: Moment, phase: str) -> list[dict[str, Any]]:

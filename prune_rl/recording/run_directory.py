@@ -1,29 +1,78 @@
-"""The run directory: made when a run is sound, and never mixed with another run's."""
+"""The run directory: made when a run is sound, held by one process, never mixed with another's."""
 
+import contextlib
 import difflib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from prune_rl.errors import ConfigError
 
+# Decides when a run is saved, not what it does.
+_FREE = "Runner.checkpoint_minutes"
 
-def prepare(base_dir: Path, config: str) -> None:
-    """Makes `base_dir` and writes config.gin, or checks that it holds the same run.
+
+@contextlib.contextmanager
+def held(base_dir: Path) -> Iterator[None]:
+    """Makes `base_dir` if need be, and keeps other processes out of it.
+
+    The lock is the kernel's (`flock` of the file `lock`), so it ends with the process, however that
+    ends. Over NFS, Linux passes it on to the server, and it keeps other machines out too, unless
+    the mount says `local_lock` or `nolock`; then it holds on one machine only.
 
     Raises:
-      ConfigError: `base_dir` is a file, holds foreign logs, or a run with other settings.
+      ConfigError: another process holds it, or the directory cannot be made or written to.
     """
-    recorded = base_dir / "config.gin"
     if base_dir.exists() and not base_dir.is_dir():
         raise ConfigError(f"--base_dir={base_dir}: expected a directory, found a file")
+    try:
+        base_dir.mkdir(parents=True, exist_ok=True)
+        file = (base_dir / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot be made or written to: {error.strerror}"
+        raise ConfigError(f"--base_dir={base_dir}: {reason}") from error
+    with file:
+        _lock(file, base_dir)
+        yield
+
+
+def _lock(file: TextIO, base_dir: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read() or "a process that has just started"
+        raise ConfigError(f"--base_dir={base_dir}: {holder} is running it; let it end") from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+
+
+def prepare(base_dir: Path, config: str) -> None:
+    """Writes config.gin, or checks that `base_dir` holds the same run.
+
+    Raises:
+      ConfigError: `base_dir` holds foreign logs, a run with other settings, or files that cannot be
+        read.
+    """
+    recorded = base_dir / "config.gin"
     if not recorded.exists():
         if (base_dir / "metrics.jsonl").exists():
             raise ConfigError(f"--base_dir={base_dir}: holds metrics.jsonl but no config.gin")
-        base_dir.mkdir(parents=True, exist_ok=True)
         temporary = recorded.with_suffix(".tmp")
         temporary.write_text(config)
         temporary.replace(recorded)
         return
-    difference = _first_difference(recorded.read_text(), config)
+    _require_starts(base_dir)
+    try:
+        before = recorded.read_text()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--base_dir={base_dir}: config.gin is not text; {_ADVICE}") from error
+    difference = _first_difference(before, config)
     if difference:
         raise ConfigError(
             f"--base_dir={base_dir}: holds a run with other settings ({difference}); "
@@ -31,14 +80,36 @@ def prepare(base_dir: Path, config: str) -> None:
         )
 
 
+_ADVICE = "put back a copy, or move the directory away to start afresh"
+
+
+def _require_starts(base_dir: Path) -> None:
+    """provenance.json must be a list that can be added to."""
+    path = base_dir / "provenance.json"
+    if not path.exists():
+        return
+    try:
+        valid = isinstance(json.loads(path.read_bytes()), list)
+    except ValueError:
+        valid = False
+    if not valid:
+        problem = f"provenance.json is not a list of starts in JSON; {_ADVICE}"
+        raise ConfigError(f"--base_dir={base_dir}: {problem}")
+
+
 def _first_difference(recorded: str, now: str) -> str | None:
     delta = [
         line
         for line in difflib.ndiff(recorded.splitlines(), now.splitlines())
-        if line[:2] in ("- ", "+ ") and line[2:].strip() and not line[2:].startswith("#")
+        if line[:2] in ("- ", "+ ") and _decides(line[2:].strip())
     ]
     if not delta:
         return None
     was = next((line[2:] for line in delta if line[0] == "-"), "not set")
     now_is = next((line[2:] for line in delta if line[0] == "+"), "not set")
     return f"there: {was}; now: {now_is}"
+
+
+def _decides(line: str) -> bool:
+    """Whether a line of config.gin says something about what the run does."""
+    return bool(line) and not line.startswith(("#", _FREE))

@@ -13,12 +13,13 @@ from prune_rl.errors import ConfigError, require, require_integer
 from prune_rl.randomness import replay_streams
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ram import require_ram
-from prune_rl.replay.ring import ROW_FIELDS, TERMINATED, TRUNCATED, FrameRing, bytes_per_row
+from prune_rl.replay.ring import TERMINATED, TRUNCATED, FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import streams_to_words, words_to_streams
 from prune_rl.specs import ActionSpec, Batch, Draw, Inputs, ObservationSpec, Probe
+from prune_rl.state import State, part, per_seed
 
-_STATE = {"cursors", *ROW_FIELDS, "random_words", "seeds", "num_rows", "add_count"}
+_STATE = {"cursor", "frame", "age", "rows", "random_words", "seed", "add_count"}
 
 
 @gin.configurable
@@ -182,51 +183,40 @@ class ReplayBuffer:
             )
         return low, high
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Everything a restored buffer needs to go on bit for bit, as copies.
+    def get_state(self) -> list[State]:
+        """Of each seed, everything a restored buffer needs to go on bit for bit; see `FrameRing`.
 
-        Rows are (S, filled, ...), `filled` being the most any seed holds; a seed that holds fewer
-        has unspecified rows at the end. Raises `RuntimeError` while a batch awaits its priorities.
+        Raises `RuntimeError` while a batch awaits its priorities.
         """
-        return {
-            **self._ring.get_state(),
-            "random_words": streams_to_words(self._streams),
-            "seeds": self._seeds.copy(),
-            "num_rows": np.array(self._ring.num_rows, np.int64),
-            "add_count": np.array(self.add_count, np.int64),
-            **self._sampler.get_state(),
-        }
+        own = per_seed(
+            seed=list(self._seeds),
+            random_words=list(streams_to_words(self._streams)),
+            add_count=[np.array(self.add_count, np.int64)] * len(self._seeds),
+        )
+        parts = zip(own, self._ring.get_state(), self._sampler.get_state(), strict=True)
+        return [numbers | ring | sampler for numbers, ring, sampler in parts]
 
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """Continues from what `get_state` returned.
 
         The capacity may differ as long as nothing was, or now would be, overwritten (a run that
         is given more steps). Raises `ConfigError` if sampler, seeds, specs or capacity do not fit.
         """
-        state = {name: np.asarray(value) for name, value in state.items()}
-        self._require_fitting(state)
-        self._ring.set_state(state)
-        self._sampler.set_state(state)
-        words_to_streams(state["random_words"], self._streams)
-        self.add_count = int(state["add_count"])
+        for state in states:
+            self._require_fitting(state)
+        seeds, expected = [int(x) for x in part(states, "seed")], self._seeds.tolist()
+        require(seeds == expected, "replay state: seeds", seeds, str(expected))
+        self._ring.set_state(states)
+        self._sampler.set_state(states)
+        words_to_streams(np.stack(part(states, "random_words")), self._streams)
+        self.add_count = int(states[0]["add_count"])
 
-    def _require_fitting(self, state: dict[str, np.ndarray]) -> None:
+    def _require_fitting(self, state: State) -> None:
         scheme, saved = scheme_of(self._sampler.STATE), scheme_of(state.keys())
         with_saved = f"{saved!r}, with which this replay was saved"
         require(scheme == saved, "replay_scheme", scheme, with_saved)
         missing = sorted((_STATE | self._sampler.STATE) - state.keys())
         require(not missing, "replay state: missing arrays", missing, "none")
-        seeds, expected = state["seeds"].tolist(), self._seeds.tolist()
-        require(seeds == expected, "replay state: seeds", seeds, str(expected))
-        newest, rows = int(state["cursors"].max()), int(state["num_rows"])
-        filled = min(newest + 1, rows)
-        shapes = self._ring.state_shapes(filled) | self._sampler.state_shapes(filled)
-        for name, shape in shapes.items():
-            array = state[name]
-            require(array.shape == shape, f"replay state: {name}", array.shape, str(shape))
-        for name, dtype in self._ring.dtypes.items():
-            kept = state[name].dtype
-            require(kept == dtype.base, f"replay state: {name}", str(kept), str(dtype.base))
-        mine = self._ring.num_rows
+        newest, rows, mine = int(state["cursor"]), state["rows"].capacity, self._ring.num_rows
         kept_whole = newest < min(rows, mine)
         require(rows == mine or kept_whole, "replay state: capacity in frames", rows, str(mine))

@@ -10,14 +10,21 @@ Rows are addressed by position, the number of rows the seed had written before. 
 in slot p % num_rows, so a ring keeps the newest num_rows positions.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
 import numpy as np
 
+from prune_rl.errors import require
 from prune_rl.specs import ActionSpec, ObservationSpec
+from prune_rl.state import Piece, Rows, State
 
 # What became of the episode in the transition that starts at a row.
 GOES_ON, TERMINATED, TRUNCATED, FINAL = 0, 1, 2, 3  # FINAL: no transition starts here
 
 ROW_FIELDS = ("frames", "actions", "rewards", "ages", "ends")
+
+_PIECE_BYTES = 1 << 24  # of rows that are saved or restored at once
 
 
 def row_dtypes(observation_spec: ObservationSpec, action_spec: ActionSpec) -> dict[str, np.dtype]:
@@ -122,24 +129,60 @@ class FrameRing:
         np.putmask(index, back > ages[..., None], self._blank)
         return self._frames.take(index, axis=0).reshape(*positions.shape, *self._shape)
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of the filled rows, (S, filled, ...) each, and the cursors."""
-        fields = {name: array[:, : self.filled].copy() for name, array in self._by_seed().items()}
-        return {"cursors": self.cursors.copy(), **fields}
+    def get_state(self) -> list[State]:
+        """Of each seed: its cursor, a copy of its newest row's frame and age, and its other rows.
 
-    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
-        """Shapes in a state of `filled` rows that this ring can take over."""
-        rows = (self.num_seeds, filled)
-        return {name: (*rows, *dtype.shape) for name, dtype in self.dtypes.items()}
+        The newest row still lacks action, reward and end; the others never change again.
+        """
+        return [self._state_of(seed, int(cursor)) for seed, cursor in enumerate(self.cursors)]
 
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
-        """Takes over what `get_state` gave; shapes must fit."""
-        for name, array in self._by_seed().items():
-            array[:, : state[name].shape[1]] = state[name]
-        self.cursors[:] = state["cursors"]
+    def _state_of(self, seed: int, cursor: int) -> State:
+        fields, here = self._fields_of(seed), cursor % self.num_rows
+        oldest, last = max(cursor - self.num_rows + 1, 0), max(cursor, 0)
+        return {
+            "cursor": np.array(cursor, np.int64),
+            "frame": fields["frames"][here].copy(),
+            "age": fields["ages"][here].copy(),
+            "rows": Rows(oldest, last, self.num_rows, partial(self._pieces, seed, last)),
+        }
 
-    def _by_seed(self) -> dict[str, np.ndarray]:
-        """Views of every field with the seed axis first."""
-        flat = (self._frames[:-1], self.actions, self.rewards, self.ages, self.ends)
-        shapes, arrays = self.state_shapes(self.num_rows), zip(ROW_FIELDS, flat, strict=True)
-        return {name: array.reshape(shapes[name]) for name, array in arrays}
+    def _pieces(self, seed: int, last: int, start: int) -> Iterator[Piece]:
+        """Views of rows `start` to `last` - 1 of a seed, in runs that do not wrap around."""
+        fields = self._fields_of(seed)
+        longest = max(_PIECE_BYTES // sum(x.itemsize for x in self.dtypes.values()), 1)
+        while start < last:
+            here = start % self.num_rows
+            count = min(last - start, self.num_rows - here, longest)
+            yield start, {name: array[here : here + count] for name, array in fields.items()}
+            start += count
+
+    def set_state(self, states: Sequence[State]) -> None:
+        """Takes over what `get_state` gave.
+
+        Raises:
+          ConfigError: a field has another shape or dtype.
+        """
+        for seed, state in enumerate(states):
+            fields, cursor, rows = self._fields_of(seed), int(state["cursor"]), state["rows"]
+            for first, piece in rows.pieces(rows.first):
+                self._require_fitting(piece)
+                here = (first + np.arange(len(piece["ends"]))) % self.num_rows
+                for name, array in fields.items():
+                    array[here] = piece[name]
+            fields["frames"][cursor % self.num_rows] = state["frame"]
+            fields["ages"][cursor % self.num_rows] = state["age"]
+            self.cursors[seed] = cursor
+
+    def _require_fitting(self, piece: Mapping[str, np.ndarray]) -> None:
+        own = {name: (x.shape, x.base) for name, x in self.dtypes.items()}
+        given = {name: (x.shape[1:], x.dtype) for name, x in piece.items()}
+        require(given == own, "replay state: rows", given, str(own))
+
+    def _fields_of(self, seed: int) -> dict[str, np.ndarray]:
+        """Views (num_rows, ...) of every field of one seed."""
+        flat = (self._frames, self.actions, self.rewards, self.ages, self.ends)
+        own = slice(seed * self.num_rows, (seed + 1) * self.num_rows)
+        return {
+            name: array[own].reshape(self.num_rows, *self.dtypes[name].shape)
+            for name, array in zip(ROW_FIELDS, flat, strict=True)
+        }

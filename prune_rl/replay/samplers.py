@@ -1,7 +1,7 @@
 """Which transitions of a ring are drawn, and how often (after Dopamine 4.1.2's samplers.py)."""
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import ClassVar
 
 import gin
@@ -11,6 +11,7 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.streams import Streams
 from prune_rl.replay.sum_tree import SumTrees
+from prune_rl.state import State, part, per_seed
 
 Drawn = tuple[np.ndarray, np.ndarray | None]  # positions, and the chances they were drawn with
 
@@ -45,15 +46,11 @@ class Sampler:
         """See `ReplayBuffer.update_priorities`."""
         raise RuntimeError("update_priorities: replay_scheme is 'uniform'")
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of the arrays `STATE`."""
-        return {}
+    def get_state(self) -> list[State]:
+        """Of each seed, copies of the arrays `STATE`."""
+        return [{} for _ in range(self._ring.num_seeds)]
 
-    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
-        """Shapes in a state of `filled` rows that this sampler can take over."""
-        return {}
-
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """Takes over what `get_state` gave, after the ring has taken over its own state."""
 
 
@@ -100,7 +97,7 @@ class PrioritizedSampler(Sampler):
       max_priorities: (S,) float64, the largest recorded of each seed, 1 at first.
     """
 
-    STATE: ClassVar[frozenset[str]] = frozenset({"priority_words", "max_priority_words"})
+    STATE: ClassVar[frozenset[str]] = frozenset({"priorities", "max_priority"})
     BYTES_PER_ROW: ClassVar[int] = SumTrees.BYTES_PER_LEAF
 
     def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: float = 1.0) -> None:
@@ -165,37 +162,36 @@ class PrioritizedSampler(Sampler):
         self._write_later(starts, values, kept)
         np.maximum(self.max_priorities, values.max(axis=1), out=self.max_priorities)
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Priorities of the filled slots and the largest ones, float64 seen as uint32 words.
+    def get_state(self) -> list[State]:
+        """Of each seed: float64 priorities of its filled slots, and the largest it has recorded.
 
-        (S, 2 * filled) and (S, 2); longer words would be cut on the way through a checkpoint, see
-        `streams.streams_to_words`. Raises `RuntimeError` while a batch awaits its priorities.
+        Raises `RuntimeError` while a batch awaits its priorities.
         """
         if self._drawn:
             raise RuntimeError("get_state: a sampled batch still awaits its priorities")
         self._note_rows(*self._ring.candidates(self._horizon))
         self._write()
-        num_seeds, filled = self._ring.num_seeds, self._ring.filled
-        leaves = np.broadcast_to(np.arange(filled), (num_seeds, filled))
-        return {
-            "priority_words": _to_words(self._trees.values(leaves)),
-            "max_priority_words": _to_words(self.max_priorities[:, None]),
-        }
+        filled = self._ring.filled
+        leaves = np.broadcast_to(np.arange(filled), (len(self._seeds), filled))
+        pairs = zip(self._trees.values(leaves), self._filled(), strict=True)
+        priorities = [values[:count].copy() for values, count in pairs]
+        return per_seed(priorities=priorities, max_priority=list(self.max_priorities.copy()))
 
-    def state_shapes(self, filled: int) -> dict[str, tuple[int, ...]]:
-        """Shapes in a state of `filled` slots that this sampler can take over."""
-        seeds = self._ring.num_seeds
-        return {"priority_words": (seeds, 2 * filled), "max_priority_words": (seeds, 2)}
+    def _filled(self) -> list[int]:
+        """Rows held by each seed."""
+        counts: list[int] = np.minimum(self._ring.cursors + 1, self._ring.num_rows).tolist()
+        return counts
 
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """Takes over what `get_state` gave, after the ring has taken over its own state."""
-        values = _from_words(state["priority_words"])
-        self.max_priorities[:] = _from_words(state["max_priority_words"])[:, 0]
+        self.max_priorities[:] = part(states, "max_priority")
         self._drawn.clear()
         self._forget_leaves()
-        seeds = np.broadcast_to(self._seeds, values.shape)
-        leaves = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-        self._trees.set(seeds.ravel(), leaves.ravel(), values.ravel())
+        for seed, (state, count) in enumerate(zip(states, self._filled(), strict=True)):
+            values = state["priorities"]
+            fits = values.shape == (count,)
+            require(fits, "replay state: priorities", values.shape, f"({count},)")
+            self._trees.set(np.full(count, seed), np.arange(count), values)
         self._complete = np.maximum(self._ring.candidates(self._horizon)[1], 0)
 
     def _note_rows(self, low: np.ndarray, high: np.ndarray) -> None:
@@ -233,11 +229,3 @@ SAMPLERS: dict[str, type[Sampler]] = {"uniform": UniformSampler, "prioritized": 
 def scheme_of(fields: Set[str]) -> str:
     """Name in `SAMPLERS` of the sampler whose arrays are among the `fields` of a state."""
     return max(SAMPLERS, key=lambda name: len(SAMPLERS[name].STATE & fields))
-
-
-def _to_words(numbers: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(numbers, np.float64).view(np.uint32)
-
-
-def _from_words(words: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(words, np.uint32).view(np.float64)

@@ -1,6 +1,6 @@
 """Data that are there before the run: nothing is played but evaluations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import gin
@@ -11,6 +11,7 @@ from prune_rl.acting.episodes import Episode
 from prune_rl.errors import require
 from prune_rl.sources.source import Act, Replay, Setting
 from prune_rl.specs import ActionSpec, ObservationSpec
+from prune_rl.state import State, part, per_seed
 
 
 class Dataset(Replay, Protocol):
@@ -87,14 +88,15 @@ class DatasetSource:
         self.steps += 1
         return []
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> list[State]:
         """See `Source`."""
-        return {"steps": np.int64(self.steps), "replay": self.replay.get_state()}
+        replay = self.replay.get_state()
+        return per_seed(replay=replay, steps=[np.array(self.steps, np.int64)] * len(replay))
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """See `Source`."""
-        self.steps = int(state["steps"])
-        self.replay.set_state(state["replay"])
+        self.steps = int(states[0]["steps"])
+        self.replay.set_state(part(states, "replay"))
 
     def close(self) -> None:
         """Nothing to release."""

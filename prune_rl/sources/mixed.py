@@ -1,6 +1,6 @@
 """Fixed data beside what the agent plays: offline to online."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gin
@@ -13,6 +13,7 @@ from prune_rl.sources.dataset import CreateDataset, Dataset, create_dataset
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Replay, Setting, require_same_specs
 from prune_rl.specs import Batch, Draw, Probe
+from prune_rl.state import State, part, per_seed
 
 
 @gin.configurable
@@ -76,11 +77,11 @@ class MixedReplay:
         parts = [draw(replay, own) for replay, own in shares if own]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> list[State]:
         """See `Replay`."""
-        return {"online": self._online.get_state(), "dataset": self._dataset.get_state()}
+        return per_seed(online=self._online.get_state(), dataset=self._dataset.get_state())
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """See `Replay`."""
-        self._online.set_state(state["online"])
-        self._dataset.set_state(state["dataset"])
+        self._online.set_state(part(states, "online"))
+        self._dataset.set_state(part(states, "dataset"))

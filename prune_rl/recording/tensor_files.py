@@ -1,0 +1,68 @@
+"""Files of arrays with a digest: safetensors, which can be mapped into memory and run nothing.
+
+What was written is described by a small JSON object; reading compares the file with it.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+Record = dict[str, Any]  # JSON: {"file": name below the root, "bytes": length, "sha256": hex}
+
+
+class Damaged(Exception):  # noqa: N818
+    """A file is not what was written; the message names it and says why, in one line."""
+
+
+def write(root: Path, name: str, arrays: Mapping[str, np.ndarray]) -> Record:
+    """Writes `arrays` to the file `name` below `root`, durably; returns what describes it.
+
+    One that is there is replaced as a whole. Raises `OSError`.
+    """
+    # safetensors takes memory as it lies; `ascontiguousarray` would give scalars an axis.
+    data = save({key: np.asarray(array, order="C") for key, array in arrays.items()})
+    return write_bytes(root, name, data)
+
+
+def write_bytes(root: Path, name: str, data: bytes) -> Record:
+    """The same with any `data`."""
+    path = root / name
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def read(root: Path, record: Record) -> dict[str, np.ndarray]:
+    """The arrays that `write` described by `record`.
+
+    Raises:
+        Damaged: the file is gone or differs.
+    """
+    try:
+        data = (root / record["file"]).read_bytes()
+    except OSError as error:
+        raise Damaged(f"{record['file']}: {error.strerror or error}") from error
+    if len(data) != record["bytes"]:
+        raise Damaged(f"{record['file']}: {len(data):,} bytes, not {record['bytes']:,}")
+    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+        raise Damaged(f"{record['file']}: its bytes are not those that were written")
+    return load(data)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

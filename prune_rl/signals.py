@@ -1,0 +1,50 @@
+"""Signals that ask a run to stop: noted when they come, heeded between two steps."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on
+
+
+class Stopped(Exception):  # noqa: N818
+    """A run has saved and stopped because it was asked to; the message says where it stands."""
+
+
+class StopSignals:
+    """While entered, SIGTERM, SIGINT and SIGUSR1 (Slurm's warning) are only noted.
+
+    A second SIGINT raises `KeyboardInterrupt` at once, for a person who will not wait.
+
+    Attributes:
+        received: the first one that came, if any.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._interrupted = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __bool__(self) -> bool:
+        return self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after SIGINT, else 75: "run me again"."""
+        return 130 if self.received == signal.SIGINT else _RUN_AGAIN
+
+    def __enter__(self) -> "StopSignals":
+        self._before = {number: signal.signal(number, self._note) for number in _ASKING}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if number == signal.SIGINT and self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted |= number == signal.SIGINT
+        self.received = self.received or signal.Signals(number)
