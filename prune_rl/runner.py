@@ -1,5 +1,6 @@
 """The run: iterations of training, measuring and evaluating, in a directory that can resume."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -15,6 +16,7 @@ from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
 from prune_rl.errors import ConfigError
+from prune_rl.price import GIB, Price, Size, Work, rehearse, size
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import Positions, RunLog, has_logs, require_logged
@@ -24,6 +26,8 @@ from prune_rl.signals import Stopped
 from prune_rl.sources.source import Source
 from prune_rl.state import State, part
 from prune_rl.trainer import Trainer
+
+_REHEARSAL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +61,16 @@ class Runner:
     create_environments: Callable[..., EnvironmentBatch]
     diagnostics: BoundDiagnostics | None
 
-    def run(self, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
+    def run(
+        self,
+        is_asked_to_stop: Callable[[], bool] = lambda: False,
+        announce: Callable[[Price], None] | None = None,
+    ) -> None:
         """Runs or resumes every iteration and draws curve.png; says so if all that is done.
 
         Args:
           is_asked_to_stop: looked at after every step.
+          announce: told what a new run takes, which is measured only for it.
 
         Raises:
           ConfigError: the directory holds a run with other settings, what it holds is damaged, it
@@ -70,13 +79,47 @@ class Runner:
           OSError: writing failed; the last checkpoint is intact.
           Stopped: it was asked to stop, and is saved.
         """
+        self._require_disk()
         with run_directory.held(self.base_dir):
             run_directory.prepare(self.base_dir, gin.operative_config_str())
             with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
-                self._run(Session(self, checkpointer, is_asked_to_stop))
+                self._run(Session(self, checkpointer, is_asked_to_stop), announce)
 
-    def _run(self, session: "Session") -> None:
-        session.restore_or_start()
+    def price(self, seconds: float, save: float) -> Price:
+        """What the whole run takes; it must have begun, and is left anywhere.
+
+        Args:
+          seconds: how long to measure, at most.
+          save: what the first checkpoint took.
+        """
+        work = self._work()
+        pace = rehearse(self.trainer, self.source, work, seconds=seconds, save=save)
+        return Price(self.size(), pace, work)
+
+    def size(self) -> Size:
+        """What it takes of memory and disk."""
+        states, steps = self.trainer.get_state(), self._work().steps
+        return size(self.policy.learner, states, steps, self.training_steps)
+
+    def _work(self) -> Work:
+        steps = self.num_iterations * self.training_steps
+        evaluated = self.num_iterations * self.evaluation["num_steps"]
+        updates = self.source.num_gradient_steps(steps)
+        return Work(steps, updates, evaluated, self.num_iterations)
+
+    def _require_disk(self) -> None:
+        """Raises `ConfigError` if the checkpoints of a whole run would not fit beside its logs."""
+        needed, folder = self.size().disk_bytes, self.base_dir.absolute()
+        there = sum(x.stat().st_size for x in folder.rglob("*") if x.is_file())
+        existing = next(x for x in (folder, *folder.parents) if x.exists())
+        free = shutil.disk_usage(existing).free + there
+        if needed > free:
+            sizes = f"checkpoints take up to {needed / GIB:.2f} GiB, {free / GIB:.2f} are free"
+            advice = "choose another disk, or a smaller ReplayBuffer.max_capacity"
+            raise ConfigError(f"--base_dir={self.base_dir}: {sizes}; {advice}")
+
+    def _run(self, session: "Session", announce: Callable[[Price], None] | None) -> None:
+        session.restore_or_start(announce)
         picture = self.base_dir / "curve.png"
         if session.iteration < self.num_iterations or not picture.exists():
             record = provenance.collect(self.source.protocol)
@@ -133,10 +176,10 @@ class Session:
     def _next_save(self) -> float:
         return time.monotonic() + 60 * self._own.checkpoint_minutes
 
-    def restore_or_start(self) -> None:
+    def restore_or_start(self, announce: Callable[[Price], None] | None) -> None:
         """Takes up the newest checkpoint that is whole, or begins and writes the first.
 
-        So that logs without a checkpoint always mean that something was lost.
+        So that logs without a checkpoint always mean that something was lost. See `Runner.run`.
         """
         base_dir = self._own.base_dir
         if self._checkpointer.restore(self._take_up):
@@ -146,8 +189,12 @@ class Session:
             advice = "put back a copy of checkpoints/, or name another directory to start afresh"
             raise ConfigError(f"--base_dir={base_dir}: {problem}; {advice}")
         self._source.start()
+        begin = time.monotonic()
         self._checkpointer.save(self._checkpoint(self._trainer.get_state()))
         self._checkpointer.wait()
+        if announce is not None:
+            announce(self._own.price(_REHEARSAL_SECONDS, time.monotonic() - begin))
+            self._checkpointer.restore(self._take_up)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
         require_logged(self._own.base_dir, checkpoint.run["logs"])

@@ -23,6 +23,7 @@ class Rows(NamedTuple):
         last: one past the newest.
         capacity: a row is overwritten when the one so many positions later is written; the next to
             be written after a state is taken is at `last` + 1.
+        row_bytes: memory and disk that one takes.
         pieces: yields the rows from a position on, in order; views, whose rows do not change until
             they are overwritten.
     """
@@ -30,6 +31,7 @@ class Rows(NamedTuple):
     first: int
     last: int
     capacity: int
+    row_bytes: int
     pieces: Callable[[int], Iterator[Piece]]
 
 

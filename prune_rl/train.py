@@ -6,10 +6,16 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
 
 from prune_rl.errors import ConfigError
 from prune_rl.gin_files import shipped_gin_files
 from prune_rl.signals import Stopped, StopSignals
+
+if TYPE_CHECKING:
+    from prune_rl.price import Price
+    from prune_rl.runner import Runner
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
@@ -169,8 +175,15 @@ def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
         raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
     configuration.check_bindings_are_used(typed)
     with closing(runner.source):
-        runner.run(lambda: bool(stop))
+        runner.run(lambda: bool(stop), partial(_announce, runner))
     return 0
+
+
+def _announce(runner: "Runner", price: "Price") -> None:
+    from prune_rl.price import lines
+
+    for line in lines(price, clock=runner.source.clock, num_seeds=len(runner.seeds)):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:

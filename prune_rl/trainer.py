@@ -56,13 +56,17 @@ class Trainer:
     def step(self) -> list[Episode]:
         """One step of the source's clock, learning included; returns the episodes that ended."""
         for _ in range(self._source.updates_due()):
-            self._learn()
+            self.learn()
         # An update due at a gradient step has been made by now; an agent step not yet.
         offline = self._source.clock == "gradient_steps"
         clock = self.gradient_steps if offline else self._source.steps
         # Before the first update there is nothing new to copy.
         if self.gradient_steps and self._agent.is_target_update_step(clock):
             self.agent_state = self._learner.sync_target(self.agent_state)
+        return self.play()
+
+    def play(self) -> list[Episode]:
+        """The rest of `step`: what it does besides learning."""
         return self._source.tick(self._act)
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
@@ -70,7 +74,8 @@ class Trainer:
         actions, self.agent_state = self._policy.explore(state, observations, steps)
         return actions
 
-    def _learn(self) -> None:
+    def learn(self) -> None:
+        """One gradient step of every seed, and what intervenes after it."""
         batch = self._source.replay.sample()
         self.agent_state, metrics, priorities = self._learner.update(self.agent_state, batch)
         if batch.probabilities is not None:

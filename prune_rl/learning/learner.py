@@ -37,6 +37,7 @@ class Learner(NamedTuple):
         state_axes: seed axes of an AgentState, a prefix as `seed_axis.map_seeds` takes it.
         quantities: what may be asked of each network, in the order that the agent declares them.
         members: how many members a network has; None for one without a member axis.
+        target_sparsities: of each network, see `SparseOptimizer`.
     """
 
     init: Callable[[Sequence[int]], AgentState]
@@ -48,6 +49,7 @@ class Learner(NamedTuple):
     state_axes: AgentState
     quantities: Mapping[str, Quantities]
     members: Mapping[str, int | None]
+    target_sparsities: Mapping[str, Callable[[Params], Any]]
 
 
 def build_learner(
@@ -93,6 +95,7 @@ def build_learner(
         state_axes=axes,
         quantities=quantities,
         members={name: own.members for name, own in optimizers.items()},
+        target_sparsities={name: own.target_sparsities for name, own in optimizers.items()},
     )
 
 

@@ -108,7 +108,7 @@ class Pruner:
         def apply(params: Any, state: SparseState) -> Any:
             return apply_masks(params, state.masks)
 
-        one = SparseOptimizer(init, update, self._forward_params, apply)
+        one = SparseOptimizer(init, update, self._forward_params, apply, self.distribution)
         if members is None:
             return one
         return of_members(one, members, jax.random.PRNGKey(self.rng_seed))

@@ -42,6 +42,8 @@ class SparseOptimizer(NamedTuple):
         update: (grads, state, params, **extra_args) -> (updates, SparseState).
         forward_params: (params, state) -> the parameters at which to take the gradients.
         apply_masks: (params, state) -> the parameters with pruned weights exactly 0.
+        target_sparsities: params of one network -> the sparsity of each tensor when all is done,
+            None where it stays dense.
         seed_axes: of the state, a `vmap` prefix for an axis of seeds in front of everything.
         members: how many networks it is for, their axis first everywhere; None for one without.
     """
@@ -50,6 +52,7 @@ class SparseOptimizer(NamedTuple):
     update: Callable[..., tuple[Any, SparseState]]
     forward_params: Callable[[Any, SparseState], Any]
     apply_masks: Callable[[Any, SparseState], Any]
+    target_sparsities: Callable[[Any], Any]
     seed_axes: SparseState = _AXES
     members: int | None = None
 
@@ -79,4 +82,5 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
     forward_params, apply_masks = (
         jax.vmap(function, (0, _AXES)) for function in (one.forward_params, one.apply_masks)
     )
-    return SparseOptimizer(init, update, forward_params, apply_masks, members=members)
+    targets = one.target_sparsities
+    return SparseOptimizer(init, update, forward_params, apply_masks, targets, members=members)

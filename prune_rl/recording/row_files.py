@@ -7,7 +7,8 @@ from typing import Any
 from prune_rl.recording import tensor_files
 from prune_rl.state import Piece, Rows
 
-# JSON: {"first", "last", "capacity", "files": [tensor_files.Record | {"first", "last"}]}
+# JSON: {"first", "last", "capacity", "row_bytes",
+#        "files": [tensor_files.Record | {"first", "last"}]}
 RowsRecord = dict[str, Any]
 
 
@@ -21,7 +22,8 @@ def write_new(root: Path, folder: str, rows: Rows, before: RowsRecord | None) ->
         last = first + len(next(iter(fields.values())))
         name = f"{folder}/{first:012d}-{last:012d}.safetensors"
         files.append({"first": first, "last": last} | tensor_files.write(root, name, fields))
-    return {"first": rows.first, "last": rows.last, "capacity": rows.capacity, "files": files}
+    own = {name: getattr(rows, name) for name in ("first", "last", "capacity", "row_bytes")}
+    return own | {"files": files}
 
 
 def rows_to_spare(rows: Rows, before: RowsRecord | None) -> int:
@@ -44,4 +46,5 @@ def stored(root: Path, record: RowsRecord) -> Rows:
                 fields = tensor_files.read(root, own)
                 yield first, {name: x[first - own["first"] :] for name, x in fields.items()}
 
-    return Rows(record["first"], record["last"], record["capacity"], pieces)
+    own = {name: record[name] for name in ("first", "last", "capacity", "row_bytes")}
+    return Rows(**own, pieces=pieces)

@@ -57,6 +57,7 @@ class FrameRing:
     ) -> None:
         self.num_rows = num_rows
         self.dtypes = row_dtypes(observation_spec, action_spec)
+        self._row_bytes = bytes_per_row(observation_spec, action_spec)
         self._shape, self.stack_size = observation_spec.shape, observation_spec.stack_size
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
@@ -138,18 +139,24 @@ class FrameRing:
 
     def _state_of(self, seed: int, cursor: int) -> State:
         fields, here = self._fields_of(seed), cursor % self.num_rows
-        oldest, last = max(cursor - self.num_rows + 1, 0), max(cursor, 0)
+        last = max(cursor, 0)
         return {
             "cursor": np.array(cursor, np.int64),
             "frame": fields["frames"][here].copy(),
             "age": fields["ages"][here].copy(),
-            "rows": Rows(oldest, last, self.num_rows, partial(self._pieces, seed, last)),
+            "rows": Rows(
+                first=max(cursor - self.num_rows + 1, 0),
+                last=last,
+                capacity=self.num_rows,
+                row_bytes=self._row_bytes,
+                pieces=partial(self._pieces, seed, last),
+            ),
         }
 
     def _pieces(self, seed: int, last: int, start: int) -> Iterator[Piece]:
         """Views of rows `start` to `last` - 1 of a seed, in runs that do not wrap around."""
         fields = self._fields_of(seed)
-        longest = max(_PIECE_BYTES // sum(x.itemsize for x in self.dtypes.values()), 1)
+        longest = max(_PIECE_BYTES // self._row_bytes, 1)
         while start < last:
             here = start % self.num_rows
             count = min(last - start, self.num_rows - here, longest)
