@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from prune_rl.environments.base import Environment, Frame
 from prune_rl.specs import Discrete
+from prune_rl.state import State, part, per_seed
 
 
 class Step(NamedTuple):
@@ -87,19 +88,16 @@ class EnvironmentBatch:
         """(S, *frame_shape); float64 of a simulator becomes the spec's float32."""
         return np.stack(frames, dtype=self.observation_spec.dtype)
 
-    def get_state(self) -> dict[str, npt.NDArray]:
-        """Arrays that `set_state` takes back: episode lengths, and each emulator as bytes."""
-        emulators = {
-            f"environment_{i}": np.frombuffer(environment.get_state(), np.uint8)
-            for i, environment in enumerate(self._environments)
-        }
-        return {"lengths": self._lengths.copy(), **emulators}
+    def get_state(self) -> list[State]:
+        """Of each seed: its environment, and the length of its episode in agent steps."""
+        games = [environment.get_state() for environment in self._environments]
+        return per_seed(environment=games, length=list(self._lengths))
 
-    def set_state(self, state: dict[str, npt.NDArray]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """Goes on, to the bit, from what `get_state` returned."""
-        self._lengths[:] = state["lengths"]
-        for i, environment in enumerate(self._environments):
-            environment.set_state(state[f"environment_{i}"].tobytes())
+        for environment, state in zip(self._environments, states, strict=True):
+            environment.set_state(state["environment"])
+        self._lengths[:] = part(states, "length")
 
     def close(self) -> None:
         """Releases threads and emulators."""
