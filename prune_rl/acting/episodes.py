@@ -1,11 +1,12 @@
 """Counts the returns and lengths of S seeds' episodes while they are played."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from prune_rl.environments.batch import Step
+from prune_rl.state import State, part
 
 
 class Episode(NamedTuple):
@@ -39,11 +40,14 @@ class EpisodeTracker:
         self._lengths[ended] = 0
         return episodes
 
-    def get_state(self) -> dict[str, npt.NDArray]:
-        """Arrays that `set_state` takes back."""
-        return {"returns": self._returns.copy(), "lengths": self._lengths.copy()}
+    def get_state(self) -> list[State]:
+        """Of each seed, the return and length so far."""
+        return [
+            {"return": own_return, "length": length}
+            for own_return, length in zip(self._returns, self._lengths, strict=True)
+        ]
 
-    def set_state(self, state: dict[str, npt.NDArray]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """Goes on from what `get_state` returned."""
-        self._returns[:] = state["returns"]
-        self._lengths[:] = state["lengths"]
+        self._returns[:] = part(states, "return")
+        self._lengths[:] = part(states, "length")

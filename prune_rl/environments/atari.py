@@ -6,19 +6,20 @@ in its labs/atari_100k (atari_100k_runner.py), learning may take a lost life for
 episodes may start with a random number of no-ops.
 """
 
-import pickle
 from typing import Any
 
 import cv2
 import gin
 import numpy as np
-from ale_py import Action, ALEInterface, LoggerMode, roms
+from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
-from prune_rl.environments.base import Frame
+from prune_rl.environments import random_state
+from prune_rl.environments.base import Frame, require_names
 from prune_rl.environments.games import atari_roms
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import require_boolean, require_integer
 from prune_rl.specs import Discrete, ObservationSpec
+from prune_rl.state import State
 
 _FRAME_SKIP = 4
 _SIDE = 84
@@ -51,6 +52,7 @@ class AtariEnvironment:
         max_noops: int = 0,
     ) -> None:
         ALEInterface.setLoggerMode(LoggerMode.Error)
+        self._name = game_name
         self._sticky_probability = _STICKY_PROBABILITY if sticky_actions else 0.0
         self._random = np.random.RandomState(seed)
         self._noops = np.random.RandomState([seed, 1])
@@ -124,16 +126,41 @@ class AtariEnvironment:
         resized = cv2.resize(pooled, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(resized, np.uint8)[..., None]
 
-    def get_state(self) -> bytes:
-        """The console, the action being played, the random streams, the two screens, the lives."""
-        console = self._ale.cloneState()
-        streams = self._random, self._noops
-        return pickle.dumps((console, self._playing, streams, self._screens, self._lives))
+    def get_state(self) -> State:
+        """The console, the action being played, the two screens, the lives, the random streams."""
+        return {
+            "console": np.frombuffer(self._ale.cloneState().serialize(), np.uint8),
+            "playing": np.int64(self._playing.value),
+            "screens": self._screens.copy(),
+            "lives": np.int64(self._lives),
+            "sticky": random_state.to_arrays(self._random),
+            "noops": random_state.to_arrays(self._noops),
+        }
 
-    def set_state(self, state: bytes) -> None:
-        """Restores what `get_state` returned."""
-        console, self._playing, streams, self._screens, self._lives = pickle.loads(state)
-        self._random, self._noops = streams
+    def set_state(self, state: State) -> None:
+        """Restores what `get_state` returned; see `Environment`."""
+        names = ("console", "playing", "screens", "lives", "sticky", "noops")
+        require_names(state, names, self._name)
+        screens = np.asarray(state["screens"])
+        if (screens.shape, screens.dtype) != (self._screens.shape, self._screens.dtype):
+            raise ValueError(f"state of {self._name}: screens are {screens.dtype} {screens.shape}")
+        self._restore_console(state["console"].tobytes())
+        random_state.restore(self._random, state["sticky"])
+        random_state.restore(self._noops, state["noops"])
+        self._playing, self._lives = Action(int(state["playing"])), int(state["lives"])
+        self._screens[:] = screens
+
+    def _restore_console(self, data: bytes) -> None:
+        try:
+            console = ALEState(data)
+            # ale-py fills up what is cut short and leaves out what is too much.
+            if console.serialize() != data:
+                raise ValueError("it is not what ale-py wrote")
+            self._restore(console)
+        except (SystemError, ValueError) as error:  # ale-py cannot say what was wrong
+            raise ValueError(f"state of {self._name}: its console is of no such game") from error
+
+    def _restore(self, console: ALEState) -> None:
         self._ale.reset_game()
         if console.getEpisodeFrameNumber() > 0:
             # ale-py 0.12.1 does not restore whether a frame is half drawn; in the games where

@@ -1,10 +1,12 @@
 """What the rest of the package knows of an environment."""
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from prune_rl.specs import ActionSpec, ObservationSpec
+from prune_rl.state import State
 
 Frame = npt.NDArray[Any]  # of an observation spec's frame_shape and dtype
 
@@ -38,11 +40,23 @@ class Environment(Protocol):
         `action` is an int of a `Discrete` spec, or an array (A,) of a `Box`.
         """
 
-    def get_state(self) -> bytes:
-        """Everything that decides the future, the random stream included."""
+    def get_state(self) -> State:
+        """Everything that decides the future, the random stream included; a copy."""
 
-    def set_state(self, state: bytes) -> None:
-        """Goes on, to the bit, from what `get_state` returned."""
+    def set_state(self, state: State) -> None:
+        """Goes on, to the bit, from what `get_state` returned, and runs nothing that it holds.
+
+        Raises:
+          ValueError: it is not a state of this game.
+        """
 
     def close(self) -> None:
         """Releases the emulator."""
+
+
+def require_names(state: Collection[Any], names: Collection[str], owner: str) -> None:
+    """Raises `ValueError` unless `state` has the `names` of the `owner`'s, and no others."""
+    missing, unknown = set(names) - set(state), set(state) - set(names)
+    if missing or unknown:
+        lacks, has = (sorted(map(str, x)) for x in (missing, unknown))
+        raise ValueError(f"state of {owner}: lacks {lacks}, has {has} that {owner} has not")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from prune_rl.environments.base import Environment, Frame
 from prune_rl.specs import Discrete
+from prune_rl.state import State, part, per_seed
 
 
 class Step(NamedTuple):
@@ -34,6 +35,41 @@ class Step(NamedTuple):
     life_lost: npt.NDArray[np.bool_]
 
 
+class EnvironmentFailed(RuntimeError):  # noqa: N818
+    """A game raised; the message names the seed's index on the seed axis and what it said."""
+
+    def __init__(self, seed_index: int, error: Exception) -> None:
+        said = (str(error).splitlines() or [""])[0]
+        name = type(error).__name__
+        super().__init__(f"the game of seed axis index {seed_index} raised {name}: {said}")
+
+
+class _Played(NamedTuple):
+    """What one seed has played of a step; `first` starts the next episode where one ended."""
+
+    frame: Frame
+    reward: float
+    terminated: bool
+    truncated: bool
+    life_lost: bool
+    first: Frame | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.terminated or self.truncated
+
+    def to_arrays(self) -> State:
+        return {name: np.array(x) for name, x in self._asdict().items() if x is not None}
+
+    @classmethod
+    def from_arrays(cls, state: State) -> "_Played":
+        values: dict[str, Any] = {
+            name: np.array(x) if name in ("frame", "first") else x.item()
+            for name, x in state.items()
+        }
+        return cls(**values)
+
+
 class EnvironmentBatch:
     """Steps S environments in lock-step and starts a new episode where one has ended.
 
@@ -50,6 +86,7 @@ class EnvironmentBatch:
         self._environments = list(environments)
         self._max_steps = max_steps_per_episode
         self._lengths = np.zeros(len(environments), np.int64)
+        self._played: list[_Played | None] = [None] * len(environments)  # of a step that failed
         first = environments[0]
         self.observation_spec, self.action_spec = first.observation_spec, first.action_spec
         self.frame_skip = first.frame_skip
@@ -61,45 +98,80 @@ class EnvironmentBatch:
     def reset(self) -> Frame:
         """Starts an episode of every seed; returns the first frames (S, *frame_shape)."""
         self._lengths[:] = 0
+        self._played = [None] * len(self._played)
         return self._stacked([environment.reset() for environment in self._environments])
 
     def step(self, actions: npt.NDArray[Any]) -> Step:
-        """Plays `actions` (S, *shape) of the action spec, one agent step of every seed."""
+        """Plays `actions` (S, *shape) of the action spec, one agent step of every seed.
+
+        Raises:
+          EnvironmentFailed: a game raised; all others have played. The next call, in this process
+            or from the state, wants the same actions, and plays only what has not been played.
+        """
         own = actions.tolist() if isinstance(self.action_spec, Discrete) else actions
-        played = self._map(lambda one, action: one.step(action), self._environments, own)
-        next_frames, rewards, over = zip(*played, strict=True)
-        terminated = np.array(over)
-        self._lengths += 1
-        truncated = (self._lengths >= self._max_steps) & ~terminated
-        life_lost = np.array([environment.life_lost for environment in self._environments])
+        errors = list(self._map(self._try_to_play, range(len(self._played)), own))
+        for i, error in enumerate(errors):
+            if error is not None:
+                raise EnvironmentFailed(i, error) from error
+        step = self._joined([played for played in self._played if played is not None])
+        self._played = [None] * len(self._played)
+        return step
+
+    def _try_to_play(self, i: int, action: Any) -> Exception | None:
+        """Plays what seed `i` has not yet played of this step; the error that stopped it."""
+        try:
+            played = self._played[i] or self._play(i, action)
+            self._played[i] = played  # before a reset, which may fail as well
+            if played.ended and played.first is None:
+                first = np.array(self._environments[i].reset())
+                self._played[i] = played._replace(first=first)
+                self._lengths[i] = 0
+        except Exception as error:
+            return error
+        return None
+
+    def _play(self, i: int, action: Any) -> _Played:
+        environment = self._environments[i]
+        frame, reward, terminated = environment.step(action)
+        self._lengths[i] += 1
+        truncated = bool(self._lengths[i] >= self._max_steps) and not terminated
+        # A copy: a game may draw its next frame into the same array.
+        return _Played(np.array(frame), reward, terminated, truncated, environment.life_lost)
+
+    def _joined(self, played: Sequence[_Played]) -> Step:
+        next_frames, rewards, *ends, firsts = zip(*played, strict=True)
         stacked = self._stacked(next_frames)
         frames = stacked
-        ended = terminated | truncated
-        if ended.any():
-            frames = stacked.copy()
-            for i in np.flatnonzero(ended):
-                frames[i] = self._environments[i].reset()
-            self._lengths[ended] = 0
-        raw = np.array(rewards, np.float32)
-        return Step(stacked, frames, raw, terminated, truncated, life_lost)
+        for i, first in enumerate(firsts):
+            if first is not None:
+                frames = stacked.copy() if frames is stacked else frames
+                frames[i] = first
+        return Step(stacked, frames, np.array(rewards, np.float32), *map(np.array, ends))
 
     def _stacked(self, frames: Sequence[Frame]) -> Frame:
         """(S, *frame_shape); float64 of a simulator becomes the spec's float32."""
         return np.stack(frames, dtype=self.observation_spec.dtype)
 
-    def get_state(self) -> dict[str, npt.NDArray]:
-        """Arrays that `set_state` takes back: episode lengths, and each emulator as bytes."""
-        emulators = {
-            f"environment_{i}": np.frombuffer(environment.get_state(), np.uint8)
-            for i, environment in enumerate(self._environments)
-        }
-        return {"lengths": self._lengths.copy(), **emulators}
+    def get_state(self) -> list[State]:
+        """Of each seed: its environment, and the length of its episode in agent steps.
 
-    def set_state(self, state: dict[str, npt.NDArray]) -> None:
+        After a step that failed, also what was "played" of it.
+        """
+        games = [environment.get_state() for environment in self._environments]
+        states = per_seed(environment=games, length=list(self._lengths))
+        for state, played in zip(states, self._played, strict=True):
+            if played is not None:
+                state["played"] = played.to_arrays()
+        return states
+
+    def set_state(self, states: Sequence[State]) -> None:
         """Goes on, to the bit, from what `get_state` returned."""
-        self._lengths[:] = state["lengths"]
-        for i, environment in enumerate(self._environments):
-            environment.set_state(state[f"environment_{i}"].tobytes())
+        for environment, state in zip(self._environments, states, strict=True):
+            environment.set_state(state["environment"])
+        self._lengths[:] = part(states, "length")
+        self._played = [
+            _Played.from_arrays(state["played"]) if "played" in state else None for state in states
+        ]
 
     def close(self) -> None:
         """Releases threads and emulators."""

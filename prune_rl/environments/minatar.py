@@ -3,7 +3,6 @@
 Sticky actions 0.1 and difficulty ramping, the package's own defaults; minimal action set.
 """
 
-import pickle
 import sys
 from types import ModuleType
 from typing import Any
@@ -11,11 +10,13 @@ from typing import Any
 import gin
 import numpy as np
 
-from prune_rl.environments.base import Frame
+from prune_rl.environments import random_state
+from prune_rl.environments.base import Frame, require_names
 from prune_rl.environments.games import MINATAR
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import require_boolean
 from prune_rl.specs import Discrete, ObservationSpec
+from prune_rl.state import State, array_to_json, json_to_array
 
 _STICKY_PROBABILITY = 0.1
 
@@ -61,16 +62,63 @@ class MinAtarEnvironment:
     def _observe(self) -> Frame:
         return np.asarray(self._game.state(), np.uint8) * np.uint8(255)
 
-    def get_state(self) -> bytes:
-        """The whole game; it and its sticky actions share one random generator."""
-        return pickle.dumps(self._game)
+    def get_state(self) -> State:
+        """Every variable of the game, its last action, and the random stream that sticks it."""
+        game = {name: _to_array(value) for name, value in self._variables().items()}
+        return {
+            "game": game,
+            "last_action": np.int64(self._game.last_action),
+            "random": random_state.to_arrays(self._game.random),
+        }
 
-    def set_state(self, state: bytes) -> None:
-        """Restores what `get_state` returned."""
-        self._game = pickle.loads(state)
+    def set_state(self, state: State) -> None:
+        """Restores what `get_state` returned; see `Environment`."""
+        own, owner = self._variables(), self._game.game_name()
+        require_names(state, ("game", "last_action", "random"), owner)
+        require_names(state["game"], own, owner)
+        restored = {
+            name: _from_array(array, own[name], f"{owner}'s {name}")
+            for name, array in state["game"].items()
+        }
+        # Its sticky actions and the game share this stream, and go on doing so.
+        random_state.restore(self._game.random, state["random"])
+        self._game.last_action = int(state["last_action"])
+        vars(self._game.env).update(restored)
+
+    def _variables(self) -> dict[str, Any]:
+        return {name: x for name, x in vars(self._game.env).items() if name != "random"}
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _to_array(value: Any) -> np.ndarray:
+    return value.copy() if isinstance(value, np.ndarray) else json_to_array(_plain(value))
+
+
+def _from_array(array: np.ndarray, own: Any, name: str) -> Any:
+    """What `_to_array` was given, in the place of `own`."""
+    if not isinstance(own, np.ndarray):
+        return _from_json(array, name)
+    if (array.shape, array.dtype) != (own.shape, own.dtype):
+        raise ValueError(
+            f"state of {name}: {array.dtype} {array.shape} for {own.dtype} {own.shape}"
+        )
+    return array.copy()
+
+
+def _from_json(array: np.ndarray, name: str) -> Any:
+    try:
+        return array_to_json(array)
+    except ValueError as error:
+        raise ValueError(f"state of {name}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Python's numbers for NumPy's, also in lists."""
+    if isinstance(value, list):
+        return [_plain(x) for x in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _import_minatar() -> ModuleType:

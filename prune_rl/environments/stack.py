@@ -1,5 +1,7 @@
 """The newest observations of S seeds, as the network sees them when it acts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -39,10 +41,11 @@ class FrameStack:
         if ended.any():
             self.reset(step.frames, ended)
 
-    def get_state(self) -> Frame:
-        """A copy that `set_state` takes back."""
-        return self.array.copy()
+    def get_state(self) -> list[Frame]:
+        """Each seed's observation (*shape), copied."""
+        return [own.copy() for own in self.array]
 
-    def set_state(self, state: Frame) -> None:
+    def set_state(self, states: Sequence[Frame]) -> None:
         """Goes on from what `get_state` returned."""
-        self.array[:] = state
+        for own, state in zip(self.array, states, strict=True):
+            own[:] = state

@@ -1,7 +1,5 @@
 """Vectors and box actions: a scripted environment, and Pendulum against its own equations."""
 
-import pickle
-
 import gymnasium
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.environments.stack import FrameStack
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.specs import Box, Discrete, ObservationSpec
+from prune_rl.state import array_to_json, json_to_array
 
 
 class Echo:
@@ -107,10 +106,12 @@ class Pendulum:
         return frame, float(reward), terminated
 
     def get_state(self):
-        return pickle.dumps((self._game.state, self._game.np_random))
+        random = json_to_array(self._game.np_random.bit_generator.state)
+        return {"pendulum": self._game.state.copy(), "random": random}
 
     def set_state(self, state):
-        self._game.state, self._game.np_random = pickle.loads(state)
+        self._game.state = state["pendulum"].copy()
+        self._game.np_random.bit_generator.state = array_to_json(state["random"])
 
 
 def played(steps, **settings):

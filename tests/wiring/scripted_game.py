@@ -4,12 +4,12 @@ Expectations come from there, from the settings here and from arithmetic in the 
 the loop itself.
 """
 
-import pickle
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from prune_rl.specs import Discrete, ObservationSpec
+from prune_rl.state import State
 
 NUM_SEEDS, STACK, FRAME_SKIP, LONGEST = 2, 3, 5, 7
 FRAME_SHAPE = (2, 2, 1)
@@ -65,11 +65,11 @@ class ScriptedEnvironment:
         self.log.append(Played(action, self._frame(), reward, over, self.life_lost))
         return self.log[-1].frame, reward, over
 
-    def get_state(self) -> bytes:
-        return pickle.dumps([self._frames, self._episodes, self._steps, self._length])
+    def get_state(self) -> State:
+        return {"counts": np.array([self._frames, self._episodes, self._steps, self._length])}
 
-    def set_state(self, state: bytes) -> None:
-        self._frames, self._episodes, self._steps, self._length = pickle.loads(state)
+    def set_state(self, state: State) -> None:
+        self._frames, self._episodes, self._steps, self._length = state["counts"].tolist()
 
     def close(self) -> None:
         pass

@@ -63,10 +63,10 @@ class Numbered:
         return self.reset(), 1.0, self._steps % 7 == 0
 
     def get_state(self):
-        return bytes([self._steps])
+        return {"steps": np.int64(self._steps)}
 
     def set_state(self, state):
-        (self._steps,) = state
+        self._steps = int(state["steps"])
 
     def close(self):
         pass
