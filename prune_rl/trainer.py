@@ -50,11 +50,18 @@ class Trainer:
         self.agent_state: AgentState = policy.learner.init(seeds)
         self.gradient_steps = 0
         self._metrics: list[dict[str, Any]] = []  # values (S,), on the device until fetched
+        self._actions: np.ndarray | None = None  # (S, *action) of a step not yet played
         self._num_seeds = len(seeds)
         self._fixed_probe: dict[str, Probe] = {}
 
     def step(self) -> list[Episode]:
-        """One step of the source's clock, learning included; returns the episodes that ended."""
+        """One step of the source's clock, learning included; returns the episodes that ended.
+
+        Raises:
+            EnvironmentFailed: a game raised; the next call finishes the step.
+        """
+        if self._actions is not None:  # chosen for a step that failed; all before it is done
+            return self.play()
         for _ in range(self._source.updates_due()):
             self.learn()
         # An update due at a gradient step has been made by now; an agent step not yet.
@@ -67,12 +74,15 @@ class Trainer:
 
     def play(self) -> list[Episode]:
         """The rest of `step`: what it does besides learning."""
-        return self._source.tick(self._act)
+        episodes = self._source.tick(self._act)
+        self._actions = None
+        return episodes
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
-        state, steps = self.agent_state, self._source.agent_steps
-        actions, self.agent_state = self._policy.explore(state, observations, steps)
-        return actions
+        if self._actions is None:
+            state, steps = self.agent_state, self._source.agent_steps
+            self._actions, self.agent_state = self._policy.explore(state, observations, steps)
+        return self._actions
 
     def learn(self) -> None:
         """One gradient step of every seed, and what intervenes after it."""
@@ -116,14 +126,17 @@ class Trainer:
         return {n: np.mean([m[n] for m in fetched], axis=0, dtype=np.float64) for n in names}
 
     def get_state(self) -> list[State]:
-        """Everything that decides the future, of each seed; between two steps."""
+        """Everything that decides the future, of each seed; between steps or after one failed."""
         self._metrics = jax.device_get(self._metrics)
-        return per_seed(
+        states = per_seed(
             agent=to_states(self.agent_state, self._learner.state_axes),
             source=self._source.get_state(),
             metrics=[_metrics_of(self._metrics, i) for i in range(self._num_seeds)],
             probe=[_probes_of(self._fixed_probe, i) for i in range(self._num_seeds)],
         )
+        if self._actions is None:
+            return states
+        return [own | {"action": x} for own, x in zip(states, self._actions.copy(), strict=True)]
 
     def set_state(self, states: Sequence[State]) -> None:
         """Goes on, to the bit, from what `get_state` returned.
@@ -136,6 +149,8 @@ class Trainer:
         self.gradient_steps = int(self.agent_state.step)
         self._source.set_state(part(states, "source"))
         self._metrics = _joined_metrics([state.get("metrics", {}) for state in states])
+        failed = "action" in states[0]
+        self._actions = np.stack(part(states, "action")) if failed else None
         self._fixed_probe = _joined_probes([state.get("probe", {}) for state in states])
 
 

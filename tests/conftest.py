@@ -10,6 +10,7 @@ from pathlib import Path
 import gin
 import jax
 import pytest
+from safetensors.numpy import load_file
 
 from prune_rl import compilation_cache, train
 
@@ -112,13 +113,12 @@ def read_metrics() -> Callable[[Path], list[dict]]:
 
 @pytest.fixture
 def agent_leaves() -> Callable[[Path], list]:
-    """All arrays of the agent in a run's newest checkpoint."""
+    """All arrays of the agent in a run's newest checkpoint, seed by seed, in order of name."""
 
     def read(base_dir: Path) -> list:
-        import orbax.checkpoint as ocp
-
-        with ocp.CheckpointManager(base_dir / "checkpoints") as manager:
-            args = ocp.args.Composite(agent=ocp.args.StandardRestore())
-            return jax.tree.leaves(manager.restore(manager.latest_step(), args=args).agent)
+        numbers = [x.name for x in (base_dir / "checkpoints").iterdir() if x.name.isdecimal()]
+        newest = base_dir / "checkpoints" / max(numbers, key=int)
+        files = [load_file(path) for path in sorted(newest.glob("seed_*.safetensors"))]
+        return [own[name] for own in files for name in sorted(own) if name.startswith("agent/")]
 
     return read

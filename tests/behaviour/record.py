@@ -160,15 +160,20 @@ sys.exit(code)
 
 _LEAVES = """
 import hashlib, json, sys
-import jax, numpy as np
-import orbax.checkpoint as ocp
-tree = ocp.StandardCheckpointer().restore(sys.argv[1])
-leaves = {
-    jax.tree_util.keystr(path, simple=True, separator="/"): hashlib.sha256(
-        np.ascontiguousarray(x).tobytes()
-    ).hexdigest()
-    for path, x in jax.tree_util.tree_leaves_with_path(tree)
-}
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import load_file
+folder = Path(sys.argv[1])
+manifest = json.loads((folder / "manifest.json").read_text())["manifest"]
+seeds = sorted(map(int, manifest["seeds"]))
+files = [load_file(folder / f"seed_{seed}.safetensors") for seed in seeds]
+leaves = {}
+for path in files[0]:
+    if path.startswith("agent/"):
+        # What all seeds share is in the file of each.
+        shared = path.endswith(("agent/step", "opt_state/count"))
+        x = files[0][path] if shared else np.stack([own[path] for own in files])
+        leaves[path.removeprefix("agent/")] = hashlib.sha256(x.tobytes()).hexdigest()
 print(json.dumps(leaves))
 """
 
@@ -185,8 +190,8 @@ def _record(tree: Path, name: str, flags: list[str]) -> dict[str, object]:
         if played.returncode:
             print(f"{name} failed: {played.stderr[-3000:]}", flush=True)
             return {}
-        newest = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name))
-        command = [sys.executable, "-c", _LEAVES, str(newest / "agent")]
+        numbers = [int(x.name) for x in (run / "checkpoints").iterdir() if x.name.isdecimal()]
+        command = [sys.executable, "-c", _LEAVES, str(run / "checkpoints" / str(max(numbers)))]
         leaves = subprocess.run(
             command, env=environment, cwd=folder, capture_output=True, text=True, check=True
         )

@@ -1,0 +1,232 @@
+"""A run between two of its steps: it can be saved there, stop, and be taken up again."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prune_rl import randomness
+from prune_rl.acting.evaluation import Evaluation
+from prune_rl.acting.policy import Policy
+from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
+from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
+from prune_rl.errors import ConfigError
+from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
+from prune_rl.recording.logs import Positions, has_logs, require_logged
+from prune_rl.recording.recorder import Moment, Recorder
+from prune_rl.signals import Stopped
+from prune_rl.sources.source import Source
+from prune_rl.state import State, part
+from prune_rl.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+      base_dir: the run directory; a run that it holds is resumed.
+      source: whose clock counts the steps here.
+      policy: how the agent plays.
+      trainer: of the source and the agent.
+      seeds: S of them.
+      num_iterations: how many times to train, then to evaluate if asked to.
+      training_steps: of the source's clock, per iteration.
+      evaluation: `num_steps` (agent steps) and `num_episodes` of each seed per evaluation; none if
+        both are 0.
+      checkpoint_minutes: how long it may run without saving; every iteration is saved anyway.
+      create_environments: makes the games of all seeds, from a stream of their randomness.
+      diagnostics: what to measure beside returns and losses, if anything.
+    """
+
+    base_dir: Path
+    source: Source
+    policy: Policy
+    trainer: Trainer
+    seeds: Sequence[int]
+    num_iterations: int
+    training_steps: int
+    evaluation: Mapping[str, int]
+    checkpoint_minutes: float
+    create_environments: Callable[..., EnvironmentBatch]
+    diagnostics: BoundDiagnostics | None
+
+
+class Session:
+    """A run from where it stands.
+
+    Args:
+      parts: what it is made of.
+      checkpointer: where it is saved.
+      is_asked_to_stop: looked at after every step.
+
+    Attributes:
+      iteration: how many are done.
+      positions: of the logs where the run stands.
+    """
+
+    def __init__(
+        self, parts: Parts, checkpointer: Checkpointer, is_asked_to_stop: Callable[[], bool]
+    ) -> None:
+        self._own, self._checkpointer, self._stops = parts, checkpointer, is_asked_to_stop
+        self._trainer, self._source = parts.trainer, parts.source
+        self.iteration = 0
+        self.positions: Positions = {}
+        self._trained = False  # in this iteration; what follows is its evaluation
+        self._evaluation: Evaluation | None = None
+        self._restored: list[State] = []  # what begun phases held
+        self._save_by = self._next_save()
+
+    def _next_save(self) -> float:
+        return time.monotonic() + 60 * self._own.checkpoint_minutes
+
+    def restore(self) -> bool:
+        """Takes up the newest checkpoint that is whole; False if there never was one."""
+        return self._checkpointer.restore(self._take_up)
+
+    def start(self) -> float:
+        """Begins, and writes the first checkpoint: returns how many seconds that took.
+
+        So that logs without a checkpoint always mean that something was lost.
+        """
+        base_dir = self._own.base_dir
+        if has_logs(base_dir):
+            problem = "holds logs but no checkpoint, so it cannot go on"
+            advice = "put back a copy of checkpoints/, or name another directory to start afresh"
+            raise ConfigError(f"--base_dir={base_dir}: {problem}; {advice}")
+        self._source.start()
+        begin = time.monotonic()
+        self._checkpointer.save(self._checkpoint(self._trainer.get_state()))
+        self._checkpointer.wait()
+        return time.monotonic() - begin
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        require_logged(self._own.base_dir, checkpoint.run["logs"])
+        states = [checkpoint.seeds[seed] for seed in self._own.seeds]
+        self._trainer.set_state(states)
+        self._restored, self.positions = states, checkpoint.run["logs"]
+        self.iteration, self._trained = checkpoint.run["iteration"], checkpoint.run["trained"]
+
+    def go_on(self, recorder: Recorder) -> None:
+        """Runs what is left; see `Runner.run` for what it raises."""
+        self._recorder = recorder
+        try:
+            while self.iteration < self._own.num_iterations:
+                if not self._trained:
+                    self._train()
+                self._evaluate()
+                self.iteration, self._trained = self.iteration + 1, False
+                self._save()
+                self._heed()
+        except EnvironmentFailed:
+            self._save()
+            self._checkpointer.wait()
+            raise
+        self._checkpointer.wait()
+
+    def _begin_phase(self) -> None:
+        """Starts to record a phase, or goes on with one that was saved."""
+        self._recorder.start_phase()
+        if self._restored and "episodes" in self._restored[0]:
+            self._recorder.set_state(part(self._restored, "episodes"))
+
+    def _train(self) -> None:
+        self._begin_phase()
+        self._restored = []
+        first, end = self._source.steps, (self.iteration + 1) * self._own.training_steps
+        while self._source.steps < end:
+            self._checkpointer.before_step()
+            for episode in self._trainer.step():
+                self._recorder.episode(self._now(), "train", episode)
+            self._between_steps("train")
+        played, metrics = self._source.agent_steps, self._trainer.take_metrics()
+        fields = self._own.policy.agent.exploration(played) if played else {}
+        self._recorder.phase(self._now(), "train", metrics, fields, end - first)
+        self._diagnose()
+        self._trained = True
+
+    def _between_steps(self, phase: str) -> None:
+        if self._recorder.due():
+            self._recorder.show(self._now(), phase)
+        if time.monotonic() >= self._save_by:
+            self._save()
+        self._heed()
+
+    def _heed(self) -> None:
+        """Stops if asked to, unless nothing is left to do."""
+        if self.iteration == self._own.num_iterations or not self._stops():
+            return
+        self._save()
+        self._checkpointer.wait()
+        clock = self._source.clock.replace("_", " ")
+        raise Stopped(f"saved after {self._source.steps:,} {clock}; the same command goes on")
+
+    def _diagnose(self) -> None:
+        own = self._own.diagnostics
+        if own is None or (self.iteration + 1) % own.period or not self._trainer.gradient_steps:
+            return
+        probe = self._trainer.probe(own.draws, self.iteration, fixed=own.fixed_probe)
+        rows = own.rows(self._trainer.agent_state, probe)
+        matrices = [name for name in rows[0] if name.rpartition("/")[2] == MATRIX]
+        self._recorder.measurements(self._now(), rows, matrices)
+
+    def _evaluate(self) -> None:
+        if not any(self._own.evaluation.values()):
+            return
+        self._begin_phase()
+        self._evaluation = evaluation = self._begun_evaluation()
+        while not evaluation.done:
+            for episode in evaluation.step():
+                self._recorder.episode(self._now(), "eval", episode)
+            self._between_steps("eval")
+        evaluation.close()
+        self._evaluation = None
+        self._recorder.phase(self._now(), "eval", {}, {})
+
+    def _begun_evaluation(self) -> Evaluation:
+        # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
+        evaluation = Evaluation(
+            self._own.policy,
+            self._own.create_environments(randomness.EVALUATION, self.iteration),
+            params=self._trainer.agent_state.params,
+            keys=randomness.evaluation_keys(self._own.seeds, self.iteration),
+            **self._own.evaluation,
+        )
+        restored = [own["evaluation"] for own in self._restored if "evaluation" in own]
+        self._restored = []
+        if restored:
+            evaluation.set_state(restored)
+        else:
+            evaluation.start()
+        return evaluation
+
+    def _save(self) -> None:
+        """Begins to write a checkpoint of this moment."""
+        states, episodes = self._trainer.get_state(), self._recorder.get_state()
+        states = [own | {"episodes": x} for own, x in zip(states, episodes, strict=True)]
+        if self._evaluation is not None:
+            own = zip(states, self._evaluation.get_state(), strict=True)
+            states = [state | {"evaluation": x} for state, x in own]
+        self.positions = self._recorder.positions()
+        self._checkpointer.save(self._checkpoint(states))
+        self._save_by = self._next_save()
+
+    def _checkpoint(self, states: Sequence[State]) -> Checkpoint:
+        stands: dict[str, Any] = {
+            "iteration": self.iteration,
+            "trained": self._trained,
+            "clock": self._source.clock,
+            "steps": self._source.steps,
+            "logs": self.positions,
+        }
+        return Checkpoint(dict(zip(self._own.seeds, states, strict=True)), stands)
+
+    def _now(self) -> Moment:
+        return Moment(
+            self.iteration,
+            self._source.agent_steps,
+            self._trainer.gradient_steps,
+            self._source.frames,
+            self._trainer.agent_state.params,
+        )
