@@ -7,7 +7,7 @@ from pathlib import Path
 import gin
 
 from prune_rl import randomness
-from prune_rl.acting.evaluation import evaluate
+from prune_rl.acting.evaluation import Evaluation
 from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch
@@ -142,14 +142,16 @@ class Runner:
         # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
         environments = self.create_environments(randomness.EVALUATION, iteration)
         recorder.start_phase()
-        episodes = evaluate(
+        evaluation = Evaluation(
             self.policy,
             environments,
             params=self.trainer.agent_state.params,
             keys=randomness.evaluation_keys(self.seeds, iteration),
             **self.evaluation,
         )
-        for episode in episodes:
-            recorder.episode(self._now(iteration), "eval", episode)
-        environments.close()
+        evaluation.start()
+        while not evaluation.done:
+            for episode in evaluation.step():
+                recorder.episode(self._now(iteration), "eval", episode)
+        evaluation.close()
         recorder.phase(self._now(iteration), "eval", {}, {})
