@@ -51,9 +51,11 @@ class Checkpointer:
         """Begins to write `checkpoint`, whose arrays must not change from now on.
 
         Its `Rows` are read meanwhile: call `before_step` before every step that adds some. Waits
-        for the one before. Raises `OSError` as `wait` does.
+        for the one before. `restore` comes first: what it left aside is swept away. Raises
+        `OSError` as `wait` does.
         """
         self.wait()
+        checkpoint = checkpoint._replace(run=json.loads(_json(checkpoint.run)))  # a copy, too
         number = max(self._numbers(), default=-1) + 1
         self._steps_to_spare = self._rows_to_spare(checkpoint) // _ROWS_PER_STEP
         self._writing = self._writer.submit(self._write, number, checkpoint)
@@ -106,7 +108,7 @@ class Checkpointer:
     def _one_before(self, number: int) -> dict[int, dict[str, Any]]:
         """The newest manifest that is older, if any: its checkpoint may yet be needed."""
         for older in reversed([x for x in self._numbers() if x < number]):
-            with contextlib.suppress(Damaged):
+            with contextlib.suppress(Damaged, ConfigError):
                 return {older: self._manifest(older)}
         return {}
 
@@ -142,23 +144,22 @@ class Checkpointer:
             shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
             manifest = {
                 "format": _FORMAT,
+                "number": number,
                 "run": checkpoint.run,
                 "seeds": {
                     str(seed): self._write_seed(number, seed, flatten(state))
                     for seed, state in checkpoint.seeds.items()
                 },
             }
-            text = json.dumps({"sha256": _digest(manifest), "manifest": manifest}, allow_nan=False)
-            tensor_files.write_bytes(part, _MANIFEST, text.encode())
-            tensor_files.sync_folder(part)
+            tensor_files.write_bytes(part, _MANIFEST, _with_digest(manifest))
             part.rename(self._root / str(number))
             tensor_files.sync_folder(self._root)
+            self._kept = dict([*self._kept.items(), (number, manifest)][-_KEPT:])
         except OSError as error:
-            self._sweep()
             reason = error.strerror or str(error)
             raise OSError(f"checkpoint {self._root}/{number}: {reason}") from error
-        self._kept = dict([*self._kept.items(), (number, manifest)][-_KEPT:])
-        self._sweep()
+        finally:
+            self._sweep()
 
     def _write_seed(self, number: int, seed: int, flat: State) -> dict[str, Any]:
         rows = {path: x for path, x in flat.items() if isinstance(x, Rows)}
@@ -175,18 +176,21 @@ class Checkpointer:
     def _manifest(self, number: int) -> dict[str, Any]:
         name = f"{number}/{_MANIFEST}"
         try:
-            read = json.loads((self._root / name).read_bytes())
-            manifest, digest = read["manifest"], read["sha256"]
+            data = (self._root / name).read_bytes()
+            manifest: dict[str, Any] = json.loads(data)["manifest"]
+            intact = data == _with_digest(manifest)
         except OSError as error:
             raise Damaged(f"{name}: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise Damaged(f"{name}: cannot be read") from error
-        if _digest(manifest) != digest:
+        if not intact:
             raise Damaged(f"{name}: its bytes are not those that were written")
         if manifest["format"] != _FORMAT:
             form = f"format {manifest['format']}; this version reads {_FORMAT}"
             raise ConfigError(f"--base_dir={self._root.parent}: checkpoint {number} has {form}")
-        return dict(manifest)
+        if manifest["number"] != number:
+            raise Damaged(f"{name}: it is that of checkpoint {manifest['number']}")
+        return manifest
 
     def _read(self, manifest: dict[str, Any]) -> Checkpoint:
         seeds = {}
@@ -199,15 +203,15 @@ class Checkpointer:
 
     def _sweep(self) -> None:
         """Removes what no kept checkpoint needs; what cannot be removed stays."""
-        if not self._root.is_dir():
-            return
         needed = {self._root / x for own in self._kept.values() for x in _row_names(own)}
-        for path in self._root.iterdir():
-            if path.name != "rows" and path.name not in map(str, self._kept):
+        for path in self._root.glob("*"):
+            ours = path.name.removesuffix(".part").isdecimal()
+            if ours and path.name not in map(str, self._kept):
                 shutil.rmtree(path, ignore_errors=True)
-        for path in (self._root / "rows").rglob("*"):
-            if path.is_file() and path not in needed:
-                path.unlink(missing_ok=True)
+        for path in (self._root / "rows").rglob("*.safetensors*"):
+            if path not in needed:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def _row_names(manifest: dict[str, Any]) -> Iterator[str]:
@@ -216,5 +220,11 @@ def _row_names(manifest: dict[str, Any]) -> Iterator[str]:
             yield from (own["file"] for own in rows["files"])
 
 
-def _digest(manifest: Any) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def _with_digest(manifest: dict[str, Any]) -> bytes:
+    """The whole of a manifest.json: the same bytes again for what was read from it."""
+    digest = hashlib.sha256(_json(manifest).encode()).hexdigest()
+    return _json({"sha256": digest, "manifest": manifest}).encode()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)

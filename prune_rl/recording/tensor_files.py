@@ -33,12 +33,13 @@ def write_bytes(root: Path, name: str, data: bytes) -> Record:
     """The same with any `data`."""
     path = root / name
     part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     with part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+    sync_folder(path.parent)
     return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
@@ -57,6 +58,13 @@ def read(root: Path, record: Record) -> dict[str, np.ndarray]:
     if hashlib.sha256(data).hexdigest() != record["sha256"]:
         raise Damaged(f"{record['file']}: its bytes are not those that were written")
     return load(data)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -171,8 +171,10 @@ class FrameRing:
         """
         for seed, state in enumerate(states):
             fields, cursor, rows = self._fields_of(seed), int(state["cursor"]), state["rows"]
+            newest = {"frames": state["frame"][None], "ages": state["age"][None]}
+            self._require_fitting(newest, tuple(newest))
             for first, piece in rows.pieces(rows.first):
-                self._require_fitting(piece)
+                self._require_fitting(piece, ROW_FIELDS)
                 here = (first + np.arange(len(piece["ends"]))) % self.num_rows
                 for name, array in fields.items():
                     array[here] = piece[name]
@@ -180,8 +182,9 @@ class FrameRing:
             fields["ages"][cursor % self.num_rows] = state["age"]
             self.cursors[seed] = cursor
 
-    def _require_fitting(self, piece: Mapping[str, np.ndarray]) -> None:
-        own = {name: (x.shape, x.base) for name, x in self.dtypes.items()}
+    def _require_fitting(self, piece: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+        dtypes = {name: self.dtypes[name] for name in names}
+        own = {name: (x.shape, x.base) for name, x in dtypes.items()}
         given = {name: (x.shape[1:], x.dtype) for name, x in piece.items()}
         require(given == own, "replay state: rows", given, str(own))
 

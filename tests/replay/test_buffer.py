@@ -122,11 +122,11 @@ def test_a_run_never_overflows_what_its_length_allocates(make_history):
     history = make_history([0], (1.0, 0.0))  # every step ends an episode: the most rows there are
     play(buffer, history, 30)
     assert len(set(drawn(buffer.sample(), 0))) == 30
-    assert buffer.get_state()["num_rows"] == 62
+    assert buffer.get_state()[0]["rows"].capacity == 62
 
 
 def test_max_capacity_caps_a_long_run():
-    assert make_buffer(longest_run=10**9).get_state()["num_rows"] == 50
+    assert make_buffer(longest_run=10**9).get_state()[0]["rows"].capacity == 50
 
 
 def test_shapes_dtypes_and_fresh_memory(make_history):
@@ -210,7 +210,7 @@ def test_gin_sets_capacity_and_batch_size(make_history):
         gin.clear_config()
     play(buffer, make_history([0]), 50)
     assert buffer.sample().a_tm1.shape == (1, 6)
-    assert buffer.get_state()["frames"].shape[1] == 20
+    assert buffer.get_state()[0]["rows"].capacity == 20
 
 
 def _filled(make_history, num_seeds, steps):

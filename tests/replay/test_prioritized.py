@@ -15,6 +15,8 @@ from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import PrioritizedSampler
 from prune_rl.specs import Discrete, Draw, ObservationSpec
 
+from .states import in_slots
+
 FRAME_SHAPE = (2, 3, 1)
 END_CHANCES = [(0.0, 0.0), (0.1, 0.1), (0.0, 0.3), (0.5, 0.4), (1.0, 0.0)]
 GIVEN = [0.0, 1e-5, 0.3, 1.0, 2.5, 40.0, math.nan, math.inf, -math.inf]
@@ -49,12 +51,11 @@ def names(batch):
     return [[number(stack[-1]) for stack in stacks] for stacks in batch.s_tm1]
 
 
-def priorities_in(state):
+def priorities_in(states):
     """{name: priority} of each seed, slot by slot, as far as it is above zero."""
-    values = state["priority_words"].view(np.float64)
     return [
-        {number(f): float(v) for f, v in zip(frames, row, strict=True) if v}
-        for frames, row in zip(state["frames"], values, strict=True)
+        {number(f): float(v) for f, v in zip(in_slots(own), own["priorities"], strict=True) if v}
+        for own in states
     ]
 
 
@@ -90,11 +91,10 @@ def assert_drawn_from(seed, drawn, probabilities):
     np.testing.assert_allclose(probabilities, expected, rtol=1e-6)
 
 
-def assert_agrees(naive, state):
-    largest = state["max_priority_words"].view(np.float64)[:, 0]
-    for seed, own, maximum in zip(naive, priorities_in(state), largest, strict=True):
+def assert_agrees(naive, states):
+    for seed, own, state in zip(naive, priorities_in(states), states, strict=True):
         assert own == pytest.approx(seed.positive(), rel=1e-12)
-        assert maximum == pytest.approx(seed.largest, rel=1e-12)
+        assert state["max_priority"] == pytest.approx(seed.largest, rel=1e-12)
 
 
 @settings(max_examples=40, deadline=None)
@@ -170,11 +170,11 @@ def test_each_transition_is_drawn_as_often_as_its_priority_says(make_history):
 
 def test_one_draw_falls_into_each_stratum(make_history):
     buffer, _ = played(make_history, (5, 6), batch_size=16)
-    state = buffer.get_state()
-    values = state["priority_words"].view(np.float64)
+    states = buffer.get_state()
+    values = [own["priorities"] for own in states]
     for _ in range(50):
         for s, drawn in enumerate(names(buffer.sample())):
-            slots = [number(frame) for frame in state["frames"][s]]
+            slots = [number(frame) for frame in in_slots(states[s])]
             ends = np.cumsum(values[s]) / values[s].sum()
             for part, name in enumerate(drawn):
                 slot = slots.index(name)
@@ -251,9 +251,9 @@ def test_a_priority_that_is_not_finite_counts_as_the_largest(make_history, bad):
     while names(buffer.sample())[0][0] != drawn:
         buffer.update_priorities(np.array([[0.1]]))
     buffer.update_priorities(np.array([[bad]]))
-    state = buffer.get_state()
-    assert priorities_in(state)[0][drawn] == 6.0
-    assert state["max_priority_words"].view(np.float64) == 6.0
+    states = buffer.get_state()
+    assert priorities_in(states)[0][drawn] == 6.0
+    assert states[0]["max_priority"] == 6.0
 
 
 def test_without_any_priority_above_zero_sampling_says_so(make_history):

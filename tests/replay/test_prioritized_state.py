@@ -9,6 +9,8 @@ from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.specs import Discrete, ObservationSpec
 
+from .states import assert_same, copied
+
 BATCH = 7  # odd, so that a uniform draw leaves half a word
 
 
@@ -46,9 +48,15 @@ def assert_same_future(history, *buffers, steps=60):
         for buffer in buffers:
             buffer.add(**step)
             buffer.update_priorities(given)
-    states = [buffer.get_state() for buffer in buffers]
-    for name in ("priority_words", "max_priority_words", "random_words"):
-        np.testing.assert_array_equal(states[0][name], states[1][name])
+    first, second = (buffer.get_state() for buffer in buffers)
+    for own, other in zip(first, second, strict=True):
+        assert own.keys() >= {"priorities", "max_priority", "random_words"}
+        for name in ("max_priority", "random_words"):
+            np.testing.assert_array_equal(own[name], other[name])
+    if first[0]["rows"].capacity == second[0]["rows"].capacity:
+        assert_same(first, second)
+    else:  # nothing was overwritten, so that slots are positions
+        assert first[0]["priorities"].tolist() == second[0]["priorities"].tolist()
 
 
 @pytest.mark.parametrize("steps", [1, 25, 140])
@@ -56,7 +64,7 @@ def assert_same_future(history, *buffers, steps=60):
 def test_a_restored_buffer_goes_on_bit_for_bit(make_history, steps, used):
     buffer, history = played(make_history, steps)
     restored = played(make_history, 90)[0] if used else make_buffer()
-    restored.set_state(buffer.get_state())
+    restored.set_state(copied(buffer.get_state()))
     assert_same_future(history, buffer, restored)
 
 
@@ -69,12 +77,12 @@ def test_a_run_that_is_given_more_steps_keeps_its_priorities(make_history):
 
 def test_a_checkpoint_on_disk_keeps_every_bit(make_history, tmp_path):
     buffer, history = played(make_history)
-    state, restored = buffer.get_state(), make_buffer()
+    restored = make_buffer()
     checkpointer = Checkpointer(tmp_path)
-    checkpointer.save(1, Checkpoint({"w": np.zeros(1)}, {"replay": state}, {"rows": 0}))
-    _, checkpoint = checkpointer.restore_latest({"w": np.zeros(1)})
+    checkpointer.save(Checkpoint(dict(enumerate(buffer.get_state())), {}))
+    checkpointer.wait()
+    assert checkpointer.restore(lambda own: restored.set_state([own.seeds[0], own.seeds[1]]))
     checkpointer.close()
-    restored.set_state(checkpoint.host["replay"])
     assert_same_future(history, buffer, restored)
 
 
@@ -91,13 +99,24 @@ def test_an_empty_buffer_can_be_saved(make_history):
 
 def test_a_state_is_a_copy(make_history):
     buffer, _ = played(make_history)
-    state = buffer.get_state()
-    before = {name: value.copy() for name, value in state.items()}
+    states = buffer.get_state()
+    before = copied(states)
     for _ in range(20):
         buffer.sample()
         buffer.update_priorities(np.full((2, BATCH), 50.0))
-    for name, value in before.items():
-        np.testing.assert_array_equal(state[name], value)
+    assert_same(states, before)
+
+
+def test_a_state_has_a_priority_for_every_slot_that_is_filled(make_history):
+    buffer, history = make_buffer(), make_history([4, 8], (0.3, 0.3))
+    buffer.add_first(history.first())
+    for _ in range(60):
+        states = buffer.get_state()
+        for own in states:
+            assert own["priorities"].dtype == own["max_priority"].dtype == np.float64
+            assert own["priorities"].shape == (min(int(own["cursor"]) + 1, 50),)
+        buffer.add(**history.step())
+    assert {len(own["priorities"]) for own in states} == {50}
 
 
 def test_no_state_while_a_batch_awaits_its_priorities(make_history):
@@ -117,13 +136,17 @@ def test_a_state_of_the_other_scheme_is_refused(make_history, schemes):
         mine.set_state(saved.get_state())
 
 
-@pytest.mark.parametrize("name", ["priority_words", "max_priority_words"])
-def test_a_state_whose_priorities_do_not_fit_is_refused(make_history, name):
-    buffer, _ = played(make_history)
-    state = buffer.get_state()
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_state_whose_priorities_do_not_fit_is_refused(make_history, seed):
+    states = played(make_history)[0].get_state()
+    states[seed]["priorities"] = states[seed]["priorities"][1:]
+    with pytest.raises(ConfigError, match=r"priorities=\(49,\): expected \(50,\)"):
+        make_buffer().set_state(states)
+
+
+@pytest.mark.parametrize("name", ["priorities", "max_priority"])
+def test_a_state_without_some_of_its_priorities_is_refused(make_history, name):
+    states = played(make_history)[0].get_state()
+    del states[1][name]
     with pytest.raises(ConfigError, match=name):
-        make_buffer().set_state(state | {name: state[name][:, 1:]})
-    if name == "max_priority_words":
-        del state[name]
-        with pytest.raises(ConfigError, match=name):
-            make_buffer().set_state(state)
+        make_buffer().set_state(states)
