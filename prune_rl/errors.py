@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see: a setting that must change, said in one line."""
+"""The exceptions a user is meant to see, in one line: what must change, or why a run ended."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,6 +9,15 @@ class ConfigError(ValueError):
 
     `python -m prune_rl.train` prints the message alone and exits with code 2.
     """
+
+
+class RunEnded(Exception):  # noqa: N818
+    """A run ended early, saved as far as it could be; the message says where it stands.
+
+    `python -m prune_rl.train` prints the message alone and exits with `exit_code`.
+    """
+
+    exit_code = 1
 
 
 def nearest(name: str, choices: Iterable[str], *, listed: int = 12) -> str:

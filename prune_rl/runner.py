@@ -15,6 +15,7 @@ from prune_rl.recording.logs import RunLog
 from prune_rl.recording.progress import RunProgress, say_finished
 from prune_rl.recording.recorder import Recorder
 from prune_rl.session import Parts, Session
+from prune_rl.signals import StopSignals
 
 _REHEARSAL_SECONDS = 2.0
 
@@ -23,28 +24,25 @@ class Runner(Parts):
     """Trains and evaluates S seeds in lock-step; `experiment.create_runner` makes one."""
 
     def run(
-        self,
-        is_asked_to_stop: Callable[[], bool] = lambda: False,
-        announce: Callable[[Price], None] | None = None,
+        self, stop: StopSignals | None = None, announce: Callable[[Price], None] | None = None
     ) -> None:
         """Runs or resumes every iteration and draws curve.png; says so if all that is done.
 
         Args:
-          is_asked_to_stop: looked at after every step.
+          stop: looked at after every step.
           announce: told what a new run takes, which is measured only for it.
 
         Raises:
           ConfigError: the directory holds a run with other settings, what it holds is damaged, it
             is in use, or it cannot be made.
-          EnvironmentFailed: a game raised an error; the run is saved.
+          RunEnded: a game raised or a signal came, and it is saved; or it could not be saved.
           OSError: writing failed; the last checkpoint is intact.
-          Stopped: it was asked to stop, and is saved.
         """
         self._require_disk()
         with run_directory.held(self.base_dir):
             run_directory.prepare(self.base_dir, gin.operative_config_str())
             with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
-                self._run(Session(self, checkpointer, is_asked_to_stop), announce)
+                self._run(Session(self, checkpointer, stop or StopSignals()), announce)
 
     def price(self, seconds: float, save: float) -> Price:
         """What the whole run takes; it must have begun, and is left anywhere.

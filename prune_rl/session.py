@@ -15,7 +15,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import Positions, has_logs, require_logged
 from prune_rl.recording.recorder import Moment, Recorder
-from prune_rl.signals import Stopped
+from prune_rl.signals import Stopped, StopSignals
 from prune_rl.sources.source import Source
 from prune_rl.state import State, part
 from prune_rl.trainer import Trainer
@@ -59,17 +59,15 @@ class Session:
     Args:
       parts: what it is made of.
       checkpointer: where it is saved.
-      is_asked_to_stop: looked at after every step.
+      stop: looked at after every step.
 
     Attributes:
       iteration: how many are done.
       positions: of the logs where the run stands.
     """
 
-    def __init__(
-        self, parts: Parts, checkpointer: Checkpointer, is_asked_to_stop: Callable[[], bool]
-    ) -> None:
-        self._own, self._checkpointer, self._stops = parts, checkpointer, is_asked_to_stop
+    def __init__(self, parts: Parts, checkpointer: Checkpointer, stop: StopSignals) -> None:
+        self._own, self._checkpointer, self._stop = parts, checkpointer, stop
         self._trainer, self._source = parts.trainer, parts.source
         self.iteration = 0
         self.positions: Positions = {}
@@ -155,12 +153,14 @@ class Session:
 
     def _heed(self) -> None:
         """Stops if asked to, unless nothing is left to do."""
-        if self.iteration == self._own.num_iterations or not self._stops():
+        received = self._stop.received
+        if received is None or self.iteration == self._own.num_iterations:
             return
         self._save()
         self._checkpointer.wait()
         clock = self._source.clock.replace("_", " ")
-        raise Stopped(f"saved after {self._source.steps:,} {clock}; the same command goes on")
+        stands = f"saved after {self._source.steps:,} {clock}; the same command goes on"
+        raise Stopped(received, stands)
 
     def _diagnose(self) -> None:
         own = self._own.diagnostics

@@ -4,12 +4,21 @@ import signal
 from types import FrameType
 from typing import Any
 
+from prune_rl.errors import RunEnded
+
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on
 
 
-class Stopped(Exception):  # noqa: N818
-    """A run has saved and stopped because it was asked to; the message says where it stands."""
+class Stopped(RunEnded):
+    """A run has saved and stopped because a signal asked it to.
+
+    Its exit code is 130 after SIGINT, else 75: "run me again".
+    """
+
+    def __init__(self, received: signal.Signals, stands: str) -> None:
+        super().__init__(f"{received.name}: {stands}")
+        self.exit_code = 130 if received == signal.SIGINT else _RUN_AGAIN
 
 
 class StopSignals:
@@ -27,12 +36,8 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __bool__(self) -> bool:
+        """Whether one came."""
         return self.received is not None
-
-    @property
-    def exit_code(self) -> int:
-        """130 after SIGINT, else 75: "run me again"."""
-        return 130 if self.received == signal.SIGINT else _RUN_AGAIN
 
     def __enter__(self) -> "StopSignals":
         self._before = {number: signal.signal(number, self._note) for number in _ASKING}

@@ -9,9 +9,9 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.gin_files import shipped_gin_files
-from prune_rl.signals import Stopped, StopSignals
+from prune_rl.signals import StopSignals
 
 if TYPE_CHECKING:
     from prune_rl.price import Price
@@ -119,14 +119,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _list(flags)
         with StopSignals() as stop:
             return _train(flags, stop)
-    except Stopped as stopped:
-        received = stop.received.name if stop.received else "stopped"
-        print(f"prune_rl.train: {received}: {stopped}", file=sys.stderr)
-        return stop.exit_code
     except ConfigError as error:
         # gin adds lines about where it was; the first line is ours.
         print(f"prune_rl.train: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
+    except RunEnded as ended:
+        print(f"prune_rl.train: {ended}", file=sys.stderr)
+        return ended.exit_code
     except OSError as error:
         print(f"prune_rl.train: {error}; the last checkpoint is intact", file=sys.stderr)
         return 1
@@ -175,7 +174,7 @@ def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
         raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
     configuration.check_bindings_are_used(typed)
     with closing(runner.source):
-        runner.run(lambda: bool(stop), partial(_announce, runner))
+        runner.run(stop, partial(_announce, runner))
     return 0
 
 

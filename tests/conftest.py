@@ -112,13 +112,13 @@ def read_metrics() -> Callable[[Path], list[dict]]:
 
 
 @pytest.fixture
-def agent_leaves() -> Callable[[Path], list]:
-    """All arrays of the agent in a run's newest checkpoint, seed by seed, in order of name."""
+def agent_leaves() -> Callable[..., list]:
+    """Arrays of the agent in a run's newest checkpoint, of each seed or one, in order of name."""
 
-    def read(base_dir: Path) -> list:
+    def read(base_dir: Path, seed: str | int = "*") -> list:
         numbers = [x.name for x in (base_dir / "checkpoints").iterdir() if x.name.isdecimal()]
         newest = base_dir / "checkpoints" / max(numbers, key=int)
-        files = [load_file(path) for path in sorted(newest.glob("seed_*.safetensors"))]
+        files = [load_file(path) for path in sorted(newest.glob(f"seed_{seed}.safetensors"))]
         return [own[name] for own in files for name in sorted(own) if name.startswith("agent/")]
 
     return read

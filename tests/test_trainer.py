@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from prune_rl.acting.policy import Policy
+from prune_rl.learning.state import AgentState
 from prune_rl.specs import Batch, Draw, Inputs
+from prune_rl.state import flatten, unflatten
 from prune_rl.trainer import Trainer
 
 DRAWS = {"values": Draw(3), "srank": Draw(5, inputs_only=True)}
@@ -30,8 +32,12 @@ class _Replay:
 @pytest.fixture
 def make_trainer():
     def make(replay):
-        source = SimpleNamespace(replay=replay, get_state=dict, set_state=lambda state: None)
-        policy = Policy(None, SimpleNamespace(init=lambda seeds: None))
+        source = SimpleNamespace(
+            replay=replay, get_state=lambda: [{}, {}], set_state=lambda states: None
+        )
+        state = AgentState({}, jnp.int32(12), jnp.arange(4, dtype=jnp.uint32).reshape(2, 2))
+        axes = AgentState(0, None, 0)
+        policy = Policy(None, SimpleNamespace(init=lambda seeds: state, state_axes=axes))
         return Trainer(policy, source, seeds=range(2))
 
     return make
@@ -54,7 +60,7 @@ def test_a_probe_is_drawn_anew_in_every_iteration_under_a_name_of_its_own(make_t
     assert (first["srank"].observations == 2).all()
     assert (second["srank"].actions == 5).all()
     assert (second["values"].s_tm1 == 3).all()
-    assert "probe" not in trainer.get_state()
+    assert [own["probe"] for own in trainer.get_state()] == [{}, {}]
 
 
 def test_the_names_do_not_depend_on_what_was_drawn_before(make_trainer):
@@ -69,13 +75,13 @@ def test_the_names_do_not_depend_on_what_was_drawn_before(make_trainer):
 def test_a_fixed_probe_is_drawn_once_and_goes_into_the_checkpoint(make_trainer):
     replay = _Replay()
     trainer = make_trainer(replay)
-    assert "probe" not in trainer.get_state()
+    assert [own["probe"] for own in trainer.get_state()] == [{}, {}]
     first = trainer.probe(DRAWS, 3, fixed=True)
     _assert_equal(trainer.probe(DRAWS, 4, fixed=True), first)
     assert len(replay.asked) == 2
     restored_replay = _Replay(first=100)
     restored = make_trainer(restored_replay)
-    restored.set_state(SimpleNamespace(step=jnp.int32(12)), trainer.get_state())
+    restored.set_state([unflatten(flatten(own)) for own in trainer.get_state()])
     _assert_equal(restored.probe(DRAWS, 5, fixed=True), first)
     assert not restored_replay.asked
     assert restored.gradient_steps == 12  # the state's clock is the run's

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl.environments.base import Environment, Frame
+from prune_rl.errors import RunEnded
 from prune_rl.specs import Discrete
 from prune_rl.state import State, part, per_seed
 
@@ -35,7 +36,7 @@ class Step(NamedTuple):
     life_lost: npt.NDArray[np.bool_]
 
 
-class EnvironmentFailed(RuntimeError):  # noqa: N818
+class EnvironmentFailed(RunEnded):  # noqa: N818
     """A game raised; the message names the seed's index on the seed axis and what it said."""
 
     def __init__(self, seed_index: int, error: Exception) -> None:

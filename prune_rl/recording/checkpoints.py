@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.recording import row_files, tensor_files
 from prune_rl.recording.tensor_files import Damaged
 from prune_rl.state import Rows, State, flatten, unflatten
@@ -32,6 +32,10 @@ class Checkpoint(NamedTuple):
 
     seeds: dict[int, State]
     run: dict[str, Any]
+
+
+class NotSaved(RunEnded, OSError):
+    """A checkpoint could not be written; the message says which one is left."""
 
 
 class Checkpointer:
@@ -52,7 +56,7 @@ class Checkpointer:
 
         Its `Rows` are read meanwhile: call `before_step` before every step that adds some. Waits
         for the one before. `restore` comes first: what it left aside is swept away. Raises
-        `OSError` as `wait` does.
+        `NotSaved` as `wait` does.
         """
         self.wait()
         checkpoint = checkpoint._replace(run=json.loads(_json(checkpoint.run)))  # a copy, too
@@ -72,7 +76,7 @@ class Checkpointer:
         """Returns when all is on disk.
 
         Raises:
-          OSError: the disk is full or gone; the checkpoints before are untouched.
+          NotSaved: the disk is full or gone; the checkpoints before are untouched.
         """
         writing, self._writing = self._writing, None
         if writing is not None:
@@ -157,7 +161,10 @@ class Checkpointer:
             self._kept = dict([*self._kept.items(), (number, manifest)][-_KEPT:])
         except OSError as error:
             reason = error.strerror or str(error)
-            raise OSError(f"checkpoint {self._root}/{number}: {reason}") from error
+            kept = (
+                f"checkpoint {max(self._kept)} is whole" if self._kept else "none was made before"
+            )
+            raise NotSaved(f"checkpoint {self._root}/{number}: {reason}; {kept}") from error
         finally:
             self._sweep()
 

@@ -58,10 +58,11 @@ class PlayedGames(ReplayBuffer):
             )
 
     def get_state(self):
-        return {"random_words": streams_to_words(self._streams)}
+        return [{"random_words": words} for words in streams_to_words(self._streams)]
 
-    def set_state(self, state):
-        words_to_streams(np.asarray(state["random_words"]), self._streams)
+    def set_state(self, states):
+        words = np.stack([state["random_words"] for state in states])
+        words_to_streams(words, self._streams)
 
 
 @pytest.fixture

@@ -167,8 +167,8 @@ def _said(run):
 def test_progress_is_that_of_the_whole_run_and_of_the_iterations_episodes(dqn_run):
     """By the clock every step is worth a line; evaluation, of 7 steps, takes time as well."""
     lines = list(_said(dqn_run))
-    steps = [t for i in range(2) for t in [*range(30 * i + 1, 30 * i + 31), *[30 * i + 30] * 2]]
-    assert len(lines) == len(steps) == 2 * (30 + 1 + 1)
+    steps = [t for i in range(2) for t in [*range(30 * i + 1, 30 * i + 31), *[30 * i + 30] * 9]]
+    assert len(lines) == len(steps) == 2 * (30 + 1 + 7 + 1)
     zeros = np.mean([row["sparsity"] for row in _metrics(dqn_run, "train")[:2]])
     for t, (iteration, phase, returned, sparsity, share, left) in zip(steps, lines, strict=True):
         assert iteration == 1 + (t > 30)
