@@ -1,5 +1,6 @@
 """Runs that were stopped, killed, damaged or finished: what the same command makes of them."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from flax import linen as nn
 
 from prune_rl import train
 from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
+from prune_rl.recording import tensor_files
 from prune_rl.trainer import Trainer
 
 _MAGNITUDE = ("pruning/magnitude.gin",)
@@ -216,22 +218,46 @@ def test_an_unreadable_checkpoint_costs_no_more_than_itself(
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_disk_that_refuses_a_checkpoint_is_said_in_one_line_and_leaves_no_litter(tmp_path):
+_SHORT = [
+    "--gin_files=experiments/minatar_breakout.gin",
+    "--gin_bindings=Runner.num_iterations=2",
+    "--gin_bindings=Runner.training_steps=500",
+    "--gin_bindings=Runner.evaluation_steps=0",
+]
+
+
+def test_a_disk_without_room_for_the_first_checkpoint_is_said_in_one_line(tmp_path):
     """A limit on file size stands in for a full disk: the write itself fails."""
-    flags = [
-        f"--base_dir={tmp_path}",
-        "--gin_files=experiments/minatar_breakout.gin",
-        "--gin_bindings=Runner.num_iterations=2",
-        "--gin_bindings=Runner.training_steps=500",
-        "--gin_bindings=Runner.evaluation_steps=0",
-    ]
+    flags = [f"--base_dir={tmp_path}", *_SHORT]
     command = f"ulimit -f 400; {sys.executable} -m prune_rl.train {shlex.join(flags)}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.returncode == 1
-    # orbax's own threads may add words of theirs, even to the line that is ours.
-    (line,) = [text for text in done.stderr.splitlines() if "prune_rl.train: " in text]
-    assert "checkpoints/1" in line
-    assert "the last checkpoint is intact" in line
-    assert not (tmp_path / "checkpoints" / "1").exists()
+    line = f"prune_rl.train: checkpoint {tmp_path}/checkpoints/0: File too large; none was made"
+    assert done.stderr.splitlines() == [f"{line} before"]
+    assert not [x for x in (tmp_path / "checkpoints").rglob("*") if x.is_file()]
     assert train.main(flags) == 0
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2"}
+
+
+def test_a_disk_that_fills_up_costs_what_was_done_since_the_last_checkpoint(
+    tmp_path, monkeypatch, capsys
+):
+    full, whole = tmp_path / "full", tmp_path / "whole"
+    write = tensor_files.write_bytes
+
+    def refusing(root, name, data):
+        if name == "manifest.json" and root.name == "1.part":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(root, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tensor_files, "write_bytes", refusing)
+        assert train.main([f"--base_dir={full}", *_SHORT]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    problem = f"checkpoint {full}/checkpoints/1: No space left on device; checkpoint 0 is whole"
+    assert said == f"prune_rl.train: {problem}"
+    assert {x.name for x in (full / "checkpoints").iterdir()} == {"0", "rows"}
+    assert not [x for x in (full / "checkpoints" / "rows").rglob("*") if x.is_file()]
+    for run in (full, whole):
+        assert train.main([f"--base_dir={run}", *_SHORT]) == 0
+    for name in ("episodes.csv",):
+        assert (full / name).read_bytes() == (whole / name).read_bytes()

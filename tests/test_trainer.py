@@ -33,7 +33,9 @@ class _Replay:
 def make_trainer():
     def make(replay):
         source = SimpleNamespace(
-            replay=replay, get_state=lambda: [{}, {}], set_state=lambda states: None
+            replay=replay,
+            get_state=lambda: [{"steps": np.int64(0)}] * 2,
+            set_state=lambda states: None,
         )
         state = AgentState({}, jnp.int32(12), jnp.arange(4, dtype=jnp.uint32).reshape(2, 2))
         axes = AgentState(0, None, 0)

@@ -36,7 +36,7 @@ class Step(NamedTuple):
     life_lost: npt.NDArray[np.bool_]
 
 
-class EnvironmentFailed(RunEnded):  # noqa: N818
+class EnvironmentFailed(RunEnded):
     """A game raised; the message names the seed's index on the seed axis and what it said."""
 
     def __init__(self, seed_index: int, error: Exception) -> None:

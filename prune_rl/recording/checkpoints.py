@@ -34,7 +34,7 @@ class Checkpoint(NamedTuple):
     run: dict[str, Any]
 
 
-class NotSaved(RunEnded, OSError):
+class NotSaved(RunEnded, OSError):  # noqa: N818
     """A checkpoint could not be written; the message says which one is left."""
 
 
