@@ -5,12 +5,14 @@ What was written is described by a small JSON object; reading compares the file 
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 Record = dict[str, Any]  # JSON: {"file": name below the root, "bytes": length, "sha256": hex}
 
@@ -24,23 +26,32 @@ def write(root: Path, name: str, arrays: Mapping[str, np.ndarray]) -> Record:
 
     One that is there is replaced as a whole. Raises `OSError`.
     """
-    # safetensors takes memory as it lies; `ascontiguousarray` would give scalars an axis.
-    data = save({key: np.asarray(array, order="C") for key, array in arrays.items()})
-    return write_bytes(root, name, data)
+    # It writes memory as it lies, without a copy; `ascontiguousarray` would give scalars an axis.
+    own = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+    return _write(root, name, lambda part: save_file(own, part))
 
 
 def write_bytes(root: Path, name: str, data: bytes) -> Record:
     """The same with any `data`."""
+    return _write(root, name, lambda part: part.write_bytes(data))
+
+
+def _write(root: Path, name: str, write_to: Callable[[Path], Any]) -> Record:
     path = root / name
     part = path.with_name(f"{path.name}.part")
     _make_folder(path.parent)
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
+    try:
+        write_to(part)
+    except SafetensorError as error:
+        reason = re.sub(r"^.*I/O error: | \(os error \d+\)$", "", str(error))
+        raise OSError(reason) from error
+    with part.open("rb") as file:
         os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
     part.replace(path)
     sync_folder(path.parent)
-    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"file": name, "bytes": size, "sha256": digest}
 
 
 def read(root: Path, record: Record) -> dict[str, np.ndarray]:

@@ -175,9 +175,11 @@ class FrameRing:
             self._require_fitting(newest, tuple(newest))
             for first, piece in rows.pieces(rows.first):
                 self._require_fitting(piece, ROW_FIELDS)
-                here = (first + np.arange(len(piece["ends"]))) % self.num_rows
+                here = first % self.num_rows
+                before_the_end = min(len(piece["ends"]), self.num_rows - here)
                 for name, array in fields.items():
-                    array[here] = piece[name]
+                    array[here : here + before_the_end] = piece[name][:before_the_end]
+                    array[: len(piece[name]) - before_the_end] = piece[name][before_the_end:]
             fields["frames"][cursor % self.num_rows] = state["frame"]
             fields["ages"][cursor % self.num_rows] = state["age"]
             self.cursors[seed] = cursor
