@@ -1,9 +1,15 @@
 """A restored buffer goes on as if nothing had happened."""
 
+import os
+import shutil
+import time
+
 import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
+from prune_rl.recording import tensor_files
+from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.ring import bytes_per_row
 from prune_rl.specs import Box, Discrete, ObservationSpec
@@ -205,3 +211,33 @@ def test_a_state_with_an_array_missing_is_refused(make_history, name, seed):
     del states[seed][name]
     with pytest.raises(ConfigError, match=f"missing arrays.*'{name}'"):
         make_buffer().set_state(states)
+
+
+@pytest.mark.parametrize("ends", [(0.0, 0.0), (0.3, 0.3), (1.0, 0.0)])
+def test_what_is_saved_beside_training_is_of_its_moment(make_history, tmp_path, monkeypatch, ends):
+    """Whether a step writes one row or two, and however slow the disk is."""
+    write = tensor_files.write
+
+    def slowly(*args):
+        time.sleep(0.002)
+        return write(*args)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(tensor_files, "write", slowly)
+    history, buffer, saved = make_history(SEEDS, ends), make_buffer(), []
+    checkpointer = Checkpointer(tmp_path)
+    buffer.add_first(history.first())
+    for step in range(400):
+        if step % 17 == 0:
+            states = buffer.get_state()
+            saved.append(copied(states))
+            checkpointer.save(Checkpoint(dict(zip(SEEDS, states, strict=True)), {}))
+        checkpointer.before_step()
+        buffer.add(**history.step())
+    checkpointer.wait()
+    for expected in (saved[-1], saved[-2]):
+        restored = make_buffer()
+        assert checkpointer.restore(lambda x, own=restored: own.set_state(list(x.seeds.values())))
+        assert_same(restored.get_state(), expected)
+        shutil.rmtree(max(tmp_path.glob("[0-9]*"), key=lambda path: int(path.name)))
+    checkpointer.close()
