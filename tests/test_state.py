@@ -20,7 +20,7 @@ _JSON = st.recursive(
 
 
 def test_paths_name_what_lies_within():
-    rows = Rows(0, 3, 8, lambda start: iter(()))
+    rows = Rows(0, 3, 8, 1, lambda start: iter(()))
     array = np.arange(3)
     state = {"a": {"b": {"c": array}, "rows": rows}, "d": array[:1]}
     flat = flatten(state)

@@ -40,7 +40,10 @@ class Ring:
                 yield start, {"numbers": numbers, "signs": np.sign(numbers).astype(np.int8)}
                 start += count
 
-        replay = {"cursor": np.array(self.cursor), "rows": Rows(first, last, self.capacity, pieces)}
+        replay = {
+            "cursor": np.array(self.cursor),
+            "rows": Rows(first, last, self.capacity, 9, pieces),
+        }
         return {"agent": {"w": np.full(3, self.cursor + 0.5)}, "source": {"replay": replay}}
 
     def held(self):

@@ -58,7 +58,7 @@ def test_without_rows_there_are_no_files(tmp_path):
         ring = Ring(0, 12)
         ring.add(count)
         record = row_files.write_new(tmp_path, "r", rows_of(ring), None)
-        assert record == {"first": 0, "last": 0, "capacity": 12, "files": []}
+        assert record == {"first": 0, "last": 0, "capacity": 12, "row_bytes": 9, "files": []}
         assert read(row_files.stored(tmp_path, record)) == []
 
 

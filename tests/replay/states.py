@@ -3,7 +3,6 @@
 import numpy as np
 
 from prune_rl.replay.ring import FINAL
-from prune_rl.state import Rows
 
 
 def rows_of(state):
@@ -40,7 +39,7 @@ def _copied(state):
             own = slice(first - rows.first, min(first + 3, rows.last) - rows.first)
             yield first, {name: x[own] for name, x in fields.items()}
 
-    return arrays | {"rows": Rows(rows.first, rows.last, rows.capacity, pieces)}
+    return arrays | {"rows": rows._replace(pieces=pieces)}
 
 
 def assert_same(states, others):
