@@ -49,9 +49,21 @@ class Trainer:
         self.gradient_steps = 0
         self._metrics: list[dict[str, jax.Array]] = []
         self._fixed_probe: dict[str, Probe] = {}
+        self._actions: np.ndarray | None = None  # chosen for a step that failed
 
     def step(self) -> list[Episode]:
-        """One step of the source's clock, learning included; returns the episodes that ended."""
+        """One step of the source's clock, learning included; returns the episodes that ended.
+
+        Raises:
+          EnvironmentFailed: a game raised; the next call finishes the step and learns nothing.
+        """
+        if self._actions is None:
+            self._learn_what_is_due()
+        episodes = self._source.tick(self._act)
+        self._actions = None
+        return episodes
+
+    def _learn_what_is_due(self) -> None:
         for _ in range(self._source.updates_due()):
             self._learn()
         # An update due at a gradient step has been made by now; an agent step not yet.
@@ -60,12 +72,12 @@ class Trainer:
         # Before the first update there is nothing new to copy.
         if self.gradient_steps and self._agent.is_target_update_step(clock):
             self.agent_state = self._learner.sync_target(self.agent_state)
-        return self._source.tick(self._act)
 
     def _act(self, observations: np.ndarray) -> np.ndarray:
-        state, steps = self.agent_state, self._source.agent_steps
-        actions, self.agent_state = self._policy.explore(state, observations, steps)
-        return actions
+        if self._actions is None:
+            state, steps = self.agent_state, self._source.agent_steps
+            self._actions, self.agent_state = self._policy.explore(state, observations, steps)
+        return self._actions
 
     def _learn(self) -> None:
         batch = self._source.replay.sample()
@@ -112,6 +124,8 @@ class Trainer:
         state: dict[str, Any] = {"source": self._source.get_state()}
         if self._fixed_probe:
             state["probe"] = {name: x._asdict() for name, x in self._fixed_probe.items()}
+        if self._actions is not None:
+            state["actions"] = self._actions
         return state
 
     def set_state(self, agent_state: AgentState, host: dict[str, Any]) -> None:
@@ -119,6 +133,7 @@ class Trainer:
         self.agent_state = agent_state
         self.gradient_steps = int(agent_state.step)
         self._source.set_state(host["source"])
+        self._actions = host.get("actions")
         probes = host.get("probe", {})
         self._fixed_probe = {name: _from_arrays(arrays) for name, arrays in probes.items()}
 
