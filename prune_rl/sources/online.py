@@ -1,6 +1,6 @@
 """An environment that is played while the agent learns, and the replay that remembers it."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import gin
 import jax
@@ -13,6 +13,7 @@ from prune_rl.errors import require_boolean, require_choice
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.sources.source import Act, Replay, Setting
+from prune_rl.state import State, part, per_seed
 
 
 @gin.configurable
@@ -104,23 +105,25 @@ class OnlineSource:
             self._buffer.update_priorities(np.asarray(self._priorities))
             self._priorities = None
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> list[State]:
         """See `Source`."""
-        return {
-            "agent_steps": np.int64(self.agent_steps),
-            "environments": self._environments.get_state(),
-            "replay": self.replay.get_state(),
-            "stack": self._stack.get_state(),
-            "episodes": self._tracker.get_state(),
-        }
+        self._write_priorities()  # which a step that failed has left
+        environments = self._environments.get_state()
+        return per_seed(
+            environment=environments,
+            replay=self.replay.get_state(),
+            stack=self._stack.get_state(),
+            episode=self._tracker.get_state(),
+            agent_steps=[np.int64(self.agent_steps)] * len(environments),
+        )
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """See `Source`."""
-        self.agent_steps = int(state["agent_steps"])
-        self._environments.set_state(state["environments"])
-        self.replay.set_state(state["replay"])
-        self._stack.set_state(state["stack"])
-        self._tracker.set_state(state["episodes"])
+        self.agent_steps = int(states[0]["agent_steps"])
+        self._environments.set_state(part(states, "environment"))
+        self.replay.set_state(part(states, "replay"))
+        self._stack.set_state(part(states, "stack"))
+        self._tracker.set_state(part(states, "episode"))
 
     def close(self) -> None:
         """See `Source`."""

@@ -11,6 +11,7 @@ from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.errors import require
 from prune_rl.learning.agent import Agent
 from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe
+from prune_rl.state import State
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations (S, *observation) -> actions (S, *action)
 
@@ -46,9 +47,9 @@ class Replay(Protocol):
 
     def probe(self, draw: Draw, name: str) -> Probe: ...
 
-    def get_state(self) -> dict[str, Any]: ...
+    def get_state(self) -> list[State]: ...
 
-    def set_state(self, state: dict[str, Any]) -> None: ...
+    def set_state(self, states: Sequence[State]) -> None: ...
 
 
 class Source(Protocol):
@@ -99,10 +100,10 @@ class Source(Protocol):
     def tick(self, act: Act) -> list[Episode]:
         """One step of the clock; plays what `act` answers, and returns episodes that ended."""
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything that decides the future, as nested dicts of NumPy arrays."""
+    def get_state(self) -> list[State]:
+        """Of each seed, everything that decides the future."""
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, states: Sequence[State]) -> None:
         """Goes on, to the bit, from what `get_state` returned."""
 
     def close(self) -> None:
