@@ -136,7 +136,7 @@ class Trainer:
         )
         if self._actions is None:
             return states
-        return [own | {"action": x} for own, x in zip(states, self._actions.copy(), strict=True)]
+        return [own | {"actions": x} for own, x in zip(states, self._actions.copy(), strict=True)]
 
     def set_state(self, states: Sequence[State]) -> None:
         """Goes on, to the bit, from what `get_state` returned.
@@ -149,8 +149,8 @@ class Trainer:
         self.gradient_steps = int(self.agent_state.step)
         self._source.set_state(part(states, "source"))
         self._metrics = _joined_metrics([state.get("metrics", {}) for state in states])
-        failed = "action" in states[0]
-        self._actions = np.stack(part(states, "action")) if failed else None
+        failed = "actions" in states[0]
+        self._actions = np.stack(part(states, "actions")) if failed else None
         self._fixed_probe = _joined_probes([state.get("probe", {}) for state in states])
 
 

@@ -87,3 +87,82 @@ def test_a_fixed_probe_is_drawn_once_and_goes_into_the_checkpoint(make_trainer):
     _assert_equal(restored.probe(DRAWS, 5, fixed=True), first)
     assert not restored_replay.asked
     assert restored.gradient_steps == 12  # the state's clock is the run's
+
+
+class _Failing:
+    """A source, agent, learner and policy in one, which notes what is asked; some ticks fail."""
+
+    clock = "agent_steps"
+
+    def __init__(self, fails_at=()):
+        self.asked, self.fails_at = [], list(fails_at)
+        self.agent = self.learner = self.replay = self
+        self.steps = self.agent_steps = 0
+
+    state_axes = AgentState(0, None, 0)
+
+    def init(self, seeds):
+        return AgentState({}, jnp.int32(0), jnp.zeros((2, 2), jnp.uint32))
+
+    def updates_due(self):
+        return self.steps % 3
+
+    def sample(self):
+        return SimpleNamespace(probabilities=None)
+
+    def update(self, state, batch):
+        self.asked.append(f"update in {self.steps}")
+        return state.replace(step=state.step + 1), {}, None
+
+    def is_target_update_step(self, steps):
+        return steps % 2 == 0
+
+    def sync_target(self, state):
+        self.asked.append(f"sync in {self.steps}")
+        return state
+
+    def explore(self, state, observations, agent_steps):
+        self.asked.append(f"explore in {agent_steps}")
+        explored = int(state.keys[0, 0]) + 1
+        return np.array([explored, 10 * explored]), state.replace(keys=state.keys + 1)
+
+    def tick(self, act):
+        actions = act(np.zeros((2, 1)))
+        if self.steps in self.fails_at:
+            self.fails_at.remove(self.steps)
+            raise OSError("unplugged")
+        self.asked.append(actions.tolist())
+        self.steps += 1
+        self.agent_steps += 1
+        return [f"episode {self.steps}"]
+
+    def get_state(self):
+        return [{"steps": np.int64(self.steps)}] * 2
+
+    def set_state(self, states):
+        pass
+
+
+@pytest.mark.parametrize("through_a_state", [False, True])
+def test_a_step_whose_game_raises_learns_and_explores_once(through_a_state):
+    ended = {}
+    for fails_at in ((), (0, 2, 2, 5)):
+        source = _Failing(fails_at)
+        trainer, ended[fails_at] = Trainer(source, source, seeds=range(2)), []
+        while source.steps < 8:
+            try:
+                ended[fails_at] += trainer.step()
+                assert "actions" not in trainer.get_state()[0]
+            except OSError:
+                if through_a_state:
+                    states = trainer.get_state()
+                    trainer = Trainer(source, source, seeds=range(2))
+                    trainer.set_state(states)
+        ended[fails_at].append(source.asked)
+        assert not source.fails_at
+    assert ended[()] == ended[(0, 2, 2, 5)]
+    assert ended[()][-1][:7] == [
+        *("explore in 0", [1, 10]),
+        *("update in 1", "explore in 1", [2, 20]),
+        *("update in 2", "update in 2"),
+    ]

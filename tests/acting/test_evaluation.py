@@ -23,7 +23,7 @@ class ScriptedPolicy:
         words = np.asarray(keys)
         seen = observations.reshape(len(words), -1).astype(np.int64)
         seen = (seen * np.arange(1, seen.shape[1] + 1)).sum(axis=1)
-        return (seen + words.sum(axis=1).astype(np.int64) * params) % 3, words + np.uint32([1, 2])
+        return (seen + words.sum(axis=1).astype(np.int64) * params) % 3, words + np.uint32([1, 1])
 
 
 class FlakyGame(MinAtarEnvironment):
@@ -47,7 +47,7 @@ def _evaluation(seeds=(1, 2, 3), keys=((5, 6), (7, 8), (9, 1)), fails_at=(), **e
     return Evaluation(
         ScriptedPolicy(),
         EnvironmentBatch(games, max_steps_per_episode=13),
-        params=3,
+        params=4,
         keys=np.array(keys, np.uint32),
         **enough,
     )

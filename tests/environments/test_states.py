@@ -78,6 +78,18 @@ def test_a_state_is_a_copy_on_both_sides(game):
         assert _played(second, actions) == expected
 
 
+@pytest.mark.parametrize(
+    ("game", "name"), [("breakout", "brick_map"), ("space_invaders", "alien_map")]
+)
+def test_no_array_of_a_state_is_the_games_own(game, name):
+    environment = _make(game, 1)
+    array = environment.get_state()["game"][name]
+    assert not np.shares_memory(array, getattr(environment._game.env, name))
+    state = environment.get_state()
+    environment.set_state(state)
+    assert not np.shares_memory(state["game"][name], getattr(environment._game.env, name))
+
+
 @pytest.mark.parametrize("game", [*MINATAR, *ATARI])
 def test_a_state_is_arrays_that_hold_no_objects(game):
     environment = _make(game, 1)

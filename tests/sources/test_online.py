@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from prune_rl.environments.batch import EnvironmentFailed
 from prune_rl.errors import ConfigError
 from prune_rl.sources.online import OnlineSource
+from prune_rl.state import flatten
 
 
 def _play(source, num_steps, action=1):
@@ -84,3 +86,96 @@ def test_it_goes_on_from_its_state_to_the_bit(make_setting):
     assert second.agent_steps == 80
     for a, b in zip(first.replay.sample(), second.replay.sample(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class _Written:
+    """A replay that keeps what it is given; of seed i its state is that and i."""
+
+    def __init__(self):
+        self.given, self.restored = [], None
+
+    def add_first(self, frames):
+        self.given.append(("first", frames.tobytes()))
+
+    def add(self, **arrays):
+        self.given.append(tuple(x.tobytes() for x in arrays.values()))
+
+    def update_priorities(self, priorities):
+        self.given.append(("priorities", priorities.tolist()))
+
+    def get_state(self):
+        return [{"given": np.int64(len(self.given)), "place": np.int64(i)} for i in range(2)]
+
+    def set_state(self, states):
+        self.restored = states
+
+
+def _watched(setting):
+    source = OnlineSource(setting)
+    source.replay = source._buffer = _Written()
+    return source
+
+
+def _act(observations):
+    return observations.sum(axis=(1, 2, 3, 4)) % 3
+
+
+def test_its_state_is_one_of_each_seed_with_a_part_for_all_that_it_holds(make_setting):
+    first, second = (_watched(make_setting()) for _ in range(2))
+    _play(first, 50)
+    states = first.get_state()
+    assert len(states) == 2
+    for i, state in enumerate(states):
+        assert set(state) == {"environment", "replay", "stack", "episode", "agent_steps"}
+        assert state["replay"] == {"given": 51, "place": i}
+        assert state["agent_steps"] == 50
+        assert all(array.dtype.kind in "uifb" for array in flatten(state).values())
+    second.set_state(states)
+    assert second.replay.restored == [state["replay"] for state in states]
+    rows = [[source.tick(_act) for _ in range(40)] for source in (first, second)]
+    assert rows[0] == rows[1]
+    assert any(rows[0])
+    assert second.replay.given == first.replay.given[51:]
+    assert second.agent_steps == 90
+
+
+def _unplugged(setting, fails_at):
+    """The setting, with games of which the second raises once, at its step `fails_at`."""
+    steps = []
+
+    def create(*stream):
+        games = setting.create_environments(*stream)
+        game = games._environments[1]
+        step = game.step
+
+        def failing(action):
+            steps.append(action)
+            if len(steps) == fails_at:
+                raise OSError("unplugged")
+            return step(action)
+
+        game.step = failing
+        return games
+
+    return setting._replace(create_environments=create)
+
+
+@pytest.mark.parametrize("through_a_state", [False, True])
+def test_a_tick_whose_game_raises_is_finished_by_the_next(make_setting, through_a_state):
+    whole, flaky = _watched(make_setting()), _watched(_unplugged(make_setting(), 21))
+    for source in (whole, flaky):
+        _play(source, 20)
+        source.update_priorities(np.array([3.0, 4.0]))
+    with pytest.raises(EnvironmentFailed, match="index 1 raised OSError: unplugged"):
+        flaky.tick(_act)
+    assert flaky.agent_steps == 20
+    if through_a_state:
+        states, given = flaky.get_state(), flaky.replay.given
+        assert given[-1] == ("priorities", [3.0, 4.0])
+        assert [int(state["replay"]["given"]) for state in states] == [22, 22]
+        flaky = _watched(make_setting())
+        flaky.set_state(states)
+        flaky.replay.given = given
+    rows = [[source.tick(_act) for _ in range(40)] for source in (whole, flaky)]
+    assert rows[0] == rows[1]
+    assert whole.replay.given == flaky.replay.given
