@@ -41,7 +41,7 @@ def stored(root: Path, record: RowsRecord) -> Rows:
 
     def pieces(start: int) -> Iterator[Piece]:
         for own in record["files"]:
-            first = max(own["first"], start, record["first"])
+            first = max(own["first"], start)
             if first < own["last"]:
                 fields = tensor_files.read(root, own)
                 yield first, {name: x[first - own["first"] :] for name, x in fields.items()}
