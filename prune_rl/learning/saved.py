@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, require
 from prune_rl.learning.seed_axis import join_seeds, split_seeds
 from prune_rl.learning.state import AgentState
 from prune_rl.state import State, flatten, unflatten
@@ -27,7 +27,7 @@ def from_states(states: Sequence[State], like: AgentState, axes: AgentState) -> 
     """The inverse of `to_states`, on the device, with the structure of `like`.
 
     Raises:
-        ConfigError: an array is missing or has another shape or dtype.
+        ConfigError: an array is missing, unknown, or has another shape or dtype.
     """
     structure = jax.tree.structure(like)
     shapes = jax.eval_shape(lambda tree: split_seeds(tree, axes)[0], like)
@@ -35,6 +35,8 @@ def from_states(states: Sequence[State], like: AgentState, axes: AgentState) -> 
     for state in states:
         flat = flatten(state)
         leaves = [_fitting(flat, name, leaf) for name, leaf in _named_leaves(shapes)]
+        unknown = sorted(flat.keys() - {name for name, _ in _named_leaves(shapes)})
+        require(not unknown, "checkpoint of another agent: arrays", unknown, "none of these")
         trees.append(jax.tree.unflatten(structure, leaves))
     return join_seeds(trees, axes)
 

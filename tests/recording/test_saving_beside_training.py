@@ -224,7 +224,10 @@ def test_a_full_disk_is_told_by_whoever_comes_next_and_once(tmp_path, monkeypatc
         patch.setattr(os, "fsync", _full_after(2))
         checkpointer.save(game.checkpoint())
         checkpointer._writer.submit(lambda: None).result()  # all is tried that will be
-        with pytest.raises(OSError, match=f"^checkpoint {tmp_path}/0: No space left on device$"):
+        with pytest.raises(
+            OSError,
+            match=f"^checkpoint {tmp_path}/0: No space left on device; none was made before$",
+        ):
             checkpointer.save(game.checkpoint()) if told == "save" else getattr(
                 checkpointer, told
             )()
