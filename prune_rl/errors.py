@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see: a setting that must change, said in one line."""
+"""The exceptions that a user is meant to see, each said in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,6 +8,13 @@ class ConfigError(ValueError):
     """A flag, file or gin binding is wrong; the message names it and what was expected.
 
     `python -m prune_rl.train` prints the message alone and exits with code 2.
+    """
+
+
+class AllDivergedError(RuntimeError):
+    """No seed of a run is finite any more; the message says since when.
+
+    `python -m prune_rl.train` prints the message alone and exits with code 1.
     """
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gin
+import numpy as np
 
 from prune_rl import randomness
 from prune_rl.acting.evaluation import evaluate
 from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.errors import AllDivergedError
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import RunLog
@@ -54,6 +56,7 @@ class Runner:
 
         Raises:
           ConfigError: the directory holds a run with other settings, or cannot be made.
+          AllDivergedError: every seed has diverged; that is logged and saved.
           OSError: writing failed; the last checkpoint is intact.
         """
         config = gin.operative_config_str()
@@ -70,6 +73,7 @@ class Runner:
         self.source.close()
 
     def _run_from(self, first: int, positions: dict[str, int], checkpointer: Checkpointer) -> None:
+        self._require_a_finite_seed()
         record = provenance.collect(self.source.protocol)
         provenance.append(self.base_dir / "provenance.json", record)
         clock, steps = self.source.clock, self.source.steps
@@ -82,9 +86,23 @@ class Runner:
             recorder = Recorder(log, progress, self.seeds)
             for iteration in range(first, self.num_iterations):
                 self._train(iteration, recorder)
-                self._diagnose(iteration, recorder)
-                self._evaluate(iteration, recorder)
+                if not self._diverged_at().all():
+                    self._diagnose(iteration, recorder)
+                    self._evaluate(iteration, recorder)
                 self._save(checkpointer, iteration + 1, recorder)
+                self._require_a_finite_seed()
+
+    def _diverged_at(self) -> np.ndarray:
+        # Waits for the updates under way.
+        return np.asarray(self.trainer.agent_state.diverged_at)
+
+    def _require_a_finite_seed(self) -> None:
+        diverged_at = self._diverged_at()
+        if diverged_at.all():
+            raise AllDivergedError(
+                f"--base_dir={self.base_dir}: every seed has diverged, the last at gradient step "
+                f"{diverged_at.max():,}; the run stops here, and the same command will say so again"
+            )
 
     def _draw(self, picture: Path) -> None:
         # matplotlib would be a quarter of the start-up; a run needs it once, at its end.
@@ -108,16 +126,18 @@ class Runner:
         checkpointer.save(iterations, Checkpoint(agent, host, recorder.positions()))
 
     def _now(self, iteration: int) -> Moment:
+        state = self.trainer.agent_state
         return Moment(
             iteration,
             self.source.agent_steps,
             self.trainer.gradient_steps,
             self.source.frames,
-            self.trainer.agent_state.params,
+            state.params,
+            state.diverged_at,
         )
 
     def _train(self, iteration: int, recorder: Recorder) -> None:
-        recorder.start_phase()
+        recorder.start_phase(self._now(iteration))
         for _ in range(self.training_steps):
             for episode in self.trainer.step():
                 recorder.episode(self._now(iteration), "train", episode)
@@ -125,7 +145,7 @@ class Runner:
                 recorder.show(self._now(iteration), "train")
         played, metrics = self.source.agent_steps, self.trainer.take_metrics()
         fields = self.policy.agent.exploration(played) if played else {}
-        recorder.phase(self._now(iteration), "train", metrics, fields, self.training_steps)
+        recorder.phase(self._now(iteration), "train", metrics, fields)
 
     def _diagnose(self, iteration: int, recorder: Recorder) -> None:
         own = self.diagnostics
@@ -141,7 +161,7 @@ class Runner:
             return
         # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
         environments = self.create_environments(randomness.EVALUATION, iteration)
-        recorder.start_phase()
+        recorder.start_phase(self._now(iteration))
         episodes = evaluate(
             self.policy,
             environments,

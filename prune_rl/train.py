@@ -6,13 +6,13 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from prune_rl.errors import ConfigError
+from prune_rl.errors import AllDivergedError, ConfigError
 from prune_rl.gin_files import shipped_gin_files
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
-episodes.csv (the truth), tensorboard/, checkpoints/, config.gin, provenance.json
-and curve.png. The same command on the same directory resumes where it stopped.
+episodes.csv (the truth), timing.jsonl, tensorboard/, checkpoints/, config.gin,
+provenance.json and curve.png. The same command on the same directory resumes where it stopped.
 """
 
 # Folders of gin_configs/, in the order in which a training is composed.
@@ -114,6 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # gin adds lines about where it was; the first line is ours.
         print(f"prune_rl.train: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
+    except AllDivergedError as error:
+        print(f"prune_rl.train: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"prune_rl.train: {error}; the last checkpoint is intact", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
 """A run's logs: metrics.jsonl and episodes.csv are the truth, TensorBoard is a copy.
 
-Both text files only grow; their sizes are part of every checkpoint, so a resumed run cuts
-them back to where the checkpoint stood and writes on as if it had never stopped.
+What depends on how fast the machine was is in timing.jsonl alone: of two equal runs the truth is
+equal byte by byte. The text files only grow; their sizes are part of every checkpoint, so a resumed
+run cuts them back to where the checkpoint stood and writes on as if it had never stopped.
 """
 
 import csv
@@ -22,7 +23,7 @@ _EPISODE = ("episode_return", "episode_length", "ended")
 
 
 class RunLog:
-    """Writes one run's metrics and episodes; a context manager.
+    """Writes one run's metrics, episodes and speed; a context manager.
 
     Attributes:
       clock: the counter, of `CLOCKS`, that the run's progress is told by.
@@ -46,6 +47,7 @@ class RunLog:
         self._directory = directory
         self._metrics = _open_at(directory / "metrics.jsonl", positions.get("metrics", 0))
         self._episodes = _open_at(directory / "episodes.csv", positions.get("episodes", 0))
+        self._timing = _open_at(directory / "timing.jsonl", positions.get("timing", 0))
         self._csv = csv.writer(self._episodes, lineterminator="\n")
         if self._episodes.tell() == 0:
             self._csv.writerow((*_WHOSE, clock, *_EPISODE))
@@ -62,6 +64,13 @@ class RunLog:
         Raises:
           ValueError: a name that `recording.metrics` does not know; nothing is written then.
         """
+        self._append(self._metrics, row)
+
+    def timing(self, row: Mapping[str, Any]) -> None:
+        """Appends one line to timing.jsonl; otherwise as `metrics`."""
+        self._append(self._timing, row)
+
+    def _append(self, file: TextIO, row: Mapping[str, Any]) -> None:
         described = {name: describe(name) for name in row if name not in IDENTIFYING}
         steps = row[self.clock]
         said = {name: row[name] for name in _WHOSE} | {"clock": self.clock} | dict(row)
@@ -69,7 +78,7 @@ class RunLog:
         clean = {name: _finite(name, value, non_finite) for name, value in said.items()}
         if non_finite:
             clean["non_finite"] = non_finite
-        self._metrics.write(json.dumps(clean, allow_nan=False) + "\n")
+        file.write(json.dumps(clean, allow_nan=False) + "\n")
         writer = self._writer(row["seed"])
         for name, metric in described.items():
             if metric.tag is not None and clean[name] is not None:
@@ -94,7 +103,7 @@ class RunLog:
 
     def positions(self) -> dict[str, int]:
         """Puts everything on disk and returns the files' sizes in bytes."""
-        files = {"metrics": self._metrics, "episodes": self._episodes}
+        files = {"metrics": self._metrics, "episodes": self._episodes, "timing": self._timing}
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
@@ -119,6 +128,7 @@ class RunLog:
     def __exit__(self, *error: object) -> None:
         self._metrics.close()
         self._episodes.close()
+        self._timing.close()
         for writer in self._writers.values():
             writer.close()
 
