@@ -35,7 +35,8 @@ class Runner(Parts):
         Raises:
           ConfigError: the directory holds a run with other settings, what it holds is damaged, it
             is in use, or it cannot be made.
-          RunEnded: a game raised or a signal came, and it is saved; or it could not be saved.
+          RunEnded: a game raised, a signal came or no seed is finite any more, and it is saved; or
+            it could not be saved.
           OSError: writing failed; the last checkpoint is intact.
         """
         self._require_disk()
@@ -85,6 +86,7 @@ class Runner(Parts):
                 session.restore()
         picture = self.base_dir / "curve.png"
         if session.iteration < self.num_iterations or not picture.exists():
+            session.require_a_finite_seed()
             record = provenance.collect(self.source.protocol)
             provenance.append(self.base_dir / "provenance.json", record)
             self._run_from(session)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prune_rl import randomness
 from prune_rl.acting.evaluation import Evaluation
 from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import Positions, has_logs, require_logged
 from prune_rl.recording.recorder import Moment, Recorder
@@ -19,6 +21,10 @@ from prune_rl.signals import Stopped, StopSignals
 from prune_rl.sources.source import Source
 from prune_rl.state import State, part
 from prune_rl.trainer import Trainer
+
+
+class AllDiverged(RunEnded):
+    """No seed of a run is finite any more; that is logged and saved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,26 +119,41 @@ class Session:
             while self.iteration < self._own.num_iterations:
                 if not self._trained:
                     self._train()
-                self._evaluate()
+                if not self._have_all_diverged():
+                    self._evaluate()
                 self.iteration, self._trained = self.iteration + 1, False
                 self._save()
+                self.require_a_finite_seed()
                 self._heed()
         except EnvironmentFailed:
             self._save()
-            self._checkpointer.wait()
             raise
-        self._checkpointer.wait()
+        finally:
+            self._checkpointer.wait()
+
+    def _have_all_diverged(self) -> bool:
+        # Waits for the updates under way.
+        return bool(np.all(self._trainer.agent_state.diverged_at))
+
+    def require_a_finite_seed(self) -> None:
+        """Raises `AllDiverged` if no seed learns any more."""
+        if self._have_all_diverged():
+            last = int(np.max(self._trainer.agent_state.diverged_at))
+            raise AllDiverged(
+                f"--base_dir={self._own.base_dir}: every seed has diverged, the last at gradient "
+                f"step {last:,}; the run stops here, and the same command will say so again"
+            )
 
     def _begin_phase(self) -> None:
         """Starts to record a phase, or goes on with one that was saved."""
-        self._recorder.start_phase()
+        self._recorder.start_phase(self._now())
         if self._restored and "episodes" in self._restored[0]:
             self._recorder.set_state(part(self._restored, "episodes"))
 
     def _train(self) -> None:
         self._begin_phase()
         self._restored = []
-        first, end = self._source.steps, (self.iteration + 1) * self._own.training_steps
+        end = (self.iteration + 1) * self._own.training_steps
         while self._source.steps < end:
             self._checkpointer.before_step()
             for episode in self._trainer.step():
@@ -140,8 +161,9 @@ class Session:
             self._between_steps("train")
         played, metrics = self._source.agent_steps, self._trainer.take_metrics()
         fields = self._own.policy.agent.exploration(played) if played else {}
-        self._recorder.phase(self._now(), "train", metrics, fields, end - first)
-        self._diagnose()
+        self._recorder.phase(self._now(), "train", metrics, fields)
+        if not self._have_all_diverged():
+            self._diagnose()
         self._trained = True
 
     def _between_steps(self, phase: str) -> None:
@@ -229,4 +251,5 @@ class Session:
             self._trainer.gradient_steps,
             self._source.frames,
             self._trainer.agent_state.params,
+            self._trainer.agent_state.diverged_at,
         )

@@ -99,16 +99,23 @@ def trained_minatar(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 
 @pytest.fixture
 def read_metrics() -> Callable[[Path], list[dict]]:
-    """Rows of a run's metrics.jsonl without the fields that depend on how fast it was."""
+    """Rows of a run's metrics.jsonl."""
 
     def read(base_dir: Path) -> list[dict]:
-        rows = [json.loads(line) for line in (base_dir / "metrics.jsonl").read_text().splitlines()]
-        for row in rows:
-            row.pop("agent_steps_per_second", None)
-            row.pop("gradient_steps_per_second", None)
-        return rows
+        return [json.loads(line) for line in (base_dir / "metrics.jsonl").read_text().splitlines()]
 
     return read
+
+
+@pytest.fixture
+def assert_same_logs() -> Callable[[Path, Path], None]:
+    """Asserts that what two runs log is equal byte by byte, but for how fast they were."""
+
+    def check(one: Path, other: Path) -> None:
+        for name in ("metrics.jsonl", "episodes.csv"):
+            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+    return check
 
 
 @pytest.fixture

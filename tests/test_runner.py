@@ -155,7 +155,7 @@ def test_every_baseline_changes_learning_from_one_gin_file(
 
 
 def test_a_run_of_programs_from_the_cache_equals_one_that_compiles(
-    tmp_path, minatar_flags, train_minatar, trained_minatar, read_metrics, agent_leaves
+    tmp_path, minatar_flags, train_minatar, trained_minatar, assert_same_logs, agent_leaves
 ):
     found, compiled, events = tmp_path / "found", tmp_path / "compiled", []
     trained_minatar(files=_MAGNITUDE)  # leaves its programs in the cache of all tests
@@ -165,7 +165,7 @@ def test_a_run_of_programs_from_the_cache_equals_one_that_compiles(
     assert events.count("cache_misses") == 0
     flags = [*minatar_flags(compiled, files=_MAGNITUDE), "--no_compilation_cache"]
     subprocess.run([sys.executable, "-m", "prune_rl.train", *flags], check=True)
-    assert read_metrics(found) == read_metrics(compiled)
+    assert_same_logs(found, compiled)
     for a, b in zip(agent_leaves(found), agent_leaves(compiled), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -236,7 +236,7 @@ def test_seeds_differ(trained_minatar, read_metrics):
     assert first["episode_length_mean"] != second["episode_length_mean"]
 
 
-def test_zero_sparsity_trains_as_without_pruning(trained_minatar, read_metrics):
+def test_zero_sparsity_trains_as_without_pruning(trained_minatar, assert_same_logs):
     bind = ("Runner.num_iterations=2", "create_updater_from_config.sparsity=0.0")
     zero, dense = trained_minatar(*bind, files=_MAGNITUDE), trained_minatar(bind[0])
-    assert read_metrics(zero) == read_metrics(dense)
+    assert_same_logs(zero, dense)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from prune_rl import randomness
 from prune_rl.learning.quantities import Quantities
-from prune_rl.learning.seed_axis import map_seeds
+from prune_rl.learning.seed_axis import map_seeds, where_mapped
 from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Batch
@@ -17,6 +17,11 @@ from prune_rl.specs import Batch
 Optimizers = Mapping[str, SparseOptimizer]  # of each network, by name
 Metrics = dict[str, jax.Array]
 Updated = tuple[AgentState, Metrics, jax.Array]  # and new priorities
+_WATCHED = ("loss", "grad_norm")  # metrics, of any network, by which a seed is seen to diverge
+# One in so many updates looks at all weights too: at each of them it would cost 6 % of an update of
+# the Nature CNN on CPU, and weights that are not finite show in the loss but where nothing reads
+# them.
+_WEIGHTS_PERIOD = 100
 
 
 class Learner(NamedTuple):
@@ -28,11 +33,12 @@ class Learner(NamedTuple):
             `Agent.exploration` names) -> (actions (S, *action), keys). Donates nothing.
         act_eval: the same as evaluations play, see `Agent.exploration_eval`.
         update: (AgentState, Batch) -> (AgentState, metrics, priorities); one gradient step of
-            every seed. The state given is donated: use the one returned. Metrics are (S,) float32
-            arrays with names of `recording.metrics`; priorities (S, B) float32 are what the batch
-            should be sampled by from now on.
-        sync_target: AgentState -> AgentState with target networks copies of the online ones;
-            donates like `update`.
+            every seed that has not diverged, see `AgentState.diverged_at`. The state given is
+            donated: use the one returned. Metrics are (S,) float32 arrays with names of
+            `recording.metrics`; priorities (S, B) float32 are what the batch should be sampled by
+            from now on.
+        sync_target: AgentState -> AgentState with target networks copies of the online ones, those
+            of a seed that has diverged included; donates like `update`.
         strategy: how `update` is mapped over seeds, see `learning.seed_axis`.
         state_axes: seed axes of an AgentState, a prefix as `seed_axis.map_seeds` takes it.
         quantities: what may be asked of each network, in the order that the agent declares them.
@@ -68,18 +74,20 @@ def build_learner(
         quantities: of each network.
         optimizers: of each network, pruned; they say how many members it has.
         targets: names of networks that have a target network.
-        update: (state, batch) -> (state, metrics, priorities (B,)); `step` is counted here.
+        update: (state, batch) -> (state, metrics, priorities (B,)); `step` is counted and
+            `diverged_at` noted here.
         act: (parameters by network, key (2,), observation, numbers) -> (action, key).
         act_eval: likewise; the same object as `act` is compiled once.
         strategy: see `learning.seed_axis`.
     """
     axis: Any = 0
     networks = {name: Network(axis, axis, own.seed_axes) for name, own in optimizers.items()}
-    axes = AgentState(networks, None, axis)  # type: ignore[arg-type]  # None: all seeds share it
+    axes = AgentState(networks, None, axis, axis)  # type: ignore[arg-type]  # None: all seeds share it
 
     def counted_update(state: AgentState, batch: Batch) -> Updated:
         after, metrics, priorities = update(state, batch)
-        return after.replace(step=state.step + 1), metrics, priorities
+        after = after.replace(step=state.step + 1)
+        return _unless_diverged(state, after, metrics, axes), metrics, priorities
 
     # One seed per call, whatever the strategy: then first weights never depend on S.
     init = map_seeds(_first_state(quantities, optimizers, targets), "unroll", 0, axes)
@@ -97,6 +105,26 @@ def build_learner(
         members={name: own.members for name, own in optimizers.items()},
         target_sparsities={name: own.target_sparsities for name, own in optimizers.items()},
     )
+
+
+def _unless_diverged(
+    before: AgentState, after: AgentState, metrics: Metrics, axes: AgentState
+) -> AgentState:
+    """The state `after` an update of one seed; with the networks `before` it if that diverged."""
+    watched = {name: x for name, x in metrics.items() if name.rpartition("/")[2] in _WATCHED}
+    # Those that it began with: the choice below is then part of the optimizer's own pass.
+    weights_are_finite = jax.lax.cond(
+        after.step % _WEIGHTS_PERIOD == 0, _all_finite, lambda _: jnp.bool(True), before.params
+    )
+    first = jnp.where(_all_finite(watched) & weights_are_finite, 0, after.step)
+    diverged_at = jnp.where(before.diverged_at > 0, before.diverged_at, first)
+    networks = where_mapped(diverged_at > 0, before.networks, after.networks, axes.networks)
+    return after.replace(networks=networks, diverged_at=diverged_at)
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack([jnp.bool(True), *finite]).all()
 
 
 def _compiled_act(act: Callable[..., Any], strategy: str) -> Callable[..., Any]:
@@ -122,7 +150,7 @@ def _first_state(
             dense = weights[name](randomness.network_key(init_key, place))
             mask_key = randomness.network_key(randomness.mask_key(seed_key), place)
             networks[name] = network[name](dense, mask_key)
-        return AgentState(networks, jnp.zeros((), jnp.int32), key)
+        return AgentState(networks, jnp.int32(0), key, jnp.int32(0))
 
     return init_one
 

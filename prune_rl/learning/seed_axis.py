@@ -68,6 +68,17 @@ def join_seeds(trees: Sequence[Any], axes: Any) -> Any:
     return _stack(trees, axes)
 
 
+def where_mapped(condition: jax.Array, one: Any, other: Any, axes: Any) -> Any:
+    """`one` where the `condition`, a boolean scalar, holds of a seed, else `other`.
+
+    These are alike and of that seed; `axes` is their tree prefix, as of `map_seeds`. What all seeds
+    share is the `other`'s.
+    """
+    leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), _is_mapped(axes, other), strict=True)
+    chosen = [jnp.where(condition, a, b) if mapped else b for a, b, mapped in leaves]
+    return jax.tree.unflatten(jax.tree.structure(other), chosen)
+
+
 def _is_mapped(axes: Any, tree: Any) -> list[bool]:
     # None is no leaf of a pytree: as booleans, the axes broadcast over subtrees that are None too.
     flags = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)

@@ -42,11 +42,15 @@ class AgentState(struct.PyTreeNode):
         networks: by name; JAX sorts them, their places are those in `Learner.quantities`.
         step: int32 scalar, gradient steps made; all seeds share it.
         keys: (2,) uint32 of one seed, the stream of exploration, noise and augmentation.
+        diverged_at: int32 scalar of one seed, 0 while all is finite; else the first gradient step,
+            counted from 1, whose loss or gradient norm was not finite, or that found such online
+            weights (one in a hundred looks). The seed's networks stay what they were before it.
     """
 
     networks: dict[str, Network]
     step: jax.Array
     keys: jax.Array
+    diverged_at: jax.Array
 
     @property
     def params(self) -> dict[str, Params]:

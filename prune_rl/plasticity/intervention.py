@@ -12,7 +12,7 @@ from prune_rl import randomness
 from prune_rl.errors import ConfigError, require
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
-from prune_rl.learning.seed_axis import map_seeds
+from prune_rl.learning.seed_axis import map_seeds, where_mapped
 from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
@@ -61,7 +61,7 @@ class BoundIntervention:
         occasions: gradient steps after which it acts.
         num_inputs: transitions of each seed whose inputs `apply` looks at; 0 for none.
         apply: (AgentState, inputs of (S, num_inputs) transitions or None) -> AgentState, all seeds
-            at once; donates the state.
+            at once but those that have diverged; donates the state.
     """
 
     occasions: Occasions
@@ -106,7 +106,8 @@ def _bind(
     changed = _fitting(intervention, learner)
     axes = learner.state_axes
 
-    def apply(state: AgentState, inputs: Inputs | None) -> AgentState:
+    def apply(before: AgentState, inputs: Inputs | None) -> AgentState:
+        state = before
         # The exploration key differs at every agent step, and is only read here.
         key = randomness.intervention_key(state.keys, position)
         # JAX hands a dict over sorted by its keys: places are those of the learner's own order.
@@ -115,7 +116,9 @@ def _bind(
                 own_key, members = randomness.network_key(key, place), learner.members[name]
                 change = _of_members(intervention, quantities, members, axes.networks[name])
                 state = state.with_network(name, change(state.networks[name], inputs, own_key))
-        return state
+        diverged = before.diverged_at > 0  # such a seed stays as it is
+        networks = where_mapped(diverged, before.networks, state.networks, axes.networks)
+        return state.replace(networks=networks)
 
     of_seeds = jax.jit(map_seeds(apply, learner.strategy, (axes, 0), axes), donate_argnums=0)
     return BoundIntervention(occasions, intervention.statistics_batch_size, of_seeds)

@@ -1,7 +1,8 @@
 """A run's logs: metrics.jsonl and episodes.csv are the truth, TensorBoard is a copy.
 
-The text files only grow; their sizes and digests are part of every checkpoint, so a resumed run
-cuts them back to where the checkpoint stood and writes on as if it had never stopped.
+What depends on how fast the machine was is in timing.jsonl alone: of two equal runs the truth is
+equal byte by byte. The text files only grow; their sizes and digests are part of every checkpoint,
+so a resumed run cuts them back to where it stood and writes on as if it had never stopped.
 """
 
 import csv
@@ -19,7 +20,7 @@ from tensorboardX import SummaryWriter
 from prune_rl.recording.metrics import CLOCKS, IDENTIFYING, describe
 from prune_rl.recording.tensor_files import Damaged
 
-FILES = ("metrics.jsonl", "episodes.csv")
+FILES = ("metrics.jsonl", "episodes.csv", "timing.jsonl")
 # By file, {"bytes": its length, "sha256": hex digest of them}: JSON.
 Positions = Mapping[str, Mapping[str, Any]]
 
@@ -50,6 +51,7 @@ class RunLog:
         self._directory = directory
         self._metrics = _open_at(directory, "metrics.jsonl", positions)
         self._episodes = _open_at(directory, "episodes.csv", positions)
+        self._timing = _open_at(directory, "timing.jsonl", positions)
         self._csv = csv.writer(self._episodes, lineterminator="\n")
         if self._episodes.tell() == 0:
             self._csv.writerow((*_WHOSE, clock, *_EPISODE))
@@ -66,6 +68,13 @@ class RunLog:
         Raises:
           ValueError: a name that `recording.metrics` does not know; nothing is written then.
         """
+        self._append(self._metrics, row)
+
+    def timing(self, row: Mapping[str, Any]) -> None:
+        """Appends one line to timing.jsonl; otherwise as `metrics`."""
+        self._append(self._timing, row)
+
+    def _append(self, file: TextIO, row: Mapping[str, Any]) -> None:
         described = {name: describe(name) for name in row if name not in IDENTIFYING}
         steps = row[self.clock]
         said = {name: row[name] for name in _WHOSE} | {"clock": self.clock} | dict(row)
@@ -73,7 +82,7 @@ class RunLog:
         clean = {name: _finite(name, value, non_finite) for name, value in said.items()}
         if non_finite:
             clean["non_finite"] = non_finite
-        self._metrics.write(json.dumps(clean, allow_nan=False) + "\n")
+        file.write(json.dumps(clean, allow_nan=False) + "\n")
         writer = self._writer(row["seed"])
         for name, metric in described.items():
             if metric.tag is not None and clean[name] is not None:
@@ -98,7 +107,7 @@ class RunLog:
 
     def positions(self) -> Positions:
         """Puts everything on disk and returns how long the files are, and their digests."""
-        files = (self._metrics, self._episodes)
+        files = (self._metrics, self._episodes, self._timing)
         for file in files:
             file.flush()
             os.fsync(file.fileno())
@@ -123,6 +132,7 @@ class RunLog:
     def __exit__(self, *error: object) -> None:
         self._metrics.close()
         self._episodes.close()
+        self._timing.close()
         for writer in self._writers.values():
             writer.close()
 

@@ -1,7 +1,7 @@
 """Every number that a run records: its name, its unit, its TensorBoard tag and its axis label.
 
-metrics.jsonl, TensorBoard, the CSV files and the figures all read this. A new metric is one line
-in the group of what gives it.
+metrics.jsonl, timing.jsonl, TensorBoard, the CSV files and the figures all read this. A new metric
+is one line in the group of what gives it.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from prune_rl.errors import nearest
 # What a run counts its progress in, each seed its own: the x axis of its logs and figures.
 CLOCKS = {"agent_steps": "agent steps", "gradient_steps": "gradient steps"}
 
-# What identifies a row of metrics.jsonl, and what it says.
+# What identifies a row of metrics.jsonl or timing.jsonl, and what it says.
 IDENTIFYING = {
     "seed": "the seed that the row is of",
     "iteration": "iterations that finished before it",
@@ -20,6 +20,7 @@ IDENTIFYING = {
     "agent_steps": "environment steps per seed; frame_skip frames each",
     "gradient_steps": "optimizer updates per seed; pruning schedules count these",
     "frames": "emulator ticks",
+    "diverged_at": "gradient step since which the seed is frozen: not finite; else not there",
     "non_finite": "names of what is null because it was infinite or NaN",
 }
 
@@ -28,7 +29,7 @@ class Metric(NamedTuple):
     """One number of a row, or one for each layer or tensor.
 
     Attributes:
-        name: its key in metrics.jsonl and its column in CSV files.
+        name: its key in metrics.jsonl or timing.jsonl, and its column in CSV files.
         unit: what it is, in what.
         tag: TensorBoard's, below the phase; Dopamine's where it has one. None for a mapping.
         label: what an axis says; unless given, the name in words.
@@ -51,11 +52,14 @@ _WEIGHTS = (
 )
 _UPDATES = (
     Metric("epsilon", "probability of a random action", "Epsilon"),
-    Metric("agent_steps_per_second", "per seed, in training", "AverageStepsPerSecond"),
-    Metric("gradient_steps_per_second", "per seed, in training", "AverageGradientStepsPerSecond"),
     Metric("loss", "mean over updates looked at", "Loss"),
     Metric("grad_norm", "L2 norm, mean over updates looked at", "GradientNorm", "gradient norm"),
     Metric("q_mean", "mean Q of the actions taken", "MeanQ", "mean Q"),
+)
+# Over the steps of the phase that the process made which wrote them; in timing.jsonl.
+_TIMES = (
+    Metric("agent_steps_per_second", "per seed, in training", "AverageStepsPerSecond"),
+    Metric("gradient_steps_per_second", "per seed, in training", "AverageGradientStepsPerSecond"),
 )
 _DIAGNOSTICS = (
     Metric("q_target_variance", "squared clipped return", "QTargetVariance", "Q-target variance"),
@@ -88,10 +92,10 @@ def _curves(*groups: tuple[Metric, ...]) -> tuple[str, ...]:
 
 METRICS = {
     own.name: own._replace(label=own.label or own.name.replace("_", " "))
-    for own in (*_EPISODES, *_WEIGHTS, *_UPDATES, *_DIAGNOSTICS)
+    for own in (*_EPISODES, *_WEIGHTS, *_UPDATES, *_TIMES, *_DIAGNOSTICS)
 }
 # Names of single numbers, by the rows that hold them.
-PLAYED = _curves(_EPISODES, _WEIGHTS, _UPDATES)  # of the phases train and eval
+PLAYED = _curves(_EPISODES, _WEIGHTS, _UPDATES, _TIMES)  # of the phases train and eval
 MEASURED = _curves(_DIAGNOSTICS, _WEIGHTS)  # of the phase diagnostics
 UNITS = IDENTIFYING | {own.name: own.unit for own in METRICS.values()}
 

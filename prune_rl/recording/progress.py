@@ -83,6 +83,16 @@ def say_finished(directory: Path, num_iterations: int) -> None:
     print(f"{directory} is finished {done}; nothing to do", file=sys.stderr, flush=True)
 
 
+def say_diverged(seed: int, gradient_step: int) -> None:
+    """Says that a seed's loss or weights are no longer finite, and since when."""
+    print(
+        f"seed {seed} diverged: loss or weights are not finite since gradient step "
+        f"{gradient_step:,}; it is frozen, the others go on",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

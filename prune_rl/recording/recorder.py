@@ -4,13 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import numpy.typing as npt
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.learning.state import Params
 from prune_rl.recording.logs import Positions, RunLog
-from prune_rl.recording.progress import RunProgress
+from prune_rl.recording.progress import RunProgress, say_diverged
 from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
 from prune_rl.state import State
 
@@ -20,13 +21,14 @@ _FIELDS = (("episode_return", np.float64), ("length", np.int64), ("terminated", 
 
 
 class Moment(NamedTuple):
-    """Where a run stands: each seed's steps and ticks, and the parameters of its networks."""
+    """Where a run stands: each seed's steps and ticks, and what of its agent rows tell."""
 
     iteration: int
     agent_steps: int
     gradient_steps: int
     frames: int
-    params: Mapping[str, Params]  # leading seed axis
+    params: Mapping[str, Params]  # of the networks by name, leading seed axis
+    diverged_at: jax.Array | np.ndarray  # (S,) int32, see `AgentState`
 
 
 class Recorder:
@@ -41,7 +43,8 @@ class Recorder:
     def __init__(self, log: RunLog, progress: RunProgress, seeds: Sequence[int]) -> None:
         self._log, self._progress, self._seeds = log, progress, seeds
         self._episodes: list[Episode] = []  # of the phase that is under way
-        self._started = time.monotonic()
+        self._started, self._first = time.monotonic(), 0
+        self._said: set[int] = set()  # seeds of which it was said that they have diverged
 
     def get_state(self) -> list[State]:
         """Episodes of the phase so far, of each seed: (n,) arrays by the names of `Episode`."""
@@ -61,9 +64,10 @@ class Recorder:
             for values in zip(*(own[name].tolist() for name, _ in _FIELDS), strict=True)
         ]
 
-    def start_phase(self) -> None:
-        """Forgets the episodes of the phase before, and starts its time."""
+    def start_phase(self, now: Moment) -> None:
+        """Forgets the episodes of the phase before; time and steps are counted from `now`."""
         self._episodes, self._started = [], time.monotonic()
+        self._first = getattr(now, self._log.clock)
 
     def episode(self, now: Moment, phase: str, episode: Episode) -> None:
         """Appends one episode, of 'train' or 'eval', to episodes.csv."""
@@ -84,26 +88,39 @@ class Recorder:
         phase: str,
         metrics: Mapping[str, npt.NDArray[np.float64]],
         fields: Mapping[str, float],
-        num_steps: int | None = None,
     ) -> None:
         """Ends a phase: a row for each seed, of its episodes and metrics, and what is shown.
+
+        Of a phase in which the clock went on, timing.jsonl gets the speed. A seed that is found to
+        have diverged is named on stderr, once.
 
         Args:
           now: at the end of the phase.
           phase: 'train' or 'eval'.
           metrics: (S,) each.
           fields: the same for all seeds.
-          num_steps: of the clock, made in the phase; its speed is logged.
         """
-        if num_steps:
-            speed = num_steps / (time.monotonic() - self._started)
-            fields = {**fields, f"{self._log.clock}_per_second": speed}
         for i, row in enumerate(self._rows(now, phase)):
             own = [episode for episode in self._episodes if episode.seed_index == i]
             own_metrics = {name: float(values[i]) for name, values in metrics.items()}
             self._log.metrics(row | episode_fields(own) | own_metrics | dict(fields))
+        self._time(now, phase)
+        self._say_diverged(now)
         self.show(now, phase)
         self._episodes = []
+
+    def _time(self, now: Moment, phase: str) -> None:
+        steps, seconds = getattr(now, self._log.clock) - self._first, time.monotonic()
+        if steps:
+            speed = {f"{self._log.clock}_per_second": steps / (seconds - self._started)}
+            for row in self._counts(now, phase):
+                self._log.timing(row | speed)
+
+    def _say_diverged(self, now: Moment) -> None:
+        for seed, step in zip(self._seeds, np.asarray(now.diverged_at), strict=True):
+            if step and seed not in self._said:
+                say_diverged(seed, step)
+                self._said.add(seed)
 
     def measurements(
         self, now: Moment, rows: Sequence[Mapping[str, Any]], matrix_names: Sequence[str]
@@ -138,9 +155,15 @@ class Recorder:
 
     def _rows(self, now: Moment, phase: str) -> list[dict[str, Any]]:
         """What every row of metrics.jsonl says, one per seed."""
+        rows = []
+        of_seeds = (self._counts(now, phase), np.asarray(now.diverged_at))
+        for row, step, sparsity in zip(*of_seeds, sparsity_fields(now.params), strict=True):
+            diverged = {"diverged_at": int(step)} if step else {}
+            rows.append(row | diverged | sparsity)
+        return rows
+
+    def _counts(self, now: Moment, phase: str) -> list[dict[str, Any]]:
+        """Whose each row is, and the counters, one per seed."""
         shared = {"iteration": now.iteration, "phase": phase}
         counts = {x: getattr(now, x) for x in ("agent_steps", "gradient_steps", "frames")}
-        return [
-            {"seed": seed} | shared | counts | sparsity
-            for seed, sparsity in zip(self._seeds, sparsity_fields(now.params), strict=True)
-        ]
+        return [{"seed": seed} | shared | counts for seed in self._seeds]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.figures import save
-from prune_rl.reporting.runs import PHASES, Run
+from prune_rl.reporting.runs import PHASES, Run, say_diverged
 
 PHASE_FLAG = {  # --phase, which every picture of returns has
     "choices": sorted(PHASES),
@@ -32,7 +32,8 @@ def command(
 
     It has the flags --run, --out and --csv, and `own_flags`, each with its arguments of
     `add_argument`. Given them all, `draw` makes the picture that goes to --out, and `write_csv`
-    writes --csv if that is given. `example` is the flags of one call.
+    writes --csv if that is given. Seeds that have diverged are named. `example` is the flags of one
+    call.
     """
     name = f"prune_rl.reporting.{module}"
     parser = _create_parser(name, description, f"example:\n  python -m {name} {example}")
@@ -46,6 +47,8 @@ def command(
             save(draw(flags), flags.out)
             if flags.csv:
                 write_csv(flags)
+            for run in flags.run:
+                say_diverged(run.directory)
         except (ConfigError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 2

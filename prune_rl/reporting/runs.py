@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -36,22 +37,43 @@ class Curve(NamedTuple):
 
 
 def read_metrics(directory: Path) -> list[Row]:
-    """The rows of a run's metrics.jsonl; a last line that is still being written is left out.
+    """The rows of a run's metrics.jsonl, each with what timing.jsonl says of the same phase.
 
-    Every row has a "clock": agent steps, where it was recorded before rows said so.
+    Last lines that are still being written are left out, and a run may have no timing.jsonl. Every
+    row has a "clock": agent steps, where it was recorded before rows said so.
 
     Raises:
-      ConfigError: there is no such file, no row in it, a line that is no JSON object, or a clock
-        that is none of `CLOCKS`.
+      ConfigError: there is no metrics.jsonl, no row in it, a line that is no JSON object, or a
+        clock that is none of `CLOCKS`.
     """
-    path = directory / "metrics.jsonl"
+    path, timing = directory / "metrics.jsonl", directory / "timing.jsonl"
     if not path.is_file():
         raise ConfigError(f"--run={directory}: holds no metrics.jsonl; expected a run directory")
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    rows = [_parse_row(path, i, line) for i, line in enumerate(lines, start=1)]
+    rows = _parse(path)
     if not rows:
         raise ConfigError(f"--run={directory}: no iteration has finished yet")
-    return rows
+    times = {_phase_of(row): row for row in _parse(timing)} if timing.is_file() else {}
+    return [times.get(_phase_of(row), {}) | row for row in rows]
+
+
+def say_diverged(directory: Path) -> None:
+    """Names on stderr, in one line, the seeds of a run that have diverged, and since when."""
+    path = directory / "metrics.jsonl"
+    rows = _parse(path) if path.is_file() else []
+    since = {row["seed"]: row["diverged_at"] for row in rows if "diverged_at" in row}
+    if since:
+        named = ", ".join(f"{seed} (gradient step {since[seed]:,})" for seed in sorted(since))
+        frozen = "frozen since then, and in the means as they are"
+        print(f"{directory}: diverged seeds: {named}; {frozen}", file=sys.stderr)
+
+
+def _phase_of(row: Row) -> tuple[int, int, str]:
+    return row["seed"], row["iteration"], row["phase"]
+
+
+def _parse(path: Path) -> list[Row]:
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [_parse_row(path, i, line) for i, line in enumerate(lines, start=1)]
 
 
 def _parse_row(path: Path, number: int, line: str) -> Row:

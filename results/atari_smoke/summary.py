@@ -1,9 +1,10 @@
 """Prints one CSV line per run below a directory: the last training and evaluation of each."""
 
 import csv
-import json
 import sys
 from pathlib import Path
+
+from prune_rl.reporting.runs import read_metrics
 
 _COLUMNS = ["run", "agent_steps", "gradient_steps", "sparsity", "loss", "q_mean"]
 _COLUMNS += ["agent_steps_per_second", "train_return", "eval_return"]
@@ -14,8 +15,7 @@ def main(runs: Path) -> None:
     writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for path in sorted(runs.glob("*/metrics.jsonl")):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        last = {row["phase"]: row for row in rows}
+        last = {row["phase"]: row for row in read_metrics(path.parent)}
         train, evaluation = last["train"], last["eval"]
         returns = {
             "train_return": train["episode_return_mean"],

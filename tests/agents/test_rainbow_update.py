@@ -142,7 +142,7 @@ def test_what_an_agent_shows_of_itself_matches_float64(make_learner, make_batch,
     state, other = learner.init([3]), learner.init([4])
     networks = (jax.tree.map(lambda leaf: leaf[0], x.networks["q"].params) for x in (state, other))
     network = Network(*networks, opt_state=None)
-    state = AgentState({"q": network}, step=None, keys=None)
+    state = AgentState({"q": network}, step=None, keys=None, diverged_at=None)
     params, target = (
         jax.tree.map(lambda leaf: np.array(leaf, np.float64), own["params"])
         for own in (network.params, network.target_params)

@@ -21,7 +21,7 @@ RENAMED_METRICS = [
     (r"^sparsity_by_layer/params/(.*)/kernel(_sigma)?$", r"sparsity_by_layer/\1"),
     (r"^parameter_norm_by_layer/(params/)?", "parameter_norm_by_tensor/"),
 ]
-ADDED_LEAVES, ADDED_METRICS = {"step"}, {"clock"}
+ADDED_LEAVES, ADDED_METRICS = {"step", "diverged_at"}, {"clock"}
 _TIMES = {"agent_steps_per_second", "gradient_steps_per_second"}
 
 

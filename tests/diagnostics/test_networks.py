@@ -98,7 +98,7 @@ def _learner(*names):
         *[None] * 5,  # no function of it is called
         strategy="unroll",
         # The actor's target network is there whether the actor is measured or not.
-        state_axes=AgentState({name: Network(0, 0, axes) for name in QUANTITIES}, None, 0),
+        state_axes=AgentState({name: Network(0, 0, axes) for name in QUANTITIES}, None, 0, 0),
         quantities={name: QUANTITIES[name] for name in names},
         members={name: MEMBERS if name == "critic" else None for name in names},
     )
@@ -123,9 +123,8 @@ def _network(name, target_params=None):
 def state():
     target = {"scale": np.array([5.0, 7.0], np.float32)}
     networks = {"critic": _network("critic"), "actor": _network("actor", target)}
-    return jax.tree.map(
-        jnp.asarray, AgentState(networks, np.int32(0), np.zeros((SEEDS, 2), np.uint32))
-    )
+    keys, diverged_at = np.zeros((SEEDS, 2), np.uint32), np.zeros(SEEDS, np.int32)
+    return jax.tree.map(jnp.asarray, AgentState(networks, np.int32(0), keys, diverged_at))
 
 
 def _batch(size, seed):

@@ -64,7 +64,7 @@ def _learner(quantities=QUANTITIES):
     return Learner(
         *[None] * 5,  # no function of it is called
         strategy="unroll",
-        state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0),
+        state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0, 0),
         quantities={"q": quantities},
         members={"q": None},
     )
@@ -81,8 +81,8 @@ def _state():
     target = {"scale": np.array([5.0, 7.0], np.float32)}
     churn = _Churn(np.array([0.25, 0.5], np.float32))
     networks = {"q": Network(params, target, churn)}
-    state = AgentState(networks, np.int32(0), np.zeros((SEEDS, 2), np.uint32))
-    return jax.tree.map(jnp.asarray, state)
+    keys, diverged_at = np.zeros((SEEDS, 2), np.uint32), np.zeros(SEEDS, np.int32)
+    return jax.tree.map(jnp.asarray, AgentState(networks, np.int32(0), keys, diverged_at))
 
 
 def _batch(size, seed):

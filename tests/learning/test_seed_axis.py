@@ -8,7 +8,7 @@ import pytest
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.experiment import create_optimizers
-from prune_rl.learning.seed_axis import STRATEGIES, default_strategy, map_seeds
+from prune_rl.learning.seed_axis import STRATEGIES, default_strategy, map_seeds, where_mapped
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.networks.torsos.nature import NatureTorso
 from prune_rl.specs import Discrete, ObservationSpec
@@ -166,3 +166,17 @@ def test_a_shared_count_stays_unbatched_under_vmap():
 
     over_seeds = map_seeds(function, "vmap", (0, None), (0, None))
     assert "cond" in str(jax.make_jaxpr(over_seeds)(jnp.ones(2), 0))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_choice_by_seed_leaves_what_seeds_share_to_the_other(strategy):
+    axes = {"own": 0, "shared": None, "none": 0}
+
+    def choose(condition, one, other):
+        return where_mapped(condition, one, other, axes)
+
+    one = {"own": np.array([[1, 2], [3, 4]]), "shared": np.array(5), "none": None}
+    other = {"own": np.array([[10, 20], [30, 40]]), "shared": np.array(50), "none": None}
+    chosen = map_seeds(choose, strategy, (0, axes, axes), axes)(np.array([True, False]), one, other)
+    assert chosen["own"].tolist() == [[1, 2], [30, 40]]
+    assert (int(chosen["shared"]), chosen["none"]) == (50, None)

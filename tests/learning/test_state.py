@@ -57,11 +57,12 @@ def test_a_networks_step_by_hand():
 
 def test_another_network_of_a_name_leaves_all_else():
     (first, _), (second, _), (other, _) = (_network(np.full((2, 2), i)) for i in (1.0, 2.0, 3.0))
-    state = AgentState({"b": first, "a": second}, jnp.int32(7), jax.random.PRNGKey(1))
+    state = AgentState({"b": first, "a": second}, jnp.int32(7), jax.random.PRNGKey(1), jnp.int32(5))
     after = state.with_network("b", other)
     assert list(after.networks) == ["b", "a"]
     assert after.networks["b"] is other
     assert after.networks["a"] is second
-    assert (after.step, after.keys) == (state.step, state.keys)
+    for name in ("step", "keys", "diverged_at"):
+        assert getattr(after, name) is getattr(state, name)
     assert after.params == {"b": other.params, "a": second.params}
     assert state.networks["b"] is first

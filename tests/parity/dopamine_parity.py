@@ -144,7 +144,7 @@ def dqn_targets() -> Result:
 def _one_seed() -> AgentState:
     network = _state().networks["q"]
     own = Network(_first_seed(network.params), _first_seed(network.target_params), None)
-    return AgentState({"q": own}, None, None)
+    return AgentState({"q": own}, None, None, None)
 
 
 @cache

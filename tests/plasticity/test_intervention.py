@@ -55,7 +55,7 @@ def _learner(strategy="unroll", names=tuple(NETWORKS)):
     return Learner(
         *[None] * 5,  # no function of it is called
         strategy=strategy,
-        state_axes=AgentState(axes, None, 0),
+        state_axes=AgentState(axes, None, 0, 0),
         quantities={name: NETWORKS[name][0] for name in names},
         members={name: NETWORKS[name][1] for name in names},
     )
@@ -88,13 +88,14 @@ def alone(make_network):
     }
 
 
-def _state(alone, names=tuple(NETWORKS)):
+def _state(alone, names=tuple(NETWORKS), diverged_at=(0, 0)):
     """New at every call: what is handed to an intervention is donated."""
     networks = {}
     for name in names:
         members = NETWORKS[name][1]
         networks[name] = _stack([_stack(own) if members else own[0] for own in alone[name]])
-    return AgentState(networks, jnp.int32(4), jnp.asarray(EXPLORATION))
+    diverged = jnp.asarray(diverged_at, jnp.int32)
+    return AgentState(networks, jnp.int32(4), jnp.asarray(EXPLORATION), diverged)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,17 @@ def test_each_member_of_each_network_changes_as_it_would_alone(
                 own.params["params"]["torso"]["Conv_0"]["kernel"] for own in (before, expected)
             ]
             assert (kernels[0] != kernels[1]).any()
+
+
+@BOTH
+def test_a_seed_that_has_diverged_stays_as_it_is(alone, seen, apply, intervention, strategy):
+    before, changed = _state(alone), apply(intervention, strategy)
+    own = bind([Reset(), intervention], _learner(strategy), 10, 10)[POSITION]
+    after = own.apply(_state(alone, diverged_at=(0, 3)), seen if own.num_inputs else None)
+    for name in NETWORKS:
+        _equal(_of(after.networks[name], 0), _of(changed.networks[name], 0))
+        _equal(_of(after.networks[name], 1), _of(before.networks[name], 1))
+    assert after.diverged_at.tolist() == [0, 3]
 
 
 @BOTH

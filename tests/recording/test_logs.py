@@ -32,14 +32,19 @@ def _row(iteration, **values):
 def test_logs_are_cut_back_to_their_positions(tmp_path):
     with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.metrics(_row(1, loss=0.5))
+        log.timing(_row(1, agent_steps_per_second=5.0))
         log.episode(0, 0, "train", 7, 1.0, 7, "terminated")
         positions = log.positions()
         log.metrics(_row(2, loss=0.25))
+        log.timing(_row(2, agent_steps_per_second=6.0))
         log.episode(0, 0, "train", 9, 2.0, 2, "terminated")
     with RunLog(tmp_path, positions=positions, clock="agent_steps", steps=10) as log:
         log.metrics(_row(2, loss=0.125))
+        log.timing(_row(2, agent_steps_per_second=7.0))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["loss"] for row in rows] == [0.5, 0.125]
+    rows = [json.loads(line) for line in (tmp_path / "timing.jsonl").read_text().splitlines()]
+    assert [row["agent_steps_per_second"] for row in rows] == [5.0, 7.0]
     assert (tmp_path / "episodes.csv").read_text().splitlines()[1:] == [
         "0,0,train,7,1.0,7,terminated"
     ]
@@ -163,9 +168,10 @@ def test_episodes_begin_with_one_header(tmp_path):
 def test_positions_are_what_is_on_disk(tmp_path):
     with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.metrics(_row(1, sparsity=0.5))
+        log.timing(_row(1, agent_steps_per_second=2.0))
         log.episode(0, 0, "train", 7, 1.0, 7, "terminé")  # bytes, not letters
         positions = log.positions()
-        files = {"metrics": "metrics.jsonl", "episodes": "episodes.csv"}
+        files = {"metrics": "metrics.jsonl", "episodes": "episodes.csv", "timing": "timing.jsonl"}
         sizes = {name: (tmp_path / file).stat().st_size for name, file in files.items()}
         assert positions == sizes
         assert min(sizes.values()) > 0

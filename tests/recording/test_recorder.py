@@ -24,7 +24,7 @@ LOSSES = {
     "q_mean": np.array([-1.0, 2.0]),
 }
 MATRIX = "gradient_covariance"
-_ALWAYS = IDENTIFYING.keys() - {"non_finite"} | {"sparsity", "sparsity_by_layer"}
+_ALWAYS = IDENTIFYING.keys() - {"non_finite", "diverged_at"} | {"sparsity", "sparsity_by_layer"}
 _EPISODE = ("episode_return", "episode_length", "ended")
 _PLAYED = {"episode_return_mean", "episode_length_mean", "num_episodes"}
 
@@ -36,10 +36,11 @@ def _kernels(*num_zeros):
     return {"params": {"head": {"kernel": jnp.asarray(kernels)}}}
 
 
-def _now(iteration=0, *, agent_steps=40, gradient_steps=7, params=None):
+def _now(iteration=0, *, agent_steps=40, gradient_steps=7, params=None, diverged_at=(0, 0)):
     """Of the two seeds a quarter and a half of the weights are zero."""
     params = {"q": _kernels(2, 4)} if params is None else params
-    return Moment(iteration, agent_steps, gradient_steps, 5 * agent_steps, params)
+    diverged = jnp.asarray(diverged_at, jnp.int32)
+    return Moment(iteration, agent_steps, gradient_steps, 5 * agent_steps, params, diverged)
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def start(tmp_path):
 
 @pytest.fixture
 def written(tmp_path):
-    def read():
-        return [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    def read(name="metrics.jsonl"):
+        return [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
 
     return read
 
@@ -98,20 +99,20 @@ def _measured(seed):
 def test_rows_hold_the_names_of_the_registry_and_no_others(start, written, clock):
     with start() as recorder:
         clock[0] += 4
-        recorder.phase(_now(), "train", LOSSES, {"epsilon": 0.5}, num_steps=40)
+        recorder.phase(_now(), "train", LOSSES, {"epsilon": 0.5})
         recorder.measurements(_now(), [_measured(5), _measured(6)], [MATRIX])
-        recorder.start_phase()
+        recorder.start_phase(_now())
         recorder.phase(_now(), "eval", {}, {})
     rows = written()
     assert [(row["phase"], row["seed"]) for row in rows] == [
         (phase, seed) for phase in ("train", "diagnostics", "eval") for seed in SEEDS
     ]
     train, _, diagnostics, _, evaluation, _ = (row.keys() for row in rows)
-    speed = "agent_steps_per_second"
-    assert train == _ALWAYS | _PLAYED | LOSSES.keys() | {"epsilon", speed}
+    assert train == _ALWAYS | _PLAYED | LOSSES.keys() | {"epsilon"}
     assert diagnostics == _ALWAYS | _measured(5).keys() - {MATRIX}
     assert evaluation == _ALWAYS | _PLAYED
-    assert train | diagnostics == METRICS.keys() - {"gradient_steps_per_second"} | _ALWAYS
+    speeds = {f"{name}_per_second" for name in CLOCKS}
+    assert train | diagnostics == METRICS.keys() - speeds | _ALWAYS
 
 
 def test_a_row_is_of_its_seeds_episodes_weights_and_losses(start, written):
@@ -143,7 +144,7 @@ def test_episodes_are_written_in_the_order_of_their_ends_under_their_seeds(start
         recorder.episode(_now(agent_steps=3), "train", Episode(1, 2.5, 3, terminated=True))
         recorder.episode(_now(agent_steps=9), "train", Episode(0, -1.0, 9, terminated=False))
         recorder.episode(_now(agent_steps=9), "train", Episode(1, 0.0, 6, terminated=True))
-        recorder.start_phase()
+        recorder.start_phase(_now())
         recorder.episode(_now(2, agent_steps=40), "eval", Episode(0, 8.0, 4, terminated=True))
     assert episodes() == [
         ["seed", "iteration", "phase", "agent_steps", *_EPISODE],
@@ -157,7 +158,7 @@ def test_episodes_are_written_in_the_order_of_their_ends_under_their_seeds(start
 def test_a_phase_sums_up_its_own_episodes(start, written):
     with start() as recorder:
         for phase, returned in (("train", 2.0), ("eval", 7.0)):
-            recorder.start_phase()
+            recorder.start_phase(_now())
             recorder.episode(_now(), phase, Episode(0, returned, 3, terminated=True))
             recorder.phase(_now(), phase, {}, {})
     rows = written()
@@ -166,18 +167,49 @@ def test_a_phase_sums_up_its_own_episodes(start, written):
 
 
 @pytest.mark.parametrize("name", CLOCKS)
-def test_speed_is_that_of_the_phase_in_steps_of_the_clock(start, written, clock, name):
+def test_speed_is_that_of_the_phase_in_steps_of_the_clock_and_in_a_file_of_its_own(
+    start, written, clock, name, tmp_path
+):
     """30 steps in 12 s, after 100 s of something else and 50 steps of another start."""
+    counters = {"agent_steps": 7, "gradient_steps": 11}
     with start(clock=name, steps=50) as recorder:
         clock[0] += 100
-        recorder.start_phase()
+        recorder.start_phase(_now(3, **counters | {name: 50}))
         clock[0] += 12
-        recorder.phase(_now(), "train", {}, {}, num_steps=30)
-        recorder.start_phase()
+        after = _now(3, **counters | {name: 80})
+        recorder.phase(after, "train", {}, {})
+        recorder.start_phase(after)
         clock[0] += 5
-        recorder.phase(_now(), "eval", {}, {})
-    speeds = [{x: row[x] for x in row if x.endswith("_per_second")} for row in written()]
-    assert speeds == [{f"{name}_per_second": 2.5}] * 2 + [{}] * 2
+        recorder.phase(after, "eval", {}, {})
+    counters |= {name: 80}
+    frames = {"frames": 5 * counters["agent_steps"]}
+    whose = [{"seed": seed, "iteration": 3, "phase": "train", "clock": name} for seed in SEEDS]
+    speed = {f"{name}_per_second": 2.5}
+    assert written("timing.jsonl") == [own | counters | frames | speed for own in whose]
+    assert not any(x.endswith("_per_second") for row in written() for x in row)
+    tag = {"agent_steps": "AverageStepsPerSecond"}.get(name, "AverageGradientStepsPerSecond")
+    assert read_scalars(tmp_path / "tensorboard" / "seed_6")[f"Train/{tag}"] == {80: 2.5}
+
+
+def test_rows_of_a_diverged_seed_say_since_when_and_stderr_says_it_once(start, written, capsys):
+    with start() as recorder:
+        for i, diverged_at in enumerate([(0, 0), (0, 1_234), (0, 1_234), (2_000, 1_234)]):
+            now = _now(i, diverged_at=diverged_at)
+            recorder.phase(now, "train", {}, {})
+            recorder.measurements(now, [{"srank": 1.0}] * 2, [])
+            recorder.phase(now, "eval", {}, {})
+    since = [[row.get("diverged_at", 0) for row in written() if row["seed"] == x] for x in SEEDS]
+    assert since == [[0] * 9 + [2_000] * 3, [0] * 3 + [1_234] * 9]
+    assert list(written()[-1])[:8] == [
+        *("seed", "iteration", "phase", "clock"),
+        *("agent_steps", "gradient_steps", "frames", "diverged_at"),
+    ]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("seed ")]
+    assert said == [
+        f"seed {seed} diverged: loss or weights are not finite since gradient step {step}; "
+        "it is frozen, the others go on"
+        for seed, step in ((6, "1,234"), (5, "2,000"))
+    ]
 
 
 def test_matrices_go_to_files_of_their_own_and_not_to_rows(start, written, tmp_path):
@@ -208,8 +240,8 @@ def test_a_run_without_agent_steps_is_told_by_its_gradient_steps(
     with start(clock="gradient_steps") as recorder:
         for steps in (50, 100):
             now = _now(agent_steps=0, gradient_steps=steps)
-            recorder.start_phase()
-            recorder.phase(now, "train", LOSSES, {}, num_steps=50)
+            recorder.start_phase(now)
+            recorder.phase(now, "train", LOSSES, {})
             recorder.episode(now, "eval", Episode(1, 3.0, 8, terminated=True))
             recorder.measurements(now, [_measured(5), _measured(6)], [MATRIX])
     assert episodes() == [
@@ -255,7 +287,7 @@ def test_shown_are_the_newest_hundred_returns_of_the_phase_and_the_mean_sparsity
     """A resumed run, 50 of its 200 steps done before: 30 in 10 s leave 120, 40 s."""
     with start(steps=50) as recorder:
         recorder.episode(_now(), "train", Episode(0, 1e6, 1, terminated=True))
-        recorder.start_phase()
+        recorder.start_phase(_now())
         for i in range(150):
             recorder.episode(_now(), "train", Episode(i % 2, float(i), 1, terminated=True))
         assert not recorder.due()
@@ -283,7 +315,8 @@ def test_a_resumed_run_goes_on_where_its_logs_stood(start, written, episodes, tm
         recorder.phase(_now(), "train", {}, {})
         positions = recorder.positions()
         sizes = {
-            name: (tmp_path / name).stat().st_size for name in ("metrics.jsonl", "episodes.csv")
+            name: (tmp_path / name).stat().st_size
+            for name in ("metrics.jsonl", "episodes.csv", "timing.jsonl")
         }
         recorder.phase(_now(1), "train", {}, {})
         recorder.episode(_now(1), "train", episode)

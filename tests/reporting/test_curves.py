@@ -1,6 +1,7 @@
 """Learning curves by what is drawn, and the numbers beside them."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ _FEW = {phase: {k: v[:2] for k, v in fields.items()} for phase, fields in _PHASE
 
 _COLUMNS = ["run", "seed", "iteration", "phase", "agent_steps", "gradient_steps", "frames"]
 _COLUMNS += ["episode_return_mean", "num_episodes", "sparsity"]
-_LATER_COLUMNS = ["episode_length_mean", "epsilon", "agent_steps_per_second"]
-_LATER_COLUMNS += ["gradient_steps_per_second", "loss", "grad_norm", "q_mean"]
+_LATER_COLUMNS = ["episode_length_mean", "epsilon", "loss", "grad_norm", "q_mean"]
+_LATER_COLUMNS += ["agent_steps_per_second", "gradient_steps_per_second"]
 
 
 @pytest.fixture
@@ -232,3 +233,38 @@ def test_no_run_is_one_line(tmp_path, capsys, content):
     assert str(tmp_path) in capsys.readouterr().err
     with pytest.raises(ConfigError):
         runs.read_metrics(tmp_path)
+
+
+def test_the_csv_has_the_speed_of_a_phase_from_the_file_of_its_own(tmp_path, write_run):
+    run = write_run(tmp_path / "run", phases=("train", "eval"))
+    times = [
+        {"seed": seed, "iteration": 1, "phase": "train", "agent_steps_per_second": 100.0 + seed}
+        for seed in (3, 4)
+    ]
+    lines = [json.dumps(row | {"clock": "agent_steps"}) + "\n" for row in times]
+    (run / "timing.jsonl").write_text("".join(lines) + '{"seed": 5, "it')
+    curves.write_csv([Run(run)], tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    speeds = {
+        (row["seed"], row["iteration"], row["phase"]): row["agent_steps_per_second"]
+        for row in rows
+        if row["agent_steps_per_second"]
+    }
+    assert speeds == {("3", "1", "train"): "103.0", ("4", "1", "train"): "104.0"}
+    assert len(rows) == 12
+
+
+def test_seeds_that_have_diverged_are_named_in_one_line(tmp_path, write_run, capsys):
+    plain, run = write_run(tmp_path / "plain"), write_run(tmp_path / "run")
+    rows = runs.read_metrics(run)
+    since = {5: 1_234, 3: 50}
+    for row in rows[-4:]:
+        row |= {"diverged_at": since[row["seed"]]} if row["seed"] in since else {}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = [f"--run={plain}", f"--run={run}", f"--out={tmp_path / 'x.png'}"]
+    assert curves.main([*flags, f"--csv={tmp_path / 'x.csv'}"]) == 0
+    assert capsys.readouterr().err == (
+        f"{run}: diverged seeds: 3 (gradient step 50), 5 (gradient step 1,234); "
+        "frozen since then, and in the means as they are\n"
+    )
