@@ -37,8 +37,8 @@ def make_trainer():
             get_state=lambda: [{"steps": np.int64(0)}] * 2,
             set_state=lambda states: None,
         )
-        state = AgentState({}, jnp.int32(12), jnp.arange(4, dtype=jnp.uint32).reshape(2, 2))
-        axes = AgentState(0, None, 0)
+        state = AgentState({}, jnp.int32(12), jnp.ones((2, 2), jnp.uint32), jnp.zeros(2))
+        axes = AgentState(0, None, 0, 0)
         policy = Policy(None, SimpleNamespace(init=lambda seeds: state, state_axes=axes))
         return Trainer(policy, source, seeds=range(2))
 
@@ -99,10 +99,10 @@ class _Failing:
         self.agent = self.learner = self.replay = self
         self.steps = self.agent_steps = 0
 
-    state_axes = AgentState(0, None, 0)
+    state_axes = AgentState(0, None, 0, 0)
 
     def init(self, seeds):
-        return AgentState({}, jnp.int32(0), jnp.zeros((2, 2), jnp.uint32))
+        return AgentState({}, jnp.int32(0), jnp.zeros((2, 2), jnp.uint32), jnp.zeros(2))
 
     def updates_due(self):
         return self.steps % 3

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.usefixtures("quick_compiling")
 NUM_SEEDS = 3
 _PRUNED = {"sparsity": 0.5, "update_start_step": 1, "update_end_step": 3, "update_freq": 1}
 AXES = AgentState(
-    {"actor": Network(0, None, 0), "critic": Network(0, 0, {"mu": 0, "count": None})}, None, 0
+    {"actor": Network(0, None, 0), "critic": Network(0, 0, {"mu": 0, "count": None})},
+    None,
+    0,
+    0,
 )
 
 
@@ -45,7 +48,7 @@ def made():
         "actor": Network(actor, None, {"mu": jax.tree.map(jnp.negative, actor)}),
     }
     keys = jnp.arange(2 * NUM_SEEDS, dtype=jnp.uint32).reshape(NUM_SEEDS, 2)
-    return AgentState(networks, jnp.int32(9), keys)
+    return AgentState(networks, jnp.int32(9), keys, jnp.zeros(NUM_SEEDS, jnp.int32))
 
 
 def test_arrays_have_the_names_of_their_places_and_the_values_of_their_seed(made):
@@ -69,7 +72,7 @@ def test_arrays_have_the_names_of_their_places_and_the_values_of_their_seed(made
             np.testing.assert_array_equal(flat[name], values)
             assert (flat[name].shape, flat[name].dtype) == (values.shape, values.dtype)
         assert not [name for name in flat if name.startswith("networks/actor/target")]
-        assert len(flat) == len(expected) + 4
+        assert len(flat) == len(expected) + 5  # keys, step, diverged_at and two counts
         assert all(type(x) is np.ndarray for x in flat.values())
 
 

@@ -1,12 +1,15 @@
 """Logs are cut back to a checkpoint's positions and never hide a number that is not finite."""
 
+import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import SessionLog
 
-from prune_rl.recording.logs import RunLog
+from prune_rl.recording.logs import RunLog, has_logs, require_logged
+from prune_rl.recording.tensor_files import Damaged
 
 from .tensorboard import read_events, read_scalars
 
@@ -165,16 +168,67 @@ def test_episodes_begin_with_one_header(tmp_path):
     assert (tmp_path / "episodes.csv").read_text() == f"{header}3,1,eval,70,2.5,9,truncated\n"
 
 
+@pytest.fixture
+def logged(tmp_path):
+    """A directory with logs, and their positions after the first of two rows of each."""
+    with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
+        positions = []
+        for i in (1, 2):
+            log.metrics(_row(i, sparsity=0.5))
+            log.episode(0, 0, "train", i, 1.0, 7, "truncated")
+            positions.append(log.positions())
+    return tmp_path, positions[0]
+
+
+def test_logs_that_went_on_are_whole(logged):
+    require_logged(*logged)
+    assert has_logs(logged[0])
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "episodes.csv"])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path, then: path.unlink(), "No such file"),
+        (lambda path, then: os.truncate(path, then - 1), "bytes; there were"),
+        (lambda path, then: os.truncate(path, 0), "0 bytes; there were"),
+        (lambda path, then: path.write_bytes(b"x" + path.read_bytes()[1:]), "have changed"),
+        (lambda path, then: path.write_bytes(b" " + path.read_bytes()), "have changed"),
+    ],
+)
+def test_logs_that_lost_something_are_damaged(logged, name, damage, said):
+    directory, positions = logged
+    damage(directory / name, positions[name]["bytes"])
+    with pytest.raises(Damaged, match=f"^{name}: .*{said}"):
+        require_logged(directory, positions)
+
+
+def test_what_follows_a_position_may_be_lost(logged):
+    directory, positions = logged
+    for name, position in positions.items():
+        os.truncate(directory / name, position["bytes"])
+    require_logged(directory, positions)
+
+
+def test_empty_files_are_no_logs(tmp_path):
+    assert not has_logs(tmp_path)
+    (tmp_path / "metrics.jsonl").touch()
+    assert not has_logs(tmp_path)
+    (tmp_path / "timing.jsonl").write_text("{}")
+    assert has_logs(tmp_path)
+
+
 def test_positions_are_what_is_on_disk(tmp_path):
     with RunLog(tmp_path, positions={}, clock="agent_steps", steps=0) as log:
         log.metrics(_row(1, sparsity=0.5))
         log.timing(_row(1, agent_steps_per_second=2.0))
         log.episode(0, 0, "train", 7, 1.0, 7, "terminé")  # bytes, not letters
         positions = log.positions()
-        files = {"metrics": "metrics.jsonl", "episodes": "episodes.csv", "timing": "timing.jsonl"}
-        sizes = {name: (tmp_path / file).stat().st_size for name, file in files.items()}
-        assert positions == sizes
-        assert min(sizes.values()) > 0
+        assert positions.keys() == {"metrics.jsonl", "episodes.csv", "timing.jsonl"}
+        for name, position in positions.items():
+            data = (tmp_path / name).read_bytes()
+            assert position == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            assert data
         (events,) = (tmp_path / "tensorboard" / "seed_0").iterdir()
         assert events.stat().st_size > 0
 

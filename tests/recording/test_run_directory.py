@@ -1,5 +1,9 @@
 """A run directory is made once, taken again with the same settings, and refused with others."""
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
 
 from prune_rl.errors import ConfigError
@@ -10,12 +14,14 @@ _CONFIG = "# Parameters for DQNAgent:\nDQNAgent.gamma = 0.99\n\nRunner.seed = 3\
 
 @pytest.fixture
 def base_dir(tmp_path):
-    run_directory.prepare(tmp_path / "runs" / "one", _CONFIG)
-    return tmp_path / "runs" / "one"
+    folder = tmp_path / "runs" / "one"
+    with run_directory.held(folder):
+        run_directory.prepare(folder, _CONFIG)
+        yield folder
 
 
 def test_it_holds_the_settings_and_nothing_else(base_dir):
-    assert [path.name for path in base_dir.iterdir()] == ["config.gin"]
+    assert {path.name for path in base_dir.iterdir()} == {"config.gin", "lock"}
     assert (base_dir / "config.gin").read_text() == _CONFIG
 
 
@@ -54,3 +60,54 @@ def test_a_setting_changed_added_or_dropped_is_another_run(base_dir, config, dif
         refused.value
     )
     assert (base_dir / "config.gin").read_text() == _CONFIG
+
+
+def test_when_to_save_is_no_setting_of_what_is_done(base_dir):
+    run_directory.prepare(base_dir, _CONFIG + "Runner.checkpoint_minutes = 5\n")
+
+
+def test_a_directory_that_is_held_names_who_holds_it(base_dir):
+    with pytest.raises(ConfigError) as refused, run_directory.held(base_dir):
+        pass
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    assert str(refused.value) == f"--base_dir={base_dir}: {holder} is running it; let it end"
+
+
+def test_the_lock_ends_with_its_holder(tmp_path):
+    for _ in range(2):
+        with run_directory.held(tmp_path):
+            assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
+
+
+def test_a_file_in_its_place_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with (
+        pytest.raises(ConfigError, match="expected a directory, found a file"),
+        run_directory.held(tmp_path / "run"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("folder", ["/proc/nothing/run", "/dev/null/run"])
+def test_a_directory_that_cannot_be_made_is_said(folder):
+    with (
+        pytest.raises(ConfigError, match=f"--base_dir={folder}: cannot be made or written to: "),
+        run_directory.held(Path(folder)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("config.gin", b"\xff\xfe\x00", "config.gin is not text"),
+        ("provenance.json", b"", "provenance.json is not a list of starts"),
+        ("provenance.json", b"{}", "provenance.json is not a list of starts"),
+        ("provenance.json", b"\xff", "provenance.json is not a list of starts"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_left(base_dir, name, content, problem):
+    (base_dir / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{problem}.*move the directory away"):
+        run_directory.prepare(base_dir, _CONFIG)
+    assert (base_dir / name).read_bytes() == content
