@@ -1,5 +1,7 @@
-"""What is installed: every package, and the gin files that a checkout has beside it."""
+"""What is installed: every package, the gin files beside it; versions that tests were run with."""
 
+import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -32,3 +34,19 @@ def test_what_is_built_holds_every_file_of_the_tree_and_no_other(tmp_path):
     assert {"py.typed", "networks/torsos/impala.py", "sources/__init__.py"} <= package
     assert {path.name for path in built.iterdir()} == {"prune_rl"}
     assert _files(built / "prune_rl", "*") == package | configs
+
+
+def test_the_constraints_name_a_version_of_every_requirement_that_is_new_enough():
+    setup = configparser.ConfigParser()
+    setup.read(_ROOT / "setup.cfg")
+    wanted = setup["options"]["install_requires"] + setup["options.extras_require"]["test"]
+    lines = (_ROOT / "constraints.txt").read_text().splitlines()
+    chosen = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
+    requirements = re.findall(r"^([\w-]+)>=([\d.]+)$", wanted, re.MULTILINE)
+    assert len(requirements) == len(wanted.split()) > 15
+    for name, least in requirements:
+        assert _numbers(chosen[name.lower()]) >= _numbers(least), name
+
+
+def _numbers(version):
+    return tuple(map(int, version.split(".")))

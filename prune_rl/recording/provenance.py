@@ -13,8 +13,6 @@ import jax
 
 from prune_rl.recording.metrics import UNITS
 
-_PACKAGES = ("prune_rl", "jax", "jaxlib", "flax", "optax", "numpy", "ale-py", "MinAtar")
-
 
 def collect(protocol: dict[str, Any]) -> dict[str, Any]:
     """One record of this start of a run; `protocol` is the environment's own account."""
@@ -25,7 +23,7 @@ def collect(protocol: dict[str, Any]) -> dict[str, Any]:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": _versions(),
         "backend": jax.default_backend(),
         "device": device.device_kind,
         "num_devices": jax.device_count(),
@@ -42,11 +40,10 @@ def append(path: Path, record: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    """Of every installed package, in the order of their names."""
+    found = {own.metadata["Name"]: own.version for own in importlib.metadata.distributions()}
+    return {name: found[name] for name in sorted(found, key=str.casefold)}
 
 
 def _git(*arguments: str) -> str | None:

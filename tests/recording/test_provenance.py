@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from prune_rl.recording import provenance
@@ -50,6 +51,14 @@ def test_a_record_is_of_this_environment_and_command(monkeypatch):
     record = provenance.collect({"game": "breakout"})
     assert record["protocol"] == {"game": "breakout"}
     assert record["command"] == ["train", "--base_dir=x"]
+
+
+def test_a_record_lists_the_version_of_every_package():
+    listed = provenance.collect({})["versions"]
+    command = [sys.executable, "-m", "pip", "list", "--format=json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert listed == {own["name"]: own["version"] for own in json.loads(done.stdout)}
+    assert listed["jax"] == jax.__version__
 
 
 def test_a_record_says_the_units_of_counters_and_metrics():
