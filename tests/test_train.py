@@ -18,7 +18,7 @@ _DENSE = "--gin_bindings=create_updater_from_config.dense_layers="
 _REDO = "--gin_files=plasticity/redo.gin"
 _RESET = "--gin_files=plasticity/reset.gin"
 _MEASURE = "--gin_files=diagnostics/all.gin"
-_SMALL = "--gin_bindings=ReplayBuffer.max_capacity=1000"
+_SMALL = "--gin_bindings=ReplayBuffer.max_capacity=20000"
 
 
 def test_help_teaches_and_imports_nothing_heavy():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import gin
 import jax
@@ -17,11 +17,12 @@ from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradi
 from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_tensor
 from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
-from prune_rl.errors import require, require_boolean, require_choice, require_integer
+from prune_rl.errors import require
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
 from prune_rl.specs import Batch, Draw, Inputs, Probe
 
 MATRIX = "gradient_covariance"
@@ -148,6 +149,7 @@ class BoundDiagnostics(NamedTuple):
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
     """The paper's measurements (figures 11 and 13) and a few more, during a run.
@@ -173,26 +175,15 @@ class Diagnostics:
         ConfigError: a setting is wrong; names the gin binding.
     """
 
-    quantities: Sequence[str] | None = None
-    period: int = 1
+    quantities: Sequence[Annotated[str, OneOf(MEASUREMENTS)]] | None = None
+    period: Count = 1
     fixed_probe: bool = False
-    probe_size: int = 256
-    srank_probe_size: int = 2048
-    dormant_probe_size: int = 256
-    num_gradients: int = 32
-    dead_neurons_threshold: float = 0.025
-    srank_delta: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in self.quantities or ():
-            require_choice("Diagnostics.quantities", name, MEASUREMENTS)
-        sizes = ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients")
-        for name in ("period", *sizes):
-            require_integer(f"Diagnostics.{name}", getattr(self, name), 1)
-        require_boolean("Diagnostics.fixed_probe", self.fixed_probe)
-        threshold, delta = self.dead_neurons_threshold, self.srank_delta
-        require(threshold >= 0, "Diagnostics.dead_neurons_threshold", threshold, "a number >= 0")
-        require(0 < delta < 1, "Diagnostics.srank_delta", delta, "a number in (0, 1), as 0.01")
+    probe_size: Count = 256
+    srank_probe_size: Count = 2048
+    dormant_probe_size: Count = 256
+    num_gradients: Count = 32
+    dead_neurons_threshold: NotNegative = 0.025
+    srank_delta: Annotated[float, Range(above=0, below=1), "a number in (0, 1), as 0.01"] = 0.01
 
     def bind(self, learner: Learner) -> BoundDiagnostics:
         """The compiled measurement of an agent.

@@ -17,7 +17,7 @@ from ale_py import Action, ALEInterface, LoggerMode, roms
 from prune_rl.environments.base import Frame
 from prune_rl.environments.games import atari_roms
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import require_boolean, require_integer
+from prune_rl.settings import CountOrZero, checked
 from prune_rl.specs import Discrete, ObservationSpec
 
 _FRAME_SKIP = 4
@@ -146,12 +146,13 @@ class AtariEnvironment:
 
 
 @gin.configurable
+@checked
 def create_atari_environment(
     seed: int,
     game_name: str | None = None,
     sticky_actions: bool = True,
     terminal_on_life_loss: bool = False,
-    max_noops: int = 0,
+    max_noops: CountOrZero = 0,
 ) -> AtariEnvironment:
     """Makes one game.
 
@@ -169,7 +170,4 @@ def create_atari_environment(
     binding = "create_atari_environment"
     game = Suite().check(f"{binding}.game_name", game_name, list(atari_roms()))
     options = {"sticky_actions": sticky_actions, "terminal_on_life_loss": terminal_on_life_loss}
-    for name, value in options.items():
-        require_boolean(f"{binding}.{name}", value)
-    require_integer(f"{binding}.max_noops", max_noops, 0)
     return AtariEnvironment(seed, game, max_noops=max_noops, **options)

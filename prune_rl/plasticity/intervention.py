@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from prune_rl import randomness
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
@@ -20,6 +20,7 @@ from prune_rl.pruning.packing import apply_masks
 from prune_rl.specs import Inputs
 
 
+@runtime_checkable
 class Intervention(Protocol):
     """Changes the weights of an agent's networks now and then, between two gradient steps.
 
@@ -84,11 +85,8 @@ def bind(
         nominal_gradient_steps: what fractions of the run are fractions of.
 
     Raises:
-        ConfigError: one does not fit, or is none.
+        ConfigError: one does not fit.
     """
-    is_list = isinstance(interventions, list | tuple)
-    valid = is_list and all(hasattr(own, "occasions") for own in interventions)
-    require(valid, "Runner.interventions", interventions, "a list, as [@ReDo()]")
     return [
         _bind(
             intervention,

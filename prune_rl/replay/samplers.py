@@ -7,10 +7,11 @@ from typing import ClassVar
 import gin
 import numpy as np
 
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.streams import Streams
 from prune_rl.replay.sum_tree import SumTrees
+from prune_rl.settings import Fraction, checked
 
 Drawn = tuple[np.ndarray, np.ndarray | None]  # positions, and the chances they were drawn with
 
@@ -80,6 +81,7 @@ class UniformSampler(Sampler):
 
 
 @gin.configurable
+@checked
 class PrioritizedSampler(Sampler):
     """Draws transitions in proportion to their priorities (Schaul et al. 2016, equation 1).
 
@@ -103,10 +105,7 @@ class PrioritizedSampler(Sampler):
     STATE: ClassVar[frozenset[str]] = frozenset({"priority_words", "max_priority_words"})
     BYTES_PER_ROW: ClassVar[int] = SumTrees.BYTES_PER_LEAF
 
-    def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: float = 1.0) -> None:
-        valid = type(priority_exponent) in (int, float) and 0 <= priority_exponent <= 1
-        name = "PrioritizedSampler.priority_exponent"
-        require(valid, name, priority_exponent, "a number from 0 to 1")
+    def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: Fraction = 1.0) -> None:
         super().__init__(ring, horizon)
         self._exponent = priority_exponent
         self.max_priorities = np.ones(ring.num_seeds)
