@@ -15,6 +15,7 @@ from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.errors import ConfigError, blaming, nearest, require
 from prune_rl.learning.agent import Agent
+from prune_rl.learning.memory import require_memory
 from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.pruning.config import create_updater_from_config
@@ -91,8 +92,11 @@ def create_runner(
     if source.clock == "gradient_steps" and (evaluation_steps or num_eval_episodes):
         _check_evaluation(source, create(randomness.EVALUATION, 0))
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
+    expected = f"a run of fewer than 2**31 gradient steps; it has {made:,}"
+    require(made < 2**31, "Runner.num_iterations", num_iterations, expected)
     optimizers = create_optimizers(agent.networks, made, nominal)
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
+    require_memory(learner, num_seeds)
     bound = bind(interventions, learner, made, nominal)
     policy = Policy(agent, learner)
     return Runner(

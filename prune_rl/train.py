@@ -2,12 +2,18 @@
 
 import argparse
 import os
+import re
 import sys
 import textwrap
+import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, first_line
 from prune_rl.gin_files import shipped_gin_files
+
+if TYPE_CHECKING:  # --help needs no JAX
+    from prune_rl.runner import Runner
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
@@ -60,8 +66,14 @@ _HELP = {
     "gin_bindings": "one gin binding, applied after the files; repeatable",
     "list": "print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
     "cell": "train this cell of a grid; further flags win over its own",
+    "traceback": "print Python's traceback before the line that says what went wrong",
     "no_compilation_cache": "compile anew, without the compiled programs kept in ~/.cache/prune_rl",
 }
+_OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
+_SMALLER = "make ReplayBuffer.batch_size, Runner.num_seeds or the torso's width smaller"
+_UNEXPECTED = (
+    "this is a mistake of ours or of your own code: --traceback shows where; please report it"
+)
 
 
 def _list_shipped() -> str:
@@ -99,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help=_HELP["list"])
     add("--cell", metavar="NAME", help=_HELP["cell"])
+    add("--traceback", action="store_true", help=_HELP["traceback"])
     add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
     return result
 
@@ -106,20 +119,35 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code (2: the user must change something)."""
     flags = parser().parse_args(argv)
+    runner = None
     try:
         if flags.list:
             return _list(flags)
-        return _train(flags)
-    except ConfigError as error:
-        # gin adds lines about where it was; the first line is ours.
-        print(f"prune_rl.train: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"prune_rl.train: {error}; the last checkpoint is intact", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("prune_rl.train: interrupted; the same command resumes", file=sys.stderr)
-        return 130
+        runner = _prepare(flags)
+        runner.run()
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if flags.traceback:
+            traceback.print_exc()
+        line, code = _last_words(error, running=runner is not None)
+        print(f"prune_rl.train: {line}", file=sys.stderr)
+        return code
+
+
+def _last_words(error: BaseException, *, running: bool) -> tuple[str, int]:
+    """The line that a user reads, and the exit code: 2 as long as nothing has been written."""
+    line = first_line(error)  # gin adds lines about where it was
+    if isinstance(error, ConfigError):
+        return line, 2
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command resumes", 130
+    code = 1 if running else 2
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        return f"out of memory ({line[:200]}); {_SMALLER}", code
+    if isinstance(error, OSError):
+        return f"{line}; the last checkpoint is intact" if running else line, code
+    what = f"unexpected {type(error).__name__}: {line[:300]}"
+    return f"{what}; {_UNEXPECTED}", code
 
 
 def _list(flags: argparse.Namespace) -> int:
@@ -139,7 +167,8 @@ def _list(flags: argparse.Namespace) -> int:
     return 0
 
 
-def _train(flags: argparse.Namespace) -> int:
+def _prepare(flags: argparse.Namespace) -> "Runner":
+    """The run that the flags describe; nothing is written before it runs."""
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
     if not flags.base_dir:
@@ -156,13 +185,12 @@ def _train(flags: argparse.Namespace) -> int:
     try:
         runner = create_runner(flags.base_dir)
     except TypeError as error:
-        if "required positional argument" not in str(error):
+        if not re.search("required (positional|keyword-only) argument", str(error)):
             raise
         advice = "bind a function without (), as @OnlineSource"
-        raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
+        raise ConfigError(f"{first_line(error)}; {advice}") from error
     configuration.check_bindings_are_used(typed)
-    runner.run()
-    return 0
+    return runner
 
 
 def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:
