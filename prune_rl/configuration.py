@@ -95,8 +95,8 @@ def _scope_and_tail(binding: str) -> tuple[str, str] | None:
 
     ('', 'torso') of a macro's, as 'torso = @NatureTorso()'.
     """
-    match = re.match(r"\s*((?:\w+/)*)(?:\w+\.)*(\w+\.\w+|\w+)\s*=", binding)
-    return (match[1], match[2]) if match else None
+    match = re.match(r"\s*((?:\w+/)*)(?:(?:\w+\.)*(\w+\.\w+)|(\w+))\s*=", binding)
+    return (match[1], match[2] or match[3]) if match else None
 
 
 def _is_used(given: tuple[str, str] | None, used: Sequence[tuple[str, str]]) -> bool:
@@ -139,6 +139,9 @@ def _explain(error: Exception) -> str:
         return f"includes {included[1]}: no such file; {nearest(included[1], shipped_gin_files())}"
     if line.startswith("malformed node or string"):
         return f'no value that gin reads; strings need quotes, as "Pong"{place}'
+    given = re.match(r"Configurable '([^']+)' (?:has denylisted|doesn't \S+) kwarg '([^']+)'", line)
+    if given:
+        return f"{given[1]}.{given[2]} is given by the code, not by a binding{place}"
     macro = re.match(r"No bindings specified for '(?:(\S+)/)?gin\.macro'", line)
     if macro:
         name = macro[1] or "name"

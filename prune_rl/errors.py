@@ -28,10 +28,12 @@ def shown(value: object, longest: int = 200) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return f"@{value.__name__}"
     try:
-        line = " ".join(repr(value).split())
+        text = repr(value)
+        line = " ".join(text.split())
     except ValueError:  # Python refuses to print an integer of thousands of digits
         return "(an integer of thousands of digits)"
-    if type(value).__module__ != "builtins" and (len(line) > longest or line.startswith("<")):
+    formless = len(line) > longest or "\n" in text or line.startswith("<")
+    if formless and type(value).__module__ != "builtins":
         return f"@{type(value).__name__}()"
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 

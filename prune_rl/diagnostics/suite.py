@@ -1,5 +1,6 @@
 """Which diagnostics a run measures, on which transitions, and how often."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +23,9 @@ from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.replay.ram import require_room
 from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
-from prune_rl.specs import Batch, Draw, Inputs, Probe
+from prune_rl.specs import Batch, Draw, Inputs, Probe, bytes_of
 
 MATRIX = "gradient_covariance"
 _CHUNK = 256  # observations that go through the network at once
@@ -208,10 +210,21 @@ class Diagnostics:
             measured = jax.device_get(of_seeds(state, jax.tree.map(jnp.asarray, dict(probe))))
             return [_of_seed(measured, i) for i in range(len(state.keys))]
 
+        self._require_room(learner.quantities)
         draws = self._draws(learner.quantities)
         asked = {MEASUREMENTS[name].probe for own in names.values() for name in own}
         draws = {name: draws[name] for name in draws if name in asked}
         return BoundDiagnostics(self.period, self.fixed_probe, draws, rows)
+
+    def _require_room(self, networks: Mapping[str, Quantities]) -> None:
+        """Raises `ConfigError` for a probe that the machine could not hold, of one seed alone."""
+        for own in networks.values():
+            params = jax.eval_shape(own.init_params, jax.random.PRNGKey(0))
+            gradient = 4 * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+            for name in ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients"):
+                size = getattr(self, name)
+                each = gradient + 4 * size if name == "num_gradients" else bytes_of(own.inputs)
+                require_room(f"Diagnostics.{name}", size, size * each)
 
     def _measure(
         self,

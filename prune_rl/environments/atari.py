@@ -7,7 +7,7 @@ episodes may start with a random number of no-ops.
 """
 
 import pickle
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import gin
@@ -17,7 +17,7 @@ from ale_py import Action, ALEInterface, LoggerMode, roms
 from prune_rl.environments.base import Frame
 from prune_rl.environments.games import atari_roms
 from prune_rl.environments.suite import Suite
-from prune_rl.settings import CountOrZero, checked
+from prune_rl.settings import Range, checked
 from prune_rl.specs import Discrete, ObservationSpec
 
 _FRAME_SKIP = 4
@@ -152,7 +152,7 @@ def create_atari_environment(
     game_name: str | None = None,
     sticky_actions: bool = True,
     terminal_on_life_loss: bool = False,
-    max_noops: CountOrZero = 0,
+    max_noops: Annotated[int, Range(least=0, most=27_000)] = 0,  # of agent steps, half an hour
 ) -> AtariEnvironment:
     """Makes one game.
 

@@ -17,7 +17,8 @@ from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
 from prune_rl.pruning.packing import apply_masks
-from prune_rl.specs import Inputs
+from prune_rl.replay.ram import require_room
+from prune_rl.specs import Inputs, bytes_of
 
 
 @runtime_checkable
@@ -101,7 +102,9 @@ def bind(
 def _bind(
     intervention: Intervention, occasions: Occasions, learner: Learner, position: int
 ) -> BoundIntervention:
-    changed = _fitting(intervention, learner)
+    changed, size = _fitting(intervention, learner), intervention.statistics_batch_size
+    each = max(bytes_of(own.inputs) for own in learner.quantities.values())
+    require_room(f"{type(intervention).__name__}.statistics_batch_size", size, size * each)
     axes = learner.state_axes
 
     def apply(state: AgentState, inputs: Inputs | None) -> AgentState:

@@ -4,6 +4,7 @@ Differs from Dopamine at episode ends, where its issue #228 loses the last rewar
 transition is stored exactly once, terminated or truncated.
 """
 
+import math
 from collections.abc import Sequence
 
 import gin
@@ -12,7 +13,7 @@ import numpy as np
 from prune_rl.errors import ConfigError, require
 from prune_rl.randomness import replay_streams
 from prune_rl.replay.n_step import n_step_return
-from prune_rl.replay.ram import require_ram
+from prune_rl.replay.ram import require_ram, require_room
 from prune_rl.replay.ring import ROW_FIELDS, TERMINATED, TRUNCATED, FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import streams_to_words, words_to_streams
@@ -65,6 +66,10 @@ class ReplayBuffer:
             rows = min(rows, max(2 * longest_run + 2, smallest))
         row_bytes = bytes_per_row(observation_spec, action_spec) + create_sampler.BYTES_PER_ROW
         require_ram(rows, len(seeds), row_bytes, observation_spec.frame_shape)
+        batch_bytes = (
+            2 * math.prod(observation_spec.shape) * np.dtype(observation_spec.dtype).itemsize
+        )
+        require_room("ReplayBuffer.batch_size", batch_size, len(seeds) * batch_size * batch_bytes)
         self.max_capacity, self.batch_size = max_capacity, batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
