@@ -82,6 +82,11 @@ class Agent:
         past_warm_up = agent_step > self.min_replay_history
         return self._updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
 
+    @property
+    def first_update(self) -> int:
+        """The first agent step at which an update is due, if the run gets there."""
+        return (self.min_replay_history // self._period + 1) * self._period
+
     def is_target_update_step(self, step: int) -> bool:
         """Whether target networks are to be copied at this step of the source's clock.
 

@@ -53,6 +53,10 @@ class OnlineSource:
             longest_run=setting.num_steps,
         )
         self._require_room(agent, self._buffer)
+        if agent.num_gradient_steps(setting.num_steps):
+            first, binding = agent.first_update, f"{type(agent).__name__}.update_horizon"
+            expected = f"at most {first}, the agent steps before the first update"
+            require(agent.update_horizon <= first, binding, agent.update_horizon, expected)
         self.replay: Replay = self._buffer
         self._stack = FrameStack(len(setting.seeds), self.observation_spec)
         self._tracker = EpisodeTracker(len(setting.seeds))
