@@ -42,6 +42,8 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     for module in configurable_modules():
         importlib.import_module(module)
     gin.clear_config()
+    # gin's other reader would take a folder `agents` of the working directory for Python's.
+    del gin.config._FILE_READERS[1:]
     for root in ROOTS:
         gin.add_config_file_search_path(str(root))
     paths = [find_gin_file(name) for name in gin_files]

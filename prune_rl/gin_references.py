@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gin import config as gin_config
+import gin
 
 from prune_rl.errors import ConfigError
 
@@ -13,7 +13,7 @@ _Key = tuple[str, str]  # scope and selector, as gin keys its bindings
 def require_no_circle() -> None:
     """Raises `ConfigError` if a value needs itself to be made, as of `torso = %torso`."""
     safe: set[_Key] = set()
-    for key in list(gin_config._CONFIG):  # gin offers no public list
+    for key in list(gin.config._CONFIG):  # gin offers no public list
         _follow(key, [], safe)
 
 
@@ -37,9 +37,9 @@ def _needed(key: _Key) -> Iterator[tuple[str, Any]]:
     scopes = ["/".join(parts[:length]) for length in range(len(parts) + 1)]
     bound: dict[str, Any] = {}
     for own in scopes:
-        bound |= gin_config._CONFIG.get((own, selector), {})
+        bound |= gin.config._CONFIG.get((own, selector), {})
     for parameter, value in bound.items():
         name = scope if selector == "gin.macro" else f"{selector.split('.')[-1]}.{parameter}"
-        for reference in gin_config.iterate_references(value):
+        for reference in gin.config.iterate_references(value):
             if reference.evaluate:
                 yield name, reference
