@@ -8,14 +8,16 @@ import importlib
 import inspect
 import pkgutil
 import re
+import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import gin
 
-from prune_rl.errors import ConfigError, nearest
+from prune_rl.errors import ConfigError, first_line, nearest
 from prune_rl.gin_files import ROOTS, find_gin_file, shipped_gin_files
+from prune_rl.gin_references import require_no_circle
 from prune_rl.quiet import quiet_libraries
 
 # How a module's text shows that importing it registers names with gin.
@@ -40,6 +42,8 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     for module in configurable_modules():
         importlib.import_module(module)
     gin.clear_config()
+    # gin's other reader would take a folder `agents` of the working directory for Python's.
+    del gin.config._FILE_READERS[1:]
     for root in ROOTS:
         gin.add_config_file_search_path(str(root))
     paths = [find_gin_file(name) for name in gin_files]
@@ -47,6 +51,7 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
         _parse(f"--gin_files={name}", partial(gin.parse_config_file, str(path)))
     for binding in gin_bindings:
         _parse(f"--gin_bindings={binding!r}", partial(gin.parse_config, binding))
+    _parse("configuration", require_no_circle)
     _parse("configuration", gin.finalize)
 
 
@@ -88,9 +93,12 @@ def unused_bindings(gin_bindings: Sequence[str]) -> list[str]:
 
 
 def _scope_and_tail(binding: str) -> tuple[str, str] | None:
-    """('actor/', 'Reset.layers') of a binding such as 'actor/plasticity.Reset.layers = 1'."""
-    match = re.match(r"\s*((?:\w+/)*)(?:\w+\.)*(\w+\.\w+)\s*=", binding)
-    return (match[1], match[2]) if match else None
+    """('actor/', 'Reset.layers') of a binding such as 'actor/plasticity.Reset.layers = 1'.
+
+    ('', 'torso') of a macro's, as 'torso = @NatureTorso()'.
+    """
+    match = re.match(r"\s*((?:\w+/)*)(?:(?:\w+\.)*(\w+\.\w+)|(\w+))\s*=", binding)
+    return (match[1], match[2] or match[3]) if match else None
 
 
 def _is_used(given: tuple[str, str] | None, used: Sequence[tuple[str, str]]) -> bool:
@@ -104,15 +112,17 @@ def _parse(source: str, parse: Callable[[], object]) -> None:
     try:
         with quiet_libraries():  # gin logs every place where an included file is not
             parse()
-    except (ValueError, SyntaxError, TypeError, OSError, RuntimeError, AttributeError) as error:
-        raise ConfigError(f"{source}: {_explain(str(error))}") from error
     except ImportError as error:
-        raise ConfigError(f"{source}: cannot import: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{source}: cannot import: {first_line(error)}") from error
+    except Exception as error:  # gin's own are of many types, and a module imported may raise any
+        raise ConfigError(f"{source}: {_explain(error)}") from error
 
 
-def _explain(message: str) -> str:
+def _explain(error: Exception) -> str:
     """gin's own words in one line, with the nearest name that would have been valid."""
-    line = message.strip().splitlines()[0].strip()
+    message, line = str(error), first_line(error)
+    if isinstance(error, tokenize.TokenError):
+        return "a bracket or a quote is opened and never closed"
     where = re.search(r"In file \"([^\"]+)\", line (\d+)", message)
     place = f" ({where[1]}, line {where[2]})" if where else ""
     unknown = re.match(r"No configurable matching (?:reference )?'@?([^'(]+)", line)
@@ -129,4 +139,13 @@ def _explain(message: str) -> str:
     included = re.match(r"Unable to open file: (\S+?)\.? Searched", line)
     if included:
         return f"includes {included[1]}: no such file; {nearest(included[1], shipped_gin_files())}"
+    if line.startswith("malformed node or string"):
+        return f'no value that gin reads; strings need quotes, as "Pong"{place}'
+    given = re.match(r"Configurable '([^']+)' (?:has denylisted|doesn't \S+) kwarg '([^']+)'", line)
+    if given:
+        return f"{given[1]}.{given[2]} is given by the code, not by a binding{place}"
+    macro = re.match(r"No bindings specified for '(?:(\S+)/)?gin\.macro'", line)
+    if macro:
+        name = macro[1] or "name"
+        return f"%{name} has no value; give it one, as {name} = 1{place}"
     return f"{line}{place}"

@@ -1,7 +1,8 @@
 """The exceptions a user is meant to see, in one line: what must change, or why a run ended."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class ConfigError(ValueError):
@@ -31,21 +32,47 @@ def nearest(name: str, choices: Iterable[str], *, listed: int = 12) -> str:
     return f"choose from {shown}{', …' if len(choices) > listed else ''}"
 
 
+def shown(value: object, longest: int = 200) -> str:
+    """A value in one line, as a binding would have it: '@DQNAgent()' for what has no short form."""
+    if callable(value) and hasattr(value, "__name__"):
+        return f"@{value.__name__}"
+    try:
+        text = repr(value)
+        line = " ".join(text.split())
+    except ValueError:  # Python refuses to print an integer of thousands of digits
+        return "(an integer of thousands of digits)"
+    formless = len(line) > longest or "\n" in text or line.startswith("<")
+    if formless and type(value).__module__ != "builtins":
+        return f"@{type(value).__name__}()"
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its type if it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def blaming(binding: str, function: object) -> Iterator[None]:
+    """Names the binding of a user's own `function` where it raises what is no `ConfigError`.
+
+    Memory that is lacking is not blamed on it.
+    """
+    try:
+        yield
+    except (ConfigError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"it raised {type(error).__name__}: {first_line(error)}"
+        message = f"{binding}={shown(function)}: {what} (--traceback shows where)"
+        raise ConfigError(message) from error
+
+
 def require(condition: bool, binding: str, value: object, expected: str) -> None:
     """Raises `ConfigError` naming `binding`, its `value` and what was `expected` of it."""
     if not condition:
-        raise ConfigError(f"{binding}={value!r}: expected {expected}")
-
-
-def require_integer(binding: str, value: object, least: int) -> None:
-    """Raises `ConfigError` unless `value` is an integer, and no boolean, of at least `least`."""
-    valid = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    require(valid, binding, value, f"an integer >= {least}")
-
-
-def require_boolean(binding: str, value: object) -> None:
-    """Raises `ConfigError` unless `value` is True or False."""
-    require(isinstance(value, bool), binding, value, "True or False")
+        raise ConfigError(f"{binding}={shown(value)}: expected {expected}")
 
 
 def require_choice(binding: str, value: object, choices: Iterable[str]) -> None:

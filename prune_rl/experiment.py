@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import gin
 
@@ -12,37 +13,44 @@ from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.errors import ConfigError, nearest, require, require_integer
+from prune_rl.errors import ConfigError, blaming, nearest, require
 from prune_rl.learning.agent import Agent
+from prune_rl.learning.memory import require_memory
 from prune_rl.learning.optimizers import create_optimizer
 from prune_rl.plasticity.intervention import Intervention, bind
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.runner import Runner
+from prune_rl.settings import Count, CountOrZero, NumSeeds, Positive, checked_as
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source, require_same_specs
 from prune_rl.trainer import Trainer
 
-CreateEnvironment = Callable[[int], Environment] | None  # called with a seed
+CreateEnvironment = Annotated[  # called with a seed
+    Callable[[int], Environment] | None, "a function, as @create_atari_environment"
+]
 
 
 @gin.configurable("Runner")
+@checked_as("Runner")
 def create_runner(
     base_dir: str | Path,
     *,
-    agent: Agent | None = None,
+    agent: Annotated[Agent | None, "an agent, as @DQNAgent()"] = None,
     create_environment_fn: CreateEnvironment = None,
-    create_source_fn: Callable[[Setting], Source] = OnlineSource,
-    num_iterations: int = 200,
-    training_steps: int = 250_000,
-    evaluation_steps: int = 0,
-    num_eval_episodes: int = 0,
-    max_steps_per_episode: int = 27_000,
-    num_seeds: int = 1,
-    seed: int = 0,
-    checkpoint_minutes: float = 30.0,
-    interventions: Sequence[Intervention] = (),
-    diagnostics: Diagnostics | None = None,
+    create_source_fn: Annotated[
+        Callable[[Setting], Source], "a function, as @OnlineSource"
+    ] = OnlineSource,
+    num_iterations: Count = 200,
+    training_steps: Count = 250_000,
+    evaluation_steps: CountOrZero = 0,
+    num_eval_episodes: CountOrZero = 0,
+    max_steps_per_episode: Count = 27_000,
+    num_seeds: NumSeeds = 1,
+    seed: CountOrZero = 0,
+    checkpoint_minutes: Positive = 30.0,
+    interventions: Annotated[Sequence[Intervention], "a list, as [@ReDo()]"] = (),
+    diagnostics: Annotated[Diagnostics | None, "@Diagnostics() or None"] = None,
 ) -> Runner:
     """Makes what trains and evaluates `num_seeds` seeds, as `python -m prune_rl.train` does.
 
@@ -74,36 +82,23 @@ def create_runner(
     """
     if agent is None:
         raise ConfigError("Runner.agent: not set; add --gin_files=agents/dqn.gin")
-    require(isinstance(agent, Agent), "Runner.agent", agent, "an agent, as @DQNAgent()")
-    makes, expected = callable(create_source_fn), "a function, as @OnlineSource"
-    require(makes, "Runner.create_source_fn", create_source_fn, expected)
-    makes = create_environment_fn is None or callable(create_environment_fn)
-    expected = "a function, as @create_atari_environment"
-    require(makes, "Runner.create_environment_fn", create_environment_fn, expected)
-    require_integer("Runner.num_iterations", num_iterations, 1)
-    require_integer("Runner.training_steps", training_steps, 1)
-    require_integer("Runner.evaluation_steps", evaluation_steps, 0)
-    require_integer("Runner.num_eval_episodes", num_eval_episodes, 0)
     one_measure = not (evaluation_steps and num_eval_episodes)
     expected = f"0, or Runner.evaluation_steps=0 (it is {evaluation_steps})"
     require(one_measure, "Runner.num_eval_episodes", num_eval_episodes, expected)
-    require_integer("Runner.max_steps_per_episode", max_steps_per_episode, 1)
-    require_integer("Runner.num_seeds", num_seeds, 1)
-    require_integer("Runner.seed", seed, 0)
     require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
-    positive = type(checkpoint_minutes) in (int, float) and checkpoint_minutes > 0
-    require(positive, "Runner.checkpoint_minutes", checkpoint_minutes, "a number above 0")
-    measures = diagnostics is None or isinstance(diagnostics, Diagnostics)
-    require(measures, "Runner.diagnostics", diagnostics, "@Diagnostics() or None")
 
     seeds, num_steps = range(seed, seed + num_seeds), num_iterations * training_steps
     create = partial(_create_environments, create_environment_fn, max_steps_per_episode, seeds)
-    source = create_source_fn(Setting(agent, seeds, create, num_steps))
+    with blaming("Runner.create_source_fn", create_source_fn):
+        source = create_source_fn(Setting(agent, seeds, create, num_steps))
     if source.clock == "gradient_steps" and (evaluation_steps or num_eval_episodes):
         _check_evaluation(source, create(randomness.EVALUATION, 0))
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
+    expected = f"a run of fewer than 2**31 gradient steps; it has {made:,}"
+    require(made < 2**31, "Runner.num_iterations", num_iterations, expected)
     optimizers = create_optimizers(agent.networks, made, nominal)
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
+    require_memory(learner, num_seeds)
     bound = bind(interventions, learner, made, nominal)
     policy = Policy(agent, learner)
     return Runner(
@@ -159,8 +154,9 @@ def _create_environments(
     if create_one is None:
         advice = "not set; add --gin_files=suites/minatar.gin"
         raise ConfigError(f"Runner.create_environment_fn: {advice}")
-    games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
-    return EnvironmentBatch(games, longest)
+    with blaming("Runner.create_environment_fn", create_one):
+        games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
+        return EnvironmentBatch(games, longest)
 
 
 def _check_evaluation(source: Source, games: EnvironmentBatch) -> None:

@@ -5,14 +5,25 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import gin
 
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import ConfigError, nearest, require, require_integer
+from prune_rl.errors import ConfigError, nearest
+from prune_rl.settings import Count, Holds, NumSeeds, checked
 
 _AXES = "[('width', {'x1': ['ImpalaTorso.width=1']}), ...]"
+
+
+def _is_file(flag: str) -> bool:
+    return flag.endswith(".gin")
+
+
+Flag = Annotated[str, Holds(lambda flag: _is_file(flag) or "=" in flag, "a flag, as 'x.gin'")]
+_Label = Annotated[str, Holds(lambda label: "/" not in label, "a label without /")]
+_Choices = Annotated[Mapping[_Label, Sequence[Flag]], Holds(bool, "one choice at least")]
+Axis = tuple[str, _Choices]
 
 
 class Cell(NamedTuple):
@@ -37,6 +48,7 @@ class Cell(NamedTuple):
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True)
 class Grid:
     """Every combination of one choice per axis, one game of the suite and some seeds.
@@ -55,16 +67,10 @@ class Grid:
         ConfigError: not of that form; names the gin binding.
     """
 
-    axes: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = ()
-    shared: Sequence[str] = ()
-    num_seeds: int = 5
-    seeds_per_cell: int = 1  # five replays of Atari need 33 GiB
-
-    def __post_init__(self) -> None:
-        require(_is_axes(self.axes), "Grid.axes", self.axes, f"a list as {_AXES}")
-        require(_is_flags(self.shared), "Grid.shared", self.shared, "a list of flags, as ['x.gin']")
-        for name in ("num_seeds", "seeds_per_cell"):
-            require_integer(f"Grid.{name}", getattr(self, name), 1)
+    axes: Annotated[Sequence[Axis], f"a list as {_AXES}"] = ()
+    shared: Annotated[Sequence[Flag], "a list of flags, as ['x.gin']"] = ()
+    num_seeds: NumSeeds = 5
+    seeds_per_cell: Count = 1  # five replays of Atari need 33 GiB
 
     def __len__(self) -> int:
         choices = math.prod(len(choices) for _, choices in self.axes)
@@ -114,25 +120,3 @@ class Grid:
             made = f"with Grid.seeds_per_cell={self.seeds_per_cell}"
             raise ConfigError(f"--cell={name}: no such cell {made}; {nearest(name, cells)}")
         return cells[name]
-
-
-def _is_file(flag: str) -> bool:
-    return flag.endswith(".gin")
-
-
-def _is_flags(flags: object) -> bool:
-    if not isinstance(flags, list | tuple):
-        return False
-    return all(isinstance(x, str) and (_is_file(x) or "=" in x) for x in flags)
-
-
-def _is_axes(axes: object) -> bool:
-    return isinstance(axes, list | tuple) and all(map(_is_axis, axes))
-
-
-def _is_axis(axis: object) -> bool:
-    if not (isinstance(axis, list | tuple) and len(axis) == 2 and isinstance(axis[1], Mapping)):
-        return False
-    choices = axis[1]
-    labels = all(isinstance(label, str) and "/" not in label for label in choices)
-    return bool(choices) and labels and all(map(_is_flags, choices.values()))

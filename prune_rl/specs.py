@@ -105,4 +105,9 @@ class Batch(NamedTuple):
         return Inputs(self.s_tm1, self.a_tm1)
 
 
+def bytes_of(inputs: Inputs) -> int:
+    """What the inputs of one transition take."""
+    return sum(x.size * x.dtype.itemsize for x in inputs)
+
+
 Probe = Batch | Inputs  # what a `Draw` gets

@@ -2,18 +2,20 @@
 
 import argparse
 import os
+import re
 import sys
 import textwrap
+import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prune_rl.errors import ConfigError, RunEnded
+from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.gin_files import shipped_gin_files
 from prune_rl.signals import StopSignals
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.price import Price
     from prune_rl.runner import Runner
 
@@ -68,8 +70,14 @@ _HELP = {
     "gin_bindings": "one gin binding, applied after the files; repeatable",
     "list": "print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
     "cell": "train this cell of a grid; further flags win over its own",
+    "traceback": "print Python's traceback before the line that says what went wrong",
     "no_compilation_cache": "compile anew, without the compiled programs kept in ~/.cache/prune_rl",
 }
+_OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
+_SMALLER = "make ReplayBuffer.batch_size, Runner.num_seeds or the torso's width smaller"
+_UNEXPECTED = (
+    "this is a mistake of ours or of your own code: --traceback shows where; please report it"
+)
 
 
 def _list_shipped() -> str:
@@ -107,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help=_HELP["list"])
     add("--cell", metavar="NAME", help=_HELP["cell"])
+    add("--traceback", action="store_true", help=_HELP["traceback"])
     add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
     return result
 
@@ -114,24 +123,39 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code (2: the user must change something)."""
     flags = parser().parse_args(argv)
+    runner = None
     try:
         if flags.list:
             return _list(flags)
         with StopSignals() as stop:
-            return _train(flags, stop)
-    except ConfigError as error:
-        # gin adds lines about where it was; the first line is ours.
-        print(f"prune_rl.train: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    except RunEnded as ended:
-        print(f"prune_rl.train: {ended}", file=sys.stderr)
-        return ended.exit_code
-    except OSError as error:
-        print(f"prune_rl.train: {error}; the last checkpoint is intact", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("prune_rl.train: interrupted; the same command resumes", file=sys.stderr)
-        return 130
+            runner = _prepare(flags)
+            with closing(runner.source):
+                runner.run(stop, partial(_announce, runner))
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if flags.traceback:
+            traceback.print_exc()
+        line, code = _last_words(error, running=runner is not None)
+        print(f"prune_rl.train: {line}", file=sys.stderr)
+        return code
+
+
+def _last_words(error: BaseException, *, running: bool) -> tuple[str, int]:
+    """The line that a user reads, and the exit code: 2 as long as nothing has been written."""
+    line = first_line(error)  # gin adds lines about where it was
+    if isinstance(error, ConfigError):
+        return line, 2
+    if isinstance(error, RunEnded):
+        return line, error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command resumes", 130
+    code = 1 if running else 2
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        return f"out of memory ({line[:200]}); {_SMALLER}", code
+    if isinstance(error, OSError):
+        return f"{line}; the last checkpoint is intact" if running else line, code
+    what = f"unexpected {type(error).__name__}: {line[:300]}"
+    return f"{what}; {_UNEXPECTED}", code
 
 
 def _list(flags: argparse.Namespace) -> int:
@@ -151,7 +175,8 @@ def _list(flags: argparse.Namespace) -> int:
     return 0
 
 
-def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
+def _prepare(flags: argparse.Namespace) -> "Runner":
+    """The run that the flags describe; nothing is written before it runs."""
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
     if not flags.base_dir:
@@ -168,14 +193,12 @@ def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
     try:
         runner = create_runner(flags.base_dir)
     except TypeError as error:
-        if "required positional argument" not in str(error):
+        if not re.search("required (positional|keyword-only) argument", str(error)):
             raise
         advice = "bind a function without (), as @OnlineSource"
-        raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
+        raise ConfigError(f"{first_line(error)}; {advice}") from error
     configuration.check_bindings_are_used(typed)
-    with closing(runner.source):
-        runner.run(stop, partial(_announce, runner))
-    return 0
+    return runner
 
 
 def _announce(runner: "Runner", price: "Price") -> None:

@@ -121,6 +121,13 @@ def test_shipped_files_are_found_from_any_directory(tmp_path, monkeypatch):
     assert find_gin_file("agents/dqn.gin").is_file()
 
 
+def test_a_folder_of_python_code_hides_no_file_that_is_included(tmp_path, monkeypatch):
+    (tmp_path / "agents").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    configuration.load(["experiments/minatar_breakout.gin"], [])
+    assert gin.query_parameter("DQNAgent.gamma") == 0.99
+
+
 def test_a_path_goes_before_a_shipped_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = tmp_path / "agents" / "dqn.gin"

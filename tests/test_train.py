@@ -18,7 +18,7 @@ _DENSE = "--gin_bindings=create_updater_from_config.dense_layers="
 _REDO = "--gin_files=plasticity/redo.gin"
 _RESET = "--gin_files=plasticity/reset.gin"
 _MEASURE = "--gin_files=diagnostics/all.gin"
-_SMALL = "--gin_bindings=ReplayBuffer.max_capacity=1000"
+_SMALL = "--gin_bindings=ReplayBuffer.max_capacity=20000"
 
 
 def test_help_teaches_and_imports_nothing_heavy():
@@ -222,3 +222,86 @@ def test_list_prints_the_games_of_a_suite(capsys, count):
 def test_list_without_a_suite_is_refused(capsys):
     assert train.main([_DQN, "--list"]) == 2
     assert "suites/atari_15.gin" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
+    tmp_path, capsys, minatar_flags, monkeypatch
+):
+    def fail(self):
+        raise KeyError("of ours\nin two lines")
+
+    monkeypatch.setattr("prune_rl.experiment.Runner.run", fail)
+    assert train.main(minatar_flags(tmp_path / "run")) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("prune_rl.train: unexpected KeyError: 'of ours")
+    assert "--traceback shows where; please report it" in error
+    assert error.count("\n") == 1
+    assert train.main([*minatar_flags(tmp_path / "run"), "--traceback"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback")
+    assert "in fail" in error
+    assert error.splitlines()[-1].startswith("prune_rl.train: unexpected KeyError")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 TiB"),
+        RuntimeError("RESOURCE_EXHAUSTED: 40 GiB"),
+        RuntimeError("INTERNAL: Out of memory allocating 40 bytes."),
+    ],
+)
+@pytest.mark.parametrize(("where", "code"), [("experiment.Trainer", 2), ("runner.Runner.run", 1)])
+def test_a_lack_of_memory_says_what_to_make_smaller(
+    tmp_path, capsys, minatar_flags, monkeypatch, where, code, error
+):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(f"prune_rl.{where}", fail)
+    assert train.main(minatar_flags(tmp_path / "run")) == code
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert str(error) in line
+    for setting in ("ReplayBuffer.batch_size", "Runner.num_seeds", "width"):
+        assert setting in line
+
+
+@pytest.mark.parametrize(
+    ("binding", "expected"),
+    [
+        ("MinAtarTorso.width = 1000000000000", "a network of 131,664,000,000,000,515 parameters"),
+        ("MinAtarTorso.width = 4000000000000000000", "Runner.agent: "),
+        ("ReplayBuffer.batch_size = 20000", "ReplayBuffer.batch_size=20000"),
+        ("ReplayBuffer.max_capacity = 59", "at least DQNAgent.min_replay_history=60"),
+        ("DQNAgent.update_horizon = 65", "DQNAgent.update_horizon=65: expected at most 64"),
+        ("DQNAgent.gamma = False", "DQNAgent.gamma=False: expected a number in [0, 1]"),
+        ("QNetwork.normalize_representation = 'abc'", "expected True or False"),
+        ("create_optimizer.learning_rate = 'erk'", "'erk': expected a number > 0"),
+        ("create_optimizer.eps = 1e999", "create_optimizer.eps=inf: expected a number > 0"),
+        ("torso = %torso", "torso: its value %torso needs itself"),
+        ("Runner.num_seeds = [1", "a bracket or a quote is opened and never closed"),
+        ("create_minatar_environment.game_name = breakout", 'strings need quotes, as "Pong"'),
+        ("DQNAgent.torso = %shape", "%shape has no value; give it one, as shape = 1"),
+        ("MinAtarTorso.name = 'mine'", "MinAtarTorso.name is given by the code"),
+        ("unused = 3", "nothing in this configuration uses it"),
+        ("Runner.create_source_fn = @create_optimizer", "create_optimizer.name="),
+        ("Runner.create_source_fn = @Diagnostics", "Runner.create_source_fn=@Diagnostics: it"),
+        ("Runner.create_environment_fn = @Reset", "Runner.create_environment_fn=@Reset: it raised"),
+        ("Diagnostics.num_gradients = 10000000", "Diagnostics.num_gradients=10000000: needs"),
+        ("Runner.training_steps = 9000000000", "fewer than 2**31 gradient steps"),
+    ],
+)
+def test_a_setting_that_no_run_can_have_is_one_line(
+    tmp_path, capsys, train_minatar, binding, expected
+):
+    bindings = ["ReplayBuffer.max_capacity = 10000", binding]
+    if "max_capacity" in binding:
+        bindings = [binding]
+    files = ["diagnostics/all.gin"] if "Diagnostics." in binding else []
+    assert train_minatar(tmp_path / "run", *bindings, files=files) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.startswith("prune_rl.train: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ Source: dopamine/jax/agents/dqn/dqn_agent.py.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import gin
 
@@ -12,10 +13,12 @@ from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.settings import OneOf, checked
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True, kw_only=True)
 class DQNAgent(ValueAgent):
     """Hyper-parameters of DQN; gin names and defaults are Dopamine's. See `ValueAgent`.
@@ -24,11 +27,7 @@ class DQNAgent(ValueAgent):
         loss_type: 'mse' or 'huber'.
     """
 
-    loss_type: str = "mse"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require_choice("loss_type", list(LOSSES))
+    loss_type: Annotated[str, OneOf(LOSSES)] = "mse"
 
     def learner(
         self, observation_spec: ObservationSpec, action_spec: ActionSpec, optimizers: Optimizers

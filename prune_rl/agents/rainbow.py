@@ -5,10 +5,11 @@ and DER are this agent with other settings: see gin_configs/agents.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import gin
 
-from prune_rl.errors import require_boolean
+from prune_rl.errors import require
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
 from prune_rl.learning.learner import Learner, Optimizers
@@ -16,10 +17,12 @@ from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.q_network import QNetwork
+from prune_rl.settings import Count, OneOf, Positive, checked
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True, kw_only=True)
 class RainbowAgent(ValueAgent):
     """Hyper-parameters of Rainbow; defaults are those of Dopamine's rainbow.gin: the compact one.
@@ -37,24 +40,18 @@ class RainbowAgent(ValueAgent):
         loss_type: 'huber' or 'mse'; read only where num_atoms is 1.
     """
 
-    update_horizon: int = 3
+    update_horizon: Count = 3
     replay_scheme: str = "prioritized"
-    num_atoms: int = 51
-    vmax: float = 10.0
+    num_atoms: Count = 51
+    vmax: Positive = 10.0
     double_dqn: bool = False
     dueling: bool = False
     noisy: bool = False
     data_augmentation: bool = False
-    loss_type: str = "huber"
+    loss_type: Annotated[str, OneOf(LOSSES)] = "huber"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_int("num_atoms", 1)
-        number = isinstance(self.vmax, float | int) and self.vmax > 0
-        self._require(number, "vmax", "a number > 0")
-        for name in ("double_dqn", "dueling", "noisy", "data_augmentation"):
-            require_boolean(f"{type(self).__name__}.{name}", getattr(self, name))
-        self._require_choice("loss_type", list(LOSSES))
         fits = not self.noisy or hasattr(self.torso, "noisy")
         self._require(fits, "noisy", "False, for this torso has no attribute `noisy`")
 
@@ -77,6 +74,10 @@ class RainbowAgent(ValueAgent):
             noisy=self.noisy,
         )
         transform = Augmentation() if self.data_augmentation else None
+        if transform is not None:
+            side, expected = min(observation_spec.frame_shape[:2]), "less than the image's side, {}"
+            pad, binding = transform.img_pad, "Augmentation.img_pad"
+            require(pad < side, binding, pad, expected.format(side))
         if self.num_atoms == 1:
             rules = td_rules(network, self.loss_type, double_dqn=self.double_dqn, augment=transform)
         else:

@@ -1,9 +1,10 @@
 """Which diagnostics a run measures, on which transitions, and how often."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import gin
 import jax
@@ -17,12 +18,14 @@ from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradi
 from prune_rl.diagnostics.norms import parameter_norm, parameter_norms_by_tensor
 from prune_rl.diagnostics.q_values import q_norm, q_target_variance, q_variance
 from prune_rl.diagnostics.srank import srank
-from prune_rl.errors import require, require_boolean, require_choice, require_integer
+from prune_rl.errors import require
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.learning.state import AgentState, Network, Params
-from prune_rl.specs import Batch, Draw, Inputs, Probe
+from prune_rl.replay.ram import require_room
+from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
+from prune_rl.specs import Batch, Draw, Inputs, Probe, bytes_of
 
 MATRIX = "gradient_covariance"
 _CHUNK = 256  # observations that go through the network at once
@@ -148,6 +151,7 @@ class BoundDiagnostics(NamedTuple):
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
     """The paper's measurements (figures 11 and 13) and a few more, during a run.
@@ -173,26 +177,15 @@ class Diagnostics:
         ConfigError: a setting is wrong; names the gin binding.
     """
 
-    quantities: Sequence[str] | None = None
-    period: int = 1
+    quantities: Sequence[Annotated[str, OneOf(MEASUREMENTS)]] | None = None
+    period: Count = 1
     fixed_probe: bool = False
-    probe_size: int = 256
-    srank_probe_size: int = 2048
-    dormant_probe_size: int = 256
-    num_gradients: int = 32
-    dead_neurons_threshold: float = 0.025
-    srank_delta: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in self.quantities or ():
-            require_choice("Diagnostics.quantities", name, MEASUREMENTS)
-        sizes = ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients")
-        for name in ("period", *sizes):
-            require_integer(f"Diagnostics.{name}", getattr(self, name), 1)
-        require_boolean("Diagnostics.fixed_probe", self.fixed_probe)
-        threshold, delta = self.dead_neurons_threshold, self.srank_delta
-        require(threshold >= 0, "Diagnostics.dead_neurons_threshold", threshold, "a number >= 0")
-        require(0 < delta < 1, "Diagnostics.srank_delta", delta, "a number in (0, 1), as 0.01")
+    probe_size: Count = 256
+    srank_probe_size: Count = 2048
+    dormant_probe_size: Count = 256
+    num_gradients: Count = 32
+    dead_neurons_threshold: NotNegative = 0.025
+    srank_delta: Annotated[float, Range(above=0, below=1), "a number in (0, 1), as 0.01"] = 0.01
 
     def bind(self, learner: Learner) -> BoundDiagnostics:
         """The compiled measurement of an agent.
@@ -217,10 +210,21 @@ class Diagnostics:
             measured = jax.device_get(of_seeds(state, jax.tree.map(jnp.asarray, dict(probe))))
             return [_of_seed(measured, i) for i in range(len(state.keys))]
 
+        self._require_room(learner.quantities)
         draws = self._draws(learner.quantities)
         asked = {MEASUREMENTS[name].probe for own in names.values() for name in own}
         draws = {name: draws[name] for name in draws if name in asked}
         return BoundDiagnostics(self.period, self.fixed_probe, draws, rows)
+
+    def _require_room(self, networks: Mapping[str, Quantities]) -> None:
+        """Raises `ConfigError` for a probe that the machine could not hold, of one seed alone."""
+        for own in networks.values():
+            params = jax.eval_shape(own.init_params, jax.random.PRNGKey(0))
+            gradient = 4 * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+            for name in ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients"):
+                size = getattr(self, name)
+                each = gradient + 4 * size if name == "num_gradients" else bytes_of(own.inputs)
+                require_room(f"Diagnostics.{name}", size, size * each)
 
     def _measure(
         self,

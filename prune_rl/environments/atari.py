@@ -6,7 +6,7 @@ in its labs/atari_100k (atari_100k_runner.py), learning may take a lost life for
 episodes may start with a random number of no-ops.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import gin
@@ -17,7 +17,7 @@ from prune_rl.environments import random_state
 from prune_rl.environments.base import Frame, require_names
 from prune_rl.environments.games import atari_roms
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import require_boolean, require_integer
+from prune_rl.settings import Range, checked
 from prune_rl.specs import Discrete, ObservationSpec
 from prune_rl.state import State
 
@@ -173,12 +173,13 @@ class AtariEnvironment:
 
 
 @gin.configurable
+@checked
 def create_atari_environment(
     seed: int,
     game_name: str | None = None,
     sticky_actions: bool = True,
     terminal_on_life_loss: bool = False,
-    max_noops: int = 0,
+    max_noops: Annotated[int, Range(least=0, most=27_000)] = 0,  # of agent steps, half an hour
 ) -> AtariEnvironment:
     """Makes one game.
 
@@ -196,7 +197,4 @@ def create_atari_environment(
     binding = "create_atari_environment"
     game = Suite().check(f"{binding}.game_name", game_name, list(atari_roms()))
     options = {"sticky_actions": sticky_actions, "terminal_on_life_loss": terminal_on_life_loss}
-    for name, value in options.items():
-        require_boolean(f"{binding}.{name}", value)
-    require_integer(f"{binding}.max_noops", max_noops, 0)
     return AtariEnvironment(seed, game, max_noops=max_noops, **options)

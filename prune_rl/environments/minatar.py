@@ -14,7 +14,7 @@ from prune_rl.environments import random_state
 from prune_rl.environments.base import Frame, require_names
 from prune_rl.environments.games import MINATAR
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import require_boolean
+from prune_rl.settings import checked
 from prune_rl.specs import Discrete, ObservationSpec
 from prune_rl.state import State, array_to_json, json_to_array
 
@@ -140,6 +140,7 @@ def _import_minatar() -> ModuleType:
 
 
 @gin.configurable
+@checked
 def create_minatar_environment(
     seed: int, game_name: str | None = None, sticky_actions: bool = True
 ) -> MinAtarEnvironment:
@@ -150,5 +151,4 @@ def create_minatar_environment(
     """
     binding = "create_minatar_environment"
     game = Suite().check(f"{binding}.game_name", game_name, list(MINATAR))
-    require_boolean(f"{binding}.sticky_actions", sticky_actions)
     return MinAtarEnvironment(seed, game, sticky_actions=sticky_actions)

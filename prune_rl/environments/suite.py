@@ -1,14 +1,17 @@
 """The set of games that a configuration is about."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import gin
 
 from prune_rl.environments.games import SUITES
-from prune_rl.errors import ConfigError, nearest, require_choice
+from prune_rl.errors import ConfigError, nearest
+from prune_rl.settings import OneOf, checked
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True)
 class Suite:
     """A named set of games; without a name, every game is allowed.
@@ -17,11 +20,7 @@ class Suite:
       ConfigError: no suite has that name.
     """
 
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.name is not None:
-            require_choice("Suite.name", self.name, SUITES)
+    name: Annotated[str, OneOf(SUITES)] | None = None
 
     @property
     def games(self) -> tuple[str, ...]:
@@ -34,7 +33,7 @@ class Suite:
         kind = "minatar" if self.name == "minatar" else "atari"
         return f"create_{kind}_environment"
 
-    def check(self, binding: str, game: object, games: list[str]) -> str:
+    def check(self, binding: str, game: str | None, games: list[str]) -> str:
         """Returns `game` if it is one of `games` and of this suite.
 
         Raises:
@@ -44,8 +43,8 @@ class Suite:
         if game is None:
             raise ConfigError(f"{binding}: not set; name a game, such as {binding}={example!r}")
         if game not in games:
-            raise ConfigError(f"{binding}={game!r}: no such game; {nearest(str(game), games)}")
+            raise ConfigError(f"{binding}={game!r}: no such game; {nearest(game, games)}")
         if self.games and game not in self.games:
-            hint = nearest(str(game), self.games)
+            hint = nearest(game, self.games)
             raise ConfigError(f"{binding}={game!r}: not in suite {self.name}; {hint}")
-        return str(game)
+        return game

@@ -1,14 +1,16 @@
 """What all agents have in common: their settings, and when they do what."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from prune_rl.errors import require, require_choice, require_integer
+from prune_rl.errors import require
 from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.seed_axis import STRATEGIES
+from prune_rl.settings import Count, CountOrZero, Fraction, OneOf, Range
 from prune_rl.specs import ActionSpec, ObservationSpec
 
+_RATIO = "a whole number K, or 1/P as 0.25"
 _ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps
 
 
@@ -35,45 +37,28 @@ class Agent:
         ConfigError: a value is outside its range; names the gin binding.
     """
 
-    gamma: float = 0.99
-    update_horizon: int = 1
-    min_replay_history: int = 20_000
-    replay_ratio: float = 0.25
+    gamma: Fraction = 0.99
+    update_horizon: Count = 1
+    min_replay_history: CountOrZero = 20_000
+    replay_ratio: Annotated[float, Range(above=0), _RATIO] = 0.25
     replay_scheme: str = "uniform"
-    seed_strategy: str = "auto"
+    seed_strategy: Annotated[str, OneOf(["auto"], STRATEGIES)] = "auto"
 
     def __post_init__(self) -> None:
-        self._require_fraction("gamma")
-        self._require_int("min_replay_history", 0)
-        self._require_int("update_horizon", 1)
         self._require_replay_ratio()
-        self._require_choice("seed_strategy", ["auto", *STRATEGIES])
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
         require(condition, f"{type(self).__name__}.{name}", getattr(self, name), expected)
 
-    def _require_fraction(self, name: str) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, float | int)
-        self._require(number and 0 <= value <= 1, name, "a number in [0, 1]")
-
-    def _require_int(self, name: str, least: int) -> None:
-        require_integer(f"{type(self).__name__}.{name}", getattr(self, name), least)
-
-    def _require_choice(self, name: str, choices: Sequence[str]) -> None:
-        require_choice(f"{type(self).__name__}.{name}", getattr(self, name), choices)
-
     def _require_replay_ratio(self) -> None:
-        ratio, expected = self.replay_ratio, "a whole number K, or 1/P as 0.25"
-        number = isinstance(ratio, float | int) and not isinstance(ratio, bool)
-        self._require(number and 0 < ratio < math.inf, "replay_ratio", expected)
+        ratio = self.replay_ratio
         if ratio >= 1:
             nearest = str(round(ratio))
             exact = ratio == round(ratio)
         else:
             nearest = f"{1 / round(1 / ratio):.4g}, one update every {round(1 / ratio)} agent steps"
             exact = abs(1 / ratio - round(1 / ratio)) <= _ROUNDING
-        self._require(exact, "replay_ratio", f"{expected}; the nearest is {nearest}")
+        self._require(exact, "replay_ratio", f"{_RATIO}; the nearest is {nearest}")
 
     @property
     def networks(self) -> Mapping[str, int | None]:
@@ -96,6 +81,11 @@ class Agent:
         """How many gradient steps are due at this agent step, before acting."""
         past_warm_up = agent_step > self.min_replay_history
         return self._updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
+
+    @property
+    def first_update(self) -> int:
+        """The first agent step at which an update is due, if the run gets there."""
+        return (self.min_replay_history // self._period + 1) * self._period
 
     def is_target_update_step(self, step: int) -> bool:
         """Whether target networks are to be copied at this step of the source's clock.

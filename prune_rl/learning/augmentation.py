@@ -4,16 +4,18 @@ Source of the constants: Dopamine 4.1.2, labs/atari_100k/atari_100k_rainbow_agen
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import gin
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from prune_rl.errors import require, require_integer
+from prune_rl.settings import CountOrZero, Range, checked
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True)
 class Augmentation:
     """Shifts each observation as a whole, and scales its intensity.
@@ -27,14 +29,8 @@ class Augmentation:
         ConfigError: a value is outside its range; names the gin binding.
     """
 
-    img_pad: int = 4
-    intensity_scale: float = 0.05
-
-    def __post_init__(self) -> None:
-        require_integer("Augmentation.img_pad", self.img_pad, 0)
-        scale = self.intensity_scale
-        valid = isinstance(scale, float | int) and 0 <= scale < 0.5  # else pixels turn negative
-        require(valid, "Augmentation.intensity_scale", scale, "a number in [0, 0.5)")
+    img_pad: CountOrZero = 4
+    intensity_scale: Annotated[float, Range(least=0, below=0.5)] = 0.05  # else pixels turn negative
 
     def __call__(self, observations: jax.Array, key: jax.Array) -> jax.Array:
         """(B, stack, H, W, C) uint8 -> the same in float32, 0 to 255 times the intensity."""

@@ -1,27 +1,30 @@
 """The optimizer that a pruner wraps, and the regularisers that live in it."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import gin
 import jax
 import jax.numpy as jnp
 import optax
 
-from prune_rl.errors import require, require_choice
 from prune_rl.pruning.tensors import tensor_name
 from prune_rl.pruning.ties import is_weight
+from prune_rl.settings import NotNegative, Positive, Range, checked
+
+Decay = Annotated[float, Range(least=0, below=1)]
 
 
 @gin.configurable
+@checked
 def create_optimizer(
-    name: str = "adam",
+    name: Literal["adam", "adamw"] = "adam",
     *,
-    learning_rate: float = 6.25e-5,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1.5e-4,
-    weight_decay: float = 0.0,
-    unit_norm_penalty: float = 0.0,
+    learning_rate: Positive = 6.25e-5,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
+    eps: Positive = 1.5e-4,
+    weight_decay: NotNegative = 0.0,
+    unit_norm_penalty: NotNegative = 0.0,
 ) -> optax.GradientTransformation:
     """Creates an optimizer; defaults are those of Dopamine 4.1.2 (jax/agents/dqn/configs/dqn.gin).
 
@@ -40,16 +43,6 @@ def create_optimizer(
     Raises:
         ConfigError: an argument is outside its range; names the gin binding.
     """
-    require_choice("create_optimizer.name", name, ["adam", "adamw"])
-    for argument, value in (("learning_rate", learning_rate), ("eps", eps)):
-        require(value > 0, f"create_optimizer.{argument}", value, "a number > 0")
-    for argument, value in (("beta1", beta1), ("beta2", beta2)):
-        require(0 <= value < 1, f"create_optimizer.{argument}", value, "a number in [0, 1)")
-    for argument, value in (
-        ("weight_decay", weight_decay),
-        ("unit_norm_penalty", unit_norm_penalty),
-    ):
-        require(value >= 0, f"create_optimizer.{argument}", value, "a number >= 0")
     if name == "adamw":
         optimizer = optax.adamw(learning_rate, beta1, beta2, eps, weight_decay=weight_decay)
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import jax
 from flax import linen as nn
@@ -10,6 +11,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.seed_axis import default_strategy
 from prune_rl.networks.torsos.nature import NatureTorso
+from prune_rl.settings import Count, Fraction
 from prune_rl.specs import ActionSpec, Discrete
 
 Q = "q"  # the name of their network
@@ -31,19 +33,11 @@ class ValueAgent(Agent):
         ConfigError: a value is outside its range; names the gin binding.
     """
 
-    torso: nn.Module = field(default_factory=NatureTorso)
-    target_update_period: int = 8_000
-    epsilon_train: float = 0.01
-    epsilon_eval: float = 0.001
-    epsilon_decay_period: int = 250_000
-
-    def __post_init__(self) -> None:
-        self._require(isinstance(self.torso, nn.Module), "torso", "a module, as @NatureTorso()")
-        for name in ("epsilon_train", "epsilon_eval"):
-            self._require_fraction(name)
-        for name in ("target_update_period", "epsilon_decay_period"):
-            self._require_int(name, 1)
-        super().__post_init__()
+    torso: Annotated[nn.Module, "a module, as @NatureTorso()"] = field(default_factory=NatureTorso)
+    target_update_period: Count = 8_000
+    epsilon_train: Fraction = 0.01
+    epsilon_eval: Fraction = 0.001
+    epsilon_decay_period: Count = 250_000
 
     @property
     def networks(self) -> Mapping[str, int | None]:

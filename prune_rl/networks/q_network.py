@@ -1,20 +1,23 @@
 """Action values, or their distributions, from features."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import gin
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from prune_rl.networks.initializers import kernel_initializer
+from prune_rl.networks.initializers import INITIALIZERS
 from prune_rl.networks.noisy import dense
 from prune_rl.networks.torsos.torso import FEATURES
+from prune_rl.settings import OneOf, checked
 
 _LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with a finite gradient
 
 
 @gin.configurable(allowlist=["normalize_representation", "kernel_init"])
+@checked
 class QNetwork(nn.Module):
     """A torso and one dense layer, or two where dueling, to action values or logits.
 
@@ -46,7 +49,7 @@ class QNetwork(nn.Module):
     dueling: bool = False
     noisy: bool = False
     normalize_representation: bool = False
-    kernel_init: str = "xavier_uniform"
+    kernel_init: Annotated[str, OneOf(INITIALIZERS)] = "xavier_uniform"
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
@@ -60,7 +63,7 @@ class QNetwork(nn.Module):
 
     def _stream(self, name: str, rows: int, features: jax.Array) -> jax.Array:
         """The answers (rows, N) float32 of the layer called `name` to (features,) float32."""
-        init = kernel_initializer("QNetwork.kernel_init", self.kernel_init)
+        init = INITIALIZERS[self.kernel_init]
         layer = dense(rows * self.num_atoms, name, init, noisy=self.noisy)
         return layer(features).reshape(rows, self.num_atoms)
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from prune_rl import randomness
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds, where_mapped
@@ -17,9 +17,11 @@ from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
 from prune_rl.pruning.packing import apply_masks
-from prune_rl.specs import Inputs
+from prune_rl.replay.ram import require_room
+from prune_rl.specs import Inputs, bytes_of
 
 
+@runtime_checkable
 class Intervention(Protocol):
     """Changes the weights of an agent's networks now and then, between two gradient steps.
 
@@ -84,11 +86,8 @@ def bind(
         nominal_gradient_steps: what fractions of the run are fractions of.
 
     Raises:
-        ConfigError: one does not fit, or is none.
+        ConfigError: one does not fit.
     """
-    is_list = isinstance(interventions, list | tuple)
-    valid = is_list and all(hasattr(own, "occasions") for own in interventions)
-    require(valid, "Runner.interventions", interventions, "a list, as [@ReDo()]")
     return [
         _bind(
             intervention,
@@ -103,7 +102,9 @@ def bind(
 def _bind(
     intervention: Intervention, occasions: Occasions, learner: Learner, position: int
 ) -> BoundIntervention:
-    changed = _fitting(intervention, learner)
+    changed, size = _fitting(intervention, learner), intervention.statistics_batch_size
+    each = max(bytes_of(own.inputs) for own in learner.quantities.values())
+    require_room(f"{type(intervention).__name__}.statistics_batch_size", size, size * each)
     axes = learner.state_axes
 
     def apply(before: AgentState, inputs: Inputs | None) -> AgentState:

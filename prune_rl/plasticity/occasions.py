@@ -1,8 +1,14 @@
 """When an intervention acts; gradient steps are counted from the start of the run."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from prune_rl.errors import require
+from prune_rl.settings import Range
+
+_STEPS = "an integer number of gradient steps >= {}, or a float fraction of the run"
+Period = Annotated[int | float, Range(above=0), _STEPS.format(1)]
+StartStep = Annotated[int | float, Range(least=0), _STEPS.format(0)]
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,9 @@ class Periodic:
         reset_end_step: none from there on (likewise, > the start); None for the end of the run.
     """
 
-    reset_period: int | float
-    reset_start_step: int | float = 0
-    reset_end_step: int | float | None = None
+    reset_period: Period
+    reset_start_step: StartStep = 0
+    reset_end_step: StartStep | None = None
 
     def occasions(self, num_gradient_steps: int, nominal_gradient_steps: int) -> Occasions:
         """When it acts.
@@ -58,14 +64,10 @@ class Periodic:
         return Occasions(period, start, max(min(end, num_gradient_steps), start))
 
 
-def _resolve(binding: str, given: object, nominal_gradient_steps: int, least: int) -> int:
-    if isinstance(given, float):
-        low = "(0" if least else "[0"
-        expected = f"a fraction of the run in {low}, 1], or an integer number of gradient steps"
-        require(0.0 <= given <= 1.0 and (given > 0.0 or not least), binding, given, expected)
-        return max(round(given * nominal_gradient_steps), least)
-    expected = f"an integer number of gradient steps >= {least}, or a float fraction of the run"
-    valid = isinstance(given, int) and not isinstance(given, bool) and given >= least
-    require(valid, binding, given, expected)
-    assert isinstance(given, int)
-    return given
+def _resolve(binding: str, given: int | float, nominal_gradient_steps: int, least: int) -> int:
+    if not isinstance(given, float):
+        return given
+    low = "(0" if least else "[0"
+    expected = f"a fraction of the run in {low}, 1], or an integer number of gradient steps"
+    require(given <= 1.0, binding, given, expected)
+    return max(round(given * nominal_gradient_steps), least)

@@ -1,7 +1,8 @@
 """ReDo: recycles dormant neurons while the network learns (Sokar et al. 2023)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import gin
 import jax
@@ -9,17 +10,19 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prune_rl.diagnostics.dormant import dormant
-from prune_rl.errors import ConfigError, require, require_integer
+from prune_rl.errors import ConfigError
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import match_layers
 from prune_rl.networks.units import outgoing
 from prune_rl.plasticity.intervention import renew
-from prune_rl.plasticity.occasions import Periodic
+from prune_rl.plasticity.occasions import Period, Periodic
+from prune_rl.settings import Count, NotNegative, Patterns, checked
 from prune_rl.specs import Inputs
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True, kw_only=True)
 class ReDo(Periodic):
     """Every `reset_period`: new incoming weights for dormant neurons, zero outgoing ones.
@@ -47,16 +50,10 @@ class ReDo(Periodic):
         ConfigError: a setting is wrong or a layer is not there; names the gin binding.
     """
 
-    dead_neurons_threshold: float = 0.025
-    reset_period: int | float = 1_000
-    layers: str | Sequence[str] | None = None
-    statistics_batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        threshold = self.dead_neurons_threshold
-        valid = isinstance(threshold, int | float) and threshold >= 0
-        require(valid, "ReDo.dead_neurons_threshold", threshold, "a number >= 0, as 0.025")
-        require_integer("ReDo.statistics_batch_size", self.statistics_batch_size, 1)
+    dead_neurons_threshold: Annotated[NotNegative, "a number >= 0, as 0.025"] = 0.025
+    reset_period: Period = 1_000
+    layers: Patterns | None = None
+    statistics_batch_size: Count = 256
 
     def check(self, quantities: Quantities, params: Params) -> None:
         """See `Intervention`."""

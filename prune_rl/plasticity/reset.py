@@ -1,6 +1,5 @@
 """Reset: layers start afresh now and then while the replay stays (Nikishin et al. 2022)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gin
@@ -13,11 +12,13 @@ from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import Network, Params
 from prune_rl.networks.layers import kernels, match_layers
 from prune_rl.plasticity.intervention import renew
-from prune_rl.plasticity.occasions import Periodic
+from prune_rl.plasticity.occasions import Period, Periodic
+from prune_rl.settings import Patterns, checked
 from prune_rl.specs import Inputs
 
 
 @gin.configurable
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Reset(Periodic):
     """Re-initialises layers, and the optimizer's moments of them, every `reset_period`.
@@ -38,8 +39,8 @@ class Reset(Periodic):
         ConfigError: a setting is wrong or a pattern fits no layer; names the gin binding.
     """
 
-    reset_layers: str | Sequence[str] = "dense"
-    reset_period: int | float = 200_000
+    reset_layers: Patterns = "dense"
+    reset_period: Period = 200_000
     statistics_batch_size = 0
 
     def check(self, quantities: Quantities, params: Params) -> None:

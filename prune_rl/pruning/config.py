@@ -1,39 +1,47 @@
 """The pruner of a run, from gin bindings."""
 
-from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import gin
 import optax
 
-from prune_rl.errors import require, require_choice
+from prune_rl.errors import require
 from prune_rl.pruning import distributions
 from prune_rl.pruning.methods import METHODS, Method
-from prune_rl.pruning.patterns import parse_sparsity_type
+from prune_rl.pruning.patterns import SPARSITY_TYPES, is_sparsity_type, parse_sparsity_type
 from prune_rl.pruning.pruner import Pruner
-from prune_rl.pruning.schedule_settings import resolve_schedule
+from prune_rl.pruning.schedule_settings import (
+    SCHEDULE_TYPES,
+    Power,
+    Step,
+    UpdateFreq,
+    resolve_schedule,
+)
 from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule
+from prune_rl.settings import Fraction, Holds, OneOf, Patterns, Range, checked
 
 _DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
 
 
 @gin.configurable
+@checked
 def create_updater_from_config(
     num_gradient_steps: int,
-    pruner_type: str = "no_prune",
+    pruner_type: Annotated[str, OneOf(["no_prune"], METHODS)] = "no_prune",
     *,
     nominal_gradient_steps: int | None = None,
-    dist_type: str = "erk",
-    dense_layers: Sequence[str] = (),
-    sparsity_type: str = "unstructured",
-    schedule_type: str = "polynomial",
-    power: float = 3,
-    update_start_step: int | float | None = None,
-    update_end_step: int | float | None = None,
-    update_freq: int | None = None,
-    sparsity: float = 0.0,
-    drop_fraction: float = 0.1,
-    rng_seed: int = 8,
+    dist_type: Annotated[str, OneOf(_DISTRIBUTIONS)] = "erk",
+    dense_layers: Patterns = (),
+    sparsity_type: Annotated[str, Holds(is_sparsity_type, SPARSITY_TYPES)] = "unstructured",
+    schedule_type: Annotated[str, OneOf(SCHEDULE_TYPES)] = "polynomial",
+    power: Power = 3,
+    update_start_step: Step = None,
+    update_end_step: Step = None,
+    update_freq: UpdateFreq = None,
+    sparsity: Annotated[float, Range(least=0, below=1), "a fraction in [0, 1), as 0.95"] = 0.0,
+    drop_fraction: Annotated[Fraction, "a fraction in [0, 1], as 0.1"] = 0.1,
+    rng_seed: Annotated[int, Range(least=0, below=2**32), "an integer in [0, 2**32), as 8"] = 8,
 ) -> Pruner:
     """Creates the pruner of a run; names are those of JaxPruner's Dopamine baseline.
 
@@ -62,14 +70,6 @@ def create_updater_from_config(
     Raises:
         ConfigError: a setting is wrong or asks to prune without a pruner; names the gin binding.
     """
-    require_choice(_binding("pruner_type"), pruner_type, ["no_prune", *METHODS])
-    require_choice(_binding("dist_type"), dist_type, _DISTRIBUTIONS)
-    valid = type(sparsity) in (int, float) and 0.0 <= sparsity < 1.0
-    require(valid, _binding("sparsity"), sparsity, "a fraction in [0, 1), as 0.95")
-    valid = type(drop_fraction) in (int, float) and 0.0 <= drop_fraction <= 1.0
-    require(valid, _binding("drop_fraction"), drop_fraction, "a fraction in [0, 1], as 0.1")
-    valid = type(rng_seed) is int and 0 <= rng_seed < 2**32
-    require(valid, _binding("rng_seed"), rng_seed, "an integer in [0, 2**32), as 8")
     if pruner_type == "no_prune":
         advice = "0.0 for pruner_type 'no_prune'; to prune add --gin_files=pruning/magnitude.gin"
         require(sparsity == 0.0, _binding("sparsity"), sparsity, advice)

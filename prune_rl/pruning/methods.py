@@ -14,6 +14,10 @@ To add a method, write a score and name it; `import my_module` in a gin file is 
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
+
+from prune_rl.errors import blaming, require
 from prune_rl.pruning.scores import Score, gradient, magnitude, random, saliency
 
 
@@ -80,6 +84,25 @@ METHODS: dict[str, Method] = {
     "set": _SET,
     "rigl": replace(_SET, grow=gradient),  # Evci et al. 2020
 }
+
+
+def check_score(method: Method, shape: tuple[int, ...]) -> None:
+    """Raises `ConfigError`, naming the method, unless its score fits a tensor of `shape`.
+
+    Nothing is computed.
+    """
+    assert method.score is not None
+    name = next((name for name, own in METHODS.items() if own == method), None)
+    binding, tensor = (
+        "create_updater_from_config.pruner_type",
+        jax.ShapeDtypeStruct(shape, "float32"),
+    )
+    with blaming(f"{binding}={name!r}, its score", method.score):
+        scores = jax.eval_shape(method.score, tensor, tensor, jax.random.PRNGKey(0))
+    fits = (getattr(scores, "shape", None), getattr(scores, "dtype", None)) == (shape, jnp.float32)
+    given = f"{scores.dtype} {scores.shape}" if hasattr(scores, "dtype") else type(scores).__name__
+    expected = f"a score that gives float32 {shape} for a tensor of that shape, not {given}"
+    require(fits, binding, name, expected)
 
 
 def register_score(name: str, score: Score, *, whole_network: bool = False) -> None:

@@ -17,6 +17,8 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.pruning.masks import topk_mask
 
 _BINDING = "create_updater_from_config.sparsity_type"
+_FORM = r"(nm|block)_([1-9]\d{0,9}),([1-9]\d{0,9})|channel_(-?\d{1,9})"
+SPARSITY_TYPES = "'unstructured', 'nm_2,4' (2 kept of 4), 'block_4,4' or 'channel_-1'"
 
 
 class Pattern(Protocol):
@@ -114,6 +116,11 @@ class Channel:
         return jnp.broadcast_to(jnp.expand_dims(mask, others), scores.shape)
 
 
+def is_sparsity_type(text: str) -> bool:
+    """Whether it has one of the forms `SPARSITY_TYPES`."""
+    return text == "unstructured" or re.fullmatch(_FORM, text) is not None
+
+
 def parse_sparsity_type(text: str) -> Pattern:
     """Reads 'unstructured', 'nm_2,4', 'block_4,4' or 'channel_-1'.
 
@@ -122,10 +129,9 @@ def parse_sparsity_type(text: str) -> Pattern:
     """
     if text == "unstructured":
         return Unstructured()
-    match = re.fullmatch(r"(nm|block)_([1-9]\d*),([1-9]\d*)|channel_(-?\d+)", str(text))
-    forms = "'unstructured', 'nm_2,4' (2 kept of 4), 'block_4,4' or 'channel_-1'"
+    match = re.fullmatch(_FORM, str(text))
     if match is None:
-        raise ConfigError(f"{_BINDING}={text!r}: expected {forms}")
+        raise ConfigError(f"{_BINDING}={text!r}: expected {SPARSITY_TYPES}")
     if match[4]:
         return Channel(int(match[4]))
     first, second = int(match[2]), int(match[3])

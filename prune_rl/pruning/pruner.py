@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from prune_rl.pruning.dynamic import drop_and_grow, zero_moments
-from prune_rl.pruning.methods import Method
+from prune_rl.pruning.methods import Method, check_score
 from prune_rl.pruning.network_masks import network_masks
 from prune_rl.pruning.packing import activated, apply_masks, changed_fraction, pack, unpack_like
 from prune_rl.pruning.patterns import Pattern, Unstructured
@@ -121,7 +121,7 @@ class Pruner:
         else:
             key = jax.random.fold_in(key, self.rng_seed)
         targets = self._targets(params)
-        jax.tree_util.tree_map_with_path(self._check_pattern, params, targets)
+        jax.tree_util.tree_map_with_path(self._check, params, targets)
         masks = tie(jax.tree.map(self._first_mask, params, _keys(key, params), targets))
         weights = None
         if self.method.keeps_dense_weights:
@@ -132,9 +132,11 @@ class Pruner:
             jax.tree.map(pack, masks), optimizer.init(params), count, weights, key, churn
         )
 
-    def _check_pattern(self, path: Any, param: jax.Array, target: float | None) -> None:
+    def _check(self, path: Any, param: jax.Array, target: float | None) -> None:
         if target is not None:
             self.pattern.check(tensor_name(path), param.shape)
+            if self.method.score is not None:
+                check_score(self.method, param.shape)
 
     def _first_mask(
         self, param: jax.Array, key: jax.Array, target: float | None

@@ -5,26 +5,36 @@ Fractions are of a nominal length, which may be a little more than the run makes
 data before it learns prunes when the paper's would, at 500,000 and not at 499,000.
 """
 
-from prune_rl.errors import require, require_choice
+from typing import Annotated
+
+from prune_rl.errors import require
 from prune_rl.pruning import schedules
+from prune_rl.settings import OneOf, Positive, Range, checked_as
 
 SCHEDULE_TYPES = ("polynomial", "one_shot", "periodic", "none")
 _DEFAULT_START = {"polynomial": 0.2, "periodic": 0, "one_shot": 0}
 _DEFAULT_END = 0.8  # of the run
 _DEFAULT_FREQ, _LEAST_UPDATES = 1000, 100
 
-Step = int | float | None
+Step = Annotated[
+    int | float | None,
+    "an integer number of gradient steps, a float fraction of the run in [0.0, 1.0], or None",
+]
+_Freq = Annotated[int, Range(least=1, below=2**31)]
+UpdateFreq = Annotated[_Freq | None, f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"]
+Power = Annotated[Positive, "a number > 0; 3 is the paper's"]
 
 
+@checked_as("create_updater_from_config")
 def resolve_schedule(
     num_gradient_steps: int,
     update_start_step: Step = None,
     update_end_step: Step = None,
-    update_freq: int | None = None,
+    update_freq: UpdateFreq = None,
     *,
     nominal_gradient_steps: int | None = None,
-    schedule_type: str = "polynomial",
-    power: float = 3,
+    schedule_type: Annotated[str, OneOf(SCHEDULE_TYPES)] = "polynomial",
+    power: Power = 3,
     goes_on: bool = False,
 ) -> schedules.Schedule:
     """Resolves defaults and fractions of the run.
@@ -47,7 +57,6 @@ def resolve_schedule(
     Raises:
         ConfigError: a setting is of the wrong type, lies outside the run, or start is after end.
     """
-    require_choice(_binding("schedule_type"), schedule_type, SCHEDULE_TYPES)
     if schedule_type == "none":
         return schedules.NoUpdateSchedule()
     expected = "a run that makes at least 1 gradient step to prune at; make it longer"
@@ -62,7 +71,7 @@ def resolve_schedule(
         return schedules.OneShotSchedule(start)
     given_end = _DEFAULT_END if update_end_step is None else update_end_step
     if schedule_type == "periodic" and type(given_end) is int and given_end > num_gradient_steps:
-        end = given_end  # nothing is to be reached there
+        end = min(given_end, 2**31 - 1)  # nothing is to be reached there
     else:
         end = _resolve_step("update_end_step", given_end, num_gradient_steps, nominal_steps)
     place = f"gradient step {end} of {num_gradient_steps}"
@@ -71,30 +80,24 @@ def resolve_schedule(
     if update_freq is None:
         length = min(end, num_gradient_steps) - start
         update_freq = max(1, min(_DEFAULT_FREQ, length // _LEAST_UPDATES))
-    expected = f"an integer >= 1 or None; {_DEFAULT_FREQ} is common"
-    _require(type(update_freq) is int and update_freq >= 1, "update_freq", update_freq, expected)
     if schedule_type == "periodic":
         return schedules.PeriodicSchedule(start, end, update_freq, goes_on)
-    is_number = isinstance(power, int | float) and not isinstance(power, bool)
-    _require(is_number and power > 0, "power", power, "a number > 0; 3 is the paper's")
     return schedules.PolynomialSchedule(start, end, update_freq, power, goes_on)
 
 
-def _resolve_step(name: str, given: object, num_gradient_steps: int, nominal_steps: int) -> int:
+def _resolve_step(
+    name: str, given: int | float, num_gradient_steps: int, nominal_steps: int
+) -> int:
     if isinstance(given, float):
         nearest = min(max(0.0, given), 1.0)
         expected = f"a fraction of the run in [0.0, 1.0], the nearest is {nearest}; "
         expected += "or an integer number of gradient steps"
         _require(0.0 <= given <= 1.0, name, given, expected)
         return min(round(given * nominal_steps), num_gradient_steps - 1)
-    if isinstance(given, int) and not isinstance(given, bool):
-        nearest_step = min(max(0, given), num_gradient_steps)
-        expected = f"within the run's {num_gradient_steps} gradient steps, the nearest is "
-        _require(given == nearest_step, name, given, expected + str(nearest_step))
-        return min(given, num_gradient_steps - 1)
-    expected = "an integer number of gradient steps, a float fraction of the run, or None"
-    _require(False, name, given, expected)
-    raise AssertionError("unreachable")
+    nearest_step = min(max(0, given), num_gradient_steps)
+    expected = f"within the run's {num_gradient_steps} gradient steps, the nearest is "
+    _require(given == nearest_step, name, given, expected + str(nearest_step))
+    return min(given, num_gradient_steps - 1)
 
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:

@@ -4,18 +4,20 @@ Differs from Dopamine at episode ends, where its issue #228 loses the last rewar
 transition is stored exactly once, terminated or truncated.
 """
 
+import math
 from collections.abc import Sequence
 
 import gin
 import numpy as np
 
-from prune_rl.errors import ConfigError, require, require_integer
+from prune_rl.errors import ConfigError, require
 from prune_rl.randomness import replay_streams
 from prune_rl.replay.n_step import n_step_return
-from prune_rl.replay.ram import require_ram
+from prune_rl.replay.ram import require_ram, require_room
 from prune_rl.replay.ring import TERMINATED, TRUNCATED, FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import streams_to_words, words_to_streams
+from prune_rl.settings import Count, CountOrZero, Fraction, checked
 from prune_rl.specs import ActionSpec, Batch, Draw, Inputs, ObservationSpec, Probe
 from prune_rl.state import State, part, per_seed
 
@@ -23,6 +25,7 @@ _STATE = {"cursor", "frame", "age", "rows", "random_words", "seed", "add_count"}
 
 
 @gin.configurable
+@checked
 class ReplayBuffer:
     """The newest transitions of each seed, sampled with replacement.
 
@@ -47,26 +50,28 @@ class ReplayBuffer:
         seeds: Sequence[int],
         observation_spec: ObservationSpec,
         action_spec: ActionSpec,
-        update_horizon: int = 1,
-        gamma: float = 0.99,
-        longest_run: int | None = None,
-        max_capacity: int = 1_000_000,
-        batch_size: int = 32,
+        update_horizon: Count = 1,
+        gamma: Fraction = 0.99,
+        longest_run: CountOrZero | None = None,
+        max_capacity: Count = 1_000_000,
+        batch_size: Count = 32,
         create_sampler: type[Sampler] = UniformSampler,
     ) -> None:
         require(min(seeds, default=-1) >= 0, "seeds", seeds, "integers of at least 0, one or more")
-        require_integer("ReplayBuffer.batch_size", batch_size, 1)
-        require_integer("ReplayBuffer.update_horizon", update_horizon, 1)
         # Fewer rows could leave a ring without any whole transition, and sampling without end.
         smallest = observation_spec.stack_size + update_horizon + 1
-        require_integer("ReplayBuffer.max_capacity", max_capacity, smallest)
-        require(0 <= gamma <= 1, "ReplayBuffer.gamma", gamma, "a number from 0 to 1")
+        capacity, expected = "ReplayBuffer.max_capacity", f"an integer >= {smallest}"
+        require(max_capacity >= smallest, capacity, max_capacity, expected)
         rows = max_capacity
         if longest_run is not None:  # a step writes two rows at most
             rows = min(rows, max(2 * longest_run + 2, smallest))
         row_bytes = bytes_per_row(observation_spec, action_spec) + create_sampler.BYTES_PER_ROW
         require_ram(rows, len(seeds), row_bytes, observation_spec.frame_shape)
-        self.batch_size = batch_size
+        batch_bytes = (
+            2 * math.prod(observation_spec.shape) * np.dtype(observation_spec.dtype).itemsize
+        )
+        require_room("ReplayBuffer.batch_size", batch_size, len(seeds) * batch_size * batch_bytes)
+        self.max_capacity, self.batch_size = max_capacity, batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
         self._horizon, self._gamma = update_horizon, gamma

@@ -33,6 +33,15 @@ def require_ram(
     _log.info("Replay: %s take up to %.2f GiB, filled as the run goes", what, needed / GIB)
 
 
+def require_room(binding: str, value: int, needed: int) -> None:
+    """Raises `ConfigError` if what a `binding` of this `value` asks for, in bytes, does not fit."""
+    available = available_bytes()
+    if needed > available:
+        room = f"{needed / GIB:,.2f} GiB, {available / GIB:.2f} GiB are available"
+        largest = max(value * available // needed, 1)
+        raise ConfigError(f"{binding}={value}: needs {room}; the largest that fits is {largest}")
+
+
 def available_bytes(proc: Path = Path("/proc"), mount: Path = Path("/sys/fs/cgroup")) -> int:
     """RAM this process may still take: the machine's, or less where a cgroup limits it."""
     free = [psutil.virtual_memory().available]

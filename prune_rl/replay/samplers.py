@@ -11,6 +11,7 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.streams import Streams
 from prune_rl.replay.sum_tree import SumTrees
+from prune_rl.settings import Fraction, checked
 from prune_rl.state import State, part, per_seed
 
 Drawn = tuple[np.ndarray, np.ndarray | None]  # positions, and the chances they were drawn with
@@ -77,6 +78,7 @@ class UniformSampler(Sampler):
 
 
 @gin.configurable
+@checked
 class PrioritizedSampler(Sampler):
     """Draws transitions in proportion to their priorities (Schaul et al. 2016, equation 1).
 
@@ -100,10 +102,7 @@ class PrioritizedSampler(Sampler):
     STATE: ClassVar[frozenset[str]] = frozenset({"priorities", "max_priority"})
     BYTES_PER_ROW: ClassVar[int] = SumTrees.BYTES_PER_LEAF
 
-    def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: float = 1.0) -> None:
-        valid = type(priority_exponent) in (int, float) and 0 <= priority_exponent <= 1
-        name = "PrioritizedSampler.priority_exponent"
-        require(valid, name, priority_exponent, "a number from 0 to 1")
+    def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: Fraction = 1.0) -> None:
         super().__init__(ring, horizon)
         self._exponent = priority_exponent
         self.max_priorities = np.ones(ring.num_seeds)

@@ -1,14 +1,15 @@
 """Data that are there before the run: nothing is played but evaluations."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import gin
 import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
-from prune_rl.errors import require
+from prune_rl.errors import blaming, require
+from prune_rl.settings import checked
 from prune_rl.sources.source import Act, Replay, Setting
 from prune_rl.specs import ActionSpec, ObservationSpec
 from prune_rl.state import State, part, per_seed
@@ -26,7 +27,8 @@ class Dataset(Replay, Protocol):
     protocol: dict[str, Any]
 
 
-CreateDataset = Callable[[Setting], Dataset]
+_FUNCTION = "a function from a Setting to a Dataset, as @my_dataset"
+CreateDataset = Annotated[Callable[[Setting], Dataset], _FUNCTION]
 
 
 def create_dataset(source: str, create_dataset_fn: CreateDataset | None, made: Setting) -> Dataset:
@@ -35,16 +37,17 @@ def create_dataset(source: str, create_dataset_fn: CreateDataset | None, made: S
     Raises:
         ConfigError: there is no function for it, or the agent asks for priorities.
     """
-    expected = "a function from a Setting to a Dataset, as @my_dataset"
     binding = f"{source}.create_dataset_fn"
-    require(callable(create_dataset_fn), binding, create_dataset_fn, expected)
+    require(create_dataset_fn is not None, binding, create_dataset_fn, _FUNCTION)
     assert create_dataset_fn is not None
     name, scheme = f"{type(made.agent).__name__}.replay_scheme", made.agent.replay_scheme
     require(scheme == "uniform", name, scheme, f"'uniform' with {source}")
-    return create_dataset_fn(made)
+    with blaming(binding, create_dataset_fn):
+        return create_dataset_fn(made)
 
 
 @gin.configurable
+@checked
 class DatasetSource:
     """Batches of fixed data; see `Source`. The clock is the gradient step: one at every tick.
 

@@ -7,8 +7,8 @@ import gin
 import jax
 import numpy as np
 
-from prune_rl.errors import require
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.settings import Fraction, checked
 from prune_rl.sources.dataset import CreateDataset, Dataset, create_dataset
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Replay, Setting, require_same_specs
@@ -17,6 +17,7 @@ from prune_rl.state import State, part, per_seed
 
 
 @gin.configurable
+@checked
 class MixedSource(OnlineSource):
     """An `OnlineSource` of whose every batch a share comes from a dataset, drawn uniformly.
 
@@ -34,11 +35,8 @@ class MixedSource(OnlineSource):
         setting: Setting,
         *,
         create_dataset_fn: CreateDataset | None = None,
-        dataset_share: float = 0.5,
+        dataset_share: Fraction = 0.5,
     ) -> None:
-        share = "MixedSource.dataset_share"
-        valid = isinstance(dataset_share, int | float) and 0 <= dataset_share <= 1
-        require(valid, share, dataset_share, "a number in [0, 1]")
         super().__init__(setting)
         dataset = create_dataset("MixedSource", create_dataset_fn, setting)
         binding = "MixedSource.create_dataset_fn"

@@ -9,14 +9,17 @@ import numpy as np
 from prune_rl import randomness
 from prune_rl.acting.episodes import Episode, EpisodeTracker
 from prune_rl.environments.stack import FrameStack
-from prune_rl.errors import require_boolean, require_choice
+from prune_rl.errors import require, require_choice
+from prune_rl.learning.agent import Agent
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
+from prune_rl.settings import checked
 from prune_rl.sources.source import Act, Replay, Setting
 from prune_rl.state import State, part, per_seed
 
 
 @gin.configurable
+@checked
 class OnlineSource:
     """S environments in lock-step and their replay; see `Source`. The clock is the agent step.
 
@@ -31,7 +34,6 @@ class OnlineSource:
     clock = "agent_steps"
 
     def __init__(self, setting: Setting, *, clip_rewards: bool = True) -> None:
-        require_boolean("OnlineSource.clip_rewards", clip_rewards)
         agent = setting.agent
         scheme = f"{type(agent).__name__}.replay_scheme"
         require_choice(scheme, agent.replay_scheme, SAMPLERS)
@@ -51,11 +53,28 @@ class OnlineSource:
             create_sampler=SAMPLERS[agent.replay_scheme],
             longest_run=setting.num_steps,
         )
+        self._require_room(agent, self._buffer)
+        if agent.num_gradient_steps(setting.num_steps):
+            first, binding = agent.first_update, f"{type(agent).__name__}.update_horizon"
+            expected = f"at most {first}, the agent steps before the first update"
+            require(agent.update_horizon <= first, binding, agent.update_horizon, expected)
         self.replay: Replay = self._buffer
         self._stack = FrameStack(len(setting.seeds), self.observation_spec)
         self._tracker = EpisodeTracker(len(setting.seeds))
         self.agent_steps = 0
         self._priorities: jax.Array | None = None  # of an update that the replay has not seen
+
+    @staticmethod
+    def _require_room(agent: Agent, replay: ReplayBuffer) -> None:
+        """A replay that never holds a batch, or what is to be stored before learning, is an error.
+
+        It is about what was asked for: a short run never fills what it has.
+        """
+        capacity, asked = "ReplayBuffer.max_capacity", replay.max_capacity
+        warm_up = f"{type(agent).__name__}.min_replay_history"
+        needs = {"ReplayBuffer.batch_size": replay.batch_size, warm_up: agent.min_replay_history}
+        for binding, least in needs.items():
+            require(asked >= least, capacity, asked, f"at least {binding}={least}")
 
     @property
     def steps(self) -> int:

@@ -288,3 +288,24 @@ def test_a_registered_score_is_a_method(monkeypatch):
     for taken in ("smallest", "magnitude", "no_prune"):
         with pytest.raises(ValueError, match=f"{taken!r} exists already"):
             register_score(taken, lambda param, grad, key: param)
+
+
+@pytest.mark.parametrize(
+    ("score", "problem"),
+    [
+        (lambda param, grad: param, "it raised TypeError"),
+        (lambda param, grad, key: param @ param, "it raised TypeError"),
+        (lambda param, grad, key: param.sum(), r"not float32 \(\)"),
+        (lambda param, grad, key: param > 0, r"not bool \(3, 2\)"),
+        (lambda param, grad, key: None, "not NoneType"),
+    ],
+)
+def test_a_score_that_does_not_fit_is_named_before_anything_is_computed(
+    monkeypatch, score, problem
+):
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    methods.register_score("mine", score)
+    with pytest.raises(ConfigError, match=problem) as error:
+        methods.check_score(methods.METHODS["mine"], (3, 2))
+    assert str(error.value).startswith("create_updater_from_config.pruner_type='mine'")
+    methods.check_score(methods.METHODS["rigl"], (3, 2))

@@ -1,17 +1,18 @@
 """The residual network of Espeholt et al. 2018 (IMPALA), as Dopamine builds it for DQN."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import gin
 import jax
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
-from prune_rl.errors import require
-from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, UNBOUND, Torso, Wiring, merge_stack
+from prune_rl.settings import Count, checked
 
 _STACKS = [f"ImpalaStack_{i}" for i in range(3)]
+_Stacks = Annotated[tuple[Count, Count, Count], "three integers >= 1, as (16, 32, 32)"]
 _BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]
 
 
@@ -54,7 +55,8 @@ class ImpalaStack(nn.Module):
         return x
 
 
-@gin.configurable
+@gin.configurable(denylist=UNBOUND)
+@checked
 class ImpalaTorso(Torso):
     """Impala ResNet: three stacks of `stacks` channels times width, then 512 dense features.
 
@@ -85,7 +87,7 @@ class ImpalaTorso(Torso):
     `wiring` has those that can be recycled, there as here: Conv_1, Conv_3 and Dense_0.
     """
 
-    stacks: Sequence[int] = (16, 32, 32)
+    stacks: _Stacks = (16, 32, 32)
     # Only the inner convolution of a block is read by one layer and nothing else.
     wiring: ClassVar[Wiring] = {
         **{f"{block}/Conv_0": (f"{block}/Conv_1",) for block in _BLOCKS},
@@ -95,13 +97,6 @@ class ImpalaTorso(Torso):
         **{f"{stack}/Conv_0": f"{stack}/MaxPool_0" for stack in _STACKS},
         **{f"{stack}/ResidualBlock_0/Conv_1": f"{stack}/ResidualBlock_0" for stack in _STACKS},
     }
-
-    def __post_init__(self) -> None:
-        stacks = self.stacks
-        valid = isinstance(stacks, list | tuple) and len(stacks) == len(_STACKS)
-        valid = valid and all(type(channels) is int and channels >= 1 for channels in stacks)
-        require(valid, "ImpalaTorso.stacks", stacks, "three integers >= 1, as (16, 32, 32)")
-        super().__post_init__()
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:

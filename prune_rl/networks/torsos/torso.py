@@ -1,18 +1,20 @@
 """What every convolutional torso shares: its input, its width, and what its layers feed."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
-from prune_rl.errors import require, require_boolean, require_integer
-from prune_rl.networks.initializers import kernel_initializer
+from prune_rl.errors import require
+from prune_rl.networks.initializers import INITIALIZERS
 from prune_rl.networks.noisy import dense
+from prune_rl.settings import Count, OneOf
 
 FEATURES = "features"
+UNBOUND = ("parent", "name", "noisy")  # flax and agents give them
 Wiring = Mapping[str, tuple[str, ...]]  # from a layer to its readers
 
 
@@ -35,21 +37,15 @@ class Torso(nn.Module):
         ConfigError: a value is not valid; names the gin binding, as `NatureTorso.width`.
     """
 
-    width: int = 1
-    kernel_init: str = "xavier_uniform"
+    width: Count = 1
+    kernel_init: Annotated[str, OneOf(INITIALIZERS)] = "xavier_uniform"
     noisy: bool = False
     scale_hidden: bool = False
     wiring: ClassVar[Wiring] = {}
     counted: ClassVar[Mapping[str, str]] = {}
 
-    def __post_init__(self) -> None:
-        require_integer(f"{type(self).__name__}.width", self.width, 1)
-        require_boolean(f"{type(self).__name__}.scale_hidden", self.scale_hidden)
-        self._initializer()
-        super().__post_init__()
-
     def _initializer(self) -> Initializer:
-        return kernel_initializer(f"{type(self).__name__}.kernel_init", self.kernel_init)
+        return INITIALIZERS[self.kernel_init]
 
     def _hidden(self, features: int, inputs: jax.Array) -> jax.Array:
         """The dense layer that ends a torso, with its ReLU; call it in a compact method.
