@@ -39,11 +39,12 @@ class Runner(Parts):
             it could not be saved.
           OSError: writing failed; the last checkpoint is intact.
         """
-        self._require_disk()
-        with run_directory.held(self.base_dir):
-            run_directory.prepare(self.base_dir, gin.operative_config_str())
-            with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
-                self._run(Session(self, checkpointer, stop or StopSignals()), announce)
+        with closing(self.source):
+            self._require_disk()
+            with run_directory.held(self.base_dir):
+                run_directory.prepare(self.base_dir, gin.operative_config_str())
+                with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
+                    self._run(Session(self, checkpointer, stop or StopSignals()), announce)
 
     def price(self, seconds: float, save: float) -> Price:
         """What the whole run takes; it must have begun, and is left anywhere.

@@ -7,7 +7,6 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -129,8 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _list(flags)
         with StopSignals() as stop:
             runner = _prepare(flags)
-            with closing(runner.source):
-                runner.run(stop, partial(_announce, runner))
+            runner.run(stop, partial(_announce, runner))
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:

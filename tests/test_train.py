@@ -227,7 +227,7 @@ def test_list_without_a_suite_is_refused(capsys):
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
     tmp_path, capsys, minatar_flags, monkeypatch
 ):
-    def fail(self):
+    def fail(self, stop, announce):
         raise KeyError("of ours\nin two lines")
 
     monkeypatch.setattr("prune_rl.experiment.Runner.run", fail)

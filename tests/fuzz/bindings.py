@@ -173,6 +173,7 @@ PARAMETERS = {
         **{"num_seeds": "size", "seed": "seed", "agent": "function"},
         **{"create_environment_fn": "function", "create_source_fn": "function"},
         **{"interventions": "interventions", "diagnostics": "diagnostics"},
+        "checkpoint_minutes": "positive",
     },
     # Nothing here trains a cell of a grid, or learns from data.
     "Grid": dict.fromkeys(("axes", "shared", "num_seeds", "seeds_per_cell"), "given by the code"),

@@ -16,7 +16,10 @@ _ELSEWHERE = {
     "ImpalaTorso": _TORSO,
     "MinAtarTorso": _TORSO,
     "create_atari_environment": {"game_name"},
-    "Runner": {"agent", "num_seeds", "seed", "interventions", "diagnostics"},
+    "Runner": {
+        *("agent", "num_seeds", "seed", "interventions", "diagnostics"),
+        "checkpoint_minutes",  # of the machine, not of the experiment
+    },
     "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
 # Parameters that it sets otherwise: a reference to what a file chooses.
