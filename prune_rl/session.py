@@ -124,7 +124,7 @@ class Session:
                 self.iteration, self._trained = self.iteration + 1, False
                 self._save()
                 self.require_a_finite_seed()
-                self._heed()
+                self._heed(saved=True)
         except EnvironmentFailed:
             self._save()
             raise
@@ -173,12 +173,13 @@ class Session:
             self._save()
         self._heed()
 
-    def _heed(self) -> None:
-        """Stops if asked to, unless nothing is left to do."""
+    def _heed(self, *, saved: bool = False) -> None:
+        """Stops if asked to, unless nothing is left to do; saves before, unless that is done."""
         received = self._stop.received
         if received is None or self.iteration == self._own.num_iterations:
             return
-        self._save()
+        if not saved:
+            self._save()
         self._checkpointer.wait()
         clock = self._source.clock.replace("_", " ")
         stands = f"saved after {self._source.steps:,} {clock}; the same command goes on"

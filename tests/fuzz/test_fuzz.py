@@ -23,7 +23,7 @@ class _Parts:
     def __init__(self, *args, **kwargs) -> None:
         pass
 
-    def run(self) -> None:
+    def run(self, stop, announce) -> None:
         pass
 
 
