@@ -11,10 +11,18 @@ from prune_rl.errors import ConfigError
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.seed_axis import default_strategy
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.settings import Count, Fraction
+from prune_rl.settings import Count, Fraction, Holds
 from prune_rl.specs import ActionSpec, Discrete
 
 Q = "q"  # the name of their network
+
+
+def _is_bare(torso: nn.Module) -> bool:
+    return torso.name is None and torso.parent is None and not getattr(torso, "noisy", False)
+
+
+_BARE = "a module, as @NatureTorso(), whose name, parent and noise are the agent's to set"
+_Module = Annotated[nn.Module, Holds(_is_bare, _BARE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +41,7 @@ class ValueAgent(Agent):
         ConfigError: a value is outside its range; names the gin binding.
     """
 
-    torso: Annotated[nn.Module, "a module, as @NatureTorso()"] = field(default_factory=NatureTorso)
+    torso: _Module = field(default_factory=NatureTorso)
     target_update_period: Count = 8_000
     epsilon_train: Fraction = 0.01
     epsilon_eval: Fraction = 0.001

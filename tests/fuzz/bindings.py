@@ -61,6 +61,7 @@ KINDS = {
     "step": (("none",), ("zero", "one", "count", "fraction", "huge")),
     "frequency": (("none", "one", "count"), ()),
     "bool": (("bool",), ()),
+    "only none": ((), ("none",)),
     "never true": ((), ("bool",)),
     "choice": ((), ()),
     "choice or none": (("none",), ()),
@@ -110,7 +111,7 @@ _AGENT = {
 }
 _TORSO = {
     **{"width": "size", "kernel_init": "choice", "scale_hidden": "bool"},
-    **dict.fromkeys(("noisy", "parent", "name"), "given by the code"),
+    **{"noisy": "never true", "parent": "only none", "name": "only none"},
 }
 _PERIODIC = {"reset_period": "period", "reset_start_step": "start", "reset_end_step": "end"}
 PARAMETERS = {

@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
-from prune_rl.networks.torsos.torso import FEATURES, UNBOUND, Torso, Wiring, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 from prune_rl.settings import Count, checked
 
 _STACKS = [f"ImpalaStack_{i}" for i in range(3)]
@@ -55,7 +55,7 @@ class ImpalaStack(nn.Module):
         return x
 
 
-@gin.configurable(denylist=UNBOUND)
+@gin.configurable
 @checked
 class ImpalaTorso(Torso):
     """Impala ResNet: three stacks of `stacks` channels times width, then 512 dense features.

@@ -6,11 +6,11 @@ import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torsos.torso import FEATURES, UNBOUND, Torso, Wiring, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 from prune_rl.settings import checked
 
 
-@gin.configurable(denylist=UNBOUND)
+@gin.configurable
 @checked
 class MinAtarTorso(Torso):
     """One 3x3 convolution of 16·width channels without padding, then 128 dense features.

@@ -6,11 +6,11 @@ import gin
 import jax
 from flax import linen as nn
 
-from prune_rl.networks.torsos.torso import FEATURES, UNBOUND, Torso, Wiring, merge_stack
+from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 from prune_rl.settings import checked
 
 
-@gin.configurable(denylist=UNBOUND)
+@gin.configurable
 @checked
 class NatureTorso(Torso):
     """Nature CNN: 32·width 8x8/4, 64·width 4x4/2, 64·width 3x3/1, then 512 dense features.

@@ -14,7 +14,6 @@ from prune_rl.networks.noisy import dense
 from prune_rl.settings import Count, OneOf
 
 FEATURES = "features"
-UNBOUND = ("parent", "name", "noisy")  # flax and agents give them
 Wiring = Mapping[str, tuple[str, ...]]  # from a layer to its readers
 
 
