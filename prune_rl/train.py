@@ -1,13 +1,16 @@
 """Trains the agents that the given gin files describe: `python -m prune_rl.train --help`."""
 
 import argparse
+import math
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.gin_files import shipped_gin_files
@@ -55,6 +58,10 @@ examples:
     --gin_bindings='ImpalaTorso.width=3' --gin_bindings='Runner.num_iterations=40' \\
     --gin_bindings='create_atari_environment.game_name="Pong"'
 
+  # what that takes, before it starts; what a whole figure takes, kind by kind
+  python -m prune_rl.train --dry_run --gin_files=experiments/minatar_breakout.gin
+  python -m prune_rl.train --dry_run --gin_files=experiments/figure_1.gin --dollars_per_hour=2
+
   # which games a suite holds; which trainings a figure needs, with their flags; one of them
   python -m prune_rl.train --gin_files=suites/atari_15.gin --list
   python -m prune_rl.train --gin_files=experiments/figure_1.gin --list
@@ -68,6 +75,9 @@ _HELP = {
     "gin_bindings": "one gin binding, applied after the files; repeatable",
     "list": "print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
     "cell": "train this cell of a grid; further flags win over its own",
+    "dry_run": "measure for ten seconds what the training takes of this machine, or each kind of "
+    "a grid's, print it and stop; nothing is kept, and --base_dir is not needed",
+    "dollars_per_hour": "of a machine like this one: what the training takes is priced too",
     "no_compilation_cache": "compile anew, without the compiled programs kept in ~/.cache/prune_rl",
 }
 
@@ -107,18 +117,32 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help=_HELP["list"])
     add("--cell", metavar="NAME", help=_HELP["cell"])
+    add("--dry_run", action="store_true", help=_HELP["dry_run"])
+    add("--dollars_per_hour", metavar="X", type=_dollars, help=_HELP["dollars_per_hour"])
     add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
     return result
 
 
+def _dollars(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError
+    return value
+
+
+_dollars.__name__ = "number of dollars"  # in argparse's message
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code (2: the user must change something)."""
-    flags = parser().parse_args(argv)
+    began, flags = time.monotonic(), parser().parse_args(argv)
     try:
         if flags.list:
             return _list(flags)
+        if flags.dry_run:
+            return _dry_run(flags, began)
         with StopSignals() as stop:
-            return _train(flags, stop)
+            return _train(flags, stop, began)
     except ConfigError as error:
         # gin adds lines about where it was; the first line is ours.
         print(f"prune_rl.train: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -151,11 +175,26 @@ def _list(flags: argparse.Namespace) -> int:
     return 0
 
 
-def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
-    if not flags.gin_files:
-        raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+def _train(flags: argparse.Namespace, stop: StopSignals, began: float) -> int:
+    _require_gin_files(flags)
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
+    runner = _create_runner(flags, flags.base_dir)
+
+    def announce(price: "Price") -> None:
+        _say(price._replace(startup=time.monotonic() - began), flags, sys.stderr)
+
+    with closing(runner.source):
+        runner.run(stop, announce)
+    return 0
+
+
+def _require_gin_files(flags: argparse.Namespace) -> None:
+    if not flags.gin_files:
+        raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+
+
+def _create_runner(flags: argparse.Namespace, base_dir: str | Path) -> "Runner":
     from prune_rl import compilation_cache, configuration
     from prune_rl.experiment import create_runner
 
@@ -166,23 +205,41 @@ def _train(flags: argparse.Namespace, stop: StopSignals) -> int:
     gin_files, gin_bindings, typed = _composition(flags)
     configuration.load(gin_files, gin_bindings)
     try:
-        runner = create_runner(flags.base_dir)
+        runner = create_runner(base_dir)
     except TypeError as error:
         if "required positional argument" not in str(error):
             raise
         advice = "bind a function without (), as @OnlineSource"
         raise ConfigError(f"{str(error).splitlines()[0]}; {advice}") from error
     configuration.check_bindings_are_used(typed)
-    with closing(runner.source):
-        runner.run(stop, partial(_announce, runner))
-    return 0
+    return runner
 
 
-def _announce(runner: "Runner", price: "Price") -> None:
+def _say(price: "Price", flags: argparse.Namespace, stream: TextIO) -> None:
     from prune_rl.price import lines
 
-    for line in lines(price, clock=runner.source.clock, num_seeds=len(runner.seeds)):
-        print(line, file=sys.stderr, flush=True)
+    for line in lines(price, flags.dollars_per_hour):
+        print(line, file=stream, flush=True)
+
+
+def _dry_run(flags: argparse.Namespace, began: float) -> int:
+    _require_gin_files(flags)
+    from prune_rl import configuration, dry_run
+    from prune_rl.grid import Grid
+
+    configuration.load(flags.gin_files, flags.gin_bindings)
+    grid = Grid()
+    if flags.cell or not grid.axes:
+        _say(dry_run.measure(partial(_create_runner, flags), began), flags, sys.stdout)
+        return 0
+
+    def price_of(name: str) -> "Price":
+        own = argparse.Namespace(**{**vars(flags), "cell": name})
+        return dry_run.measure_apart(partial(_create_runner, own), name)
+
+    for line in dry_run.of_grid(grid, price_of, flags.dollars_per_hour):
+        print(line, flush=True)
+    return 0
 
 
 def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:
