@@ -34,15 +34,22 @@ def measure_apart(create_runner: Callable[[Path], Runner], name: str) -> Price:
     """The same in a process of its own, whose memory is that of this run alone.
 
     Raises:
-        ConfigError: as `create_runner` does, or the process was killed.
+        ConfigError: as `create_runner` does, or the process was killed; names the cell.
     """
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of JAX
     try:
         with ProcessPoolExecutor(1, spawn) as pool:
-            return pool.submit(measure, create_runner).result()
+            return pool.submit(_measured, create_runner, name).result()
     except BrokenProcessPool as error:
         problem = "its process was killed, most likely for want of memory"
         raise ConfigError(f"--dry_run: {name}: {problem}") from error
+
+
+def _measured(create_runner: Callable[[Path], Runner], name: str) -> Price:
+    try:
+        return measure(create_runner)
+    except ConfigError as error:  # gin makes classes of it that no other process knows
+        raise ConfigError(f"--cell={name}: {str(error).splitlines()[0]}") from None
 
 
 def of_grid(

@@ -23,6 +23,7 @@ _SMALLER = (
 )
 _ROWS_PER_STEP = 1.1  # an episode's end takes one more; the shortest games end after ten steps
 _KEPT_STATES = 3  # two checkpoints, and one being written
+_NAMES_BYTES = 16_384  # of a seed in a checkpoint, beside the numbers
 
 
 class Size(NamedTuple):
@@ -32,12 +33,14 @@ class Size(NamedTuple):
         parameters: of one seed's networks, targets not counted.
         remaining: of them, once all pruning is done.
         replay_bytes: RAM for the rows of all seeds, when full.
+        saving_bytes: RAM for the copies that writing a checkpoint takes.
         disk_bytes: that checkpoints take at most, of all seeds.
     """
 
     parameters: int
     remaining: int
     replay_bytes: int
+    saving_bytes: int
     disk_bytes: int
 
 
@@ -129,11 +132,14 @@ def size(learner: Learner, states: Sequence[State], steps: int, steps_between_sa
         steps_between_saves: between two checkpoints, at most.
     """
     dense, remaining = _count_parameters(learner)
-    replay, disk = 0, 0
+    replay, saving, disk = 0, 0, 0
     for state in states:
         flat = flatten(state).values()
         arrays = [x for x in flat if not isinstance(x, Rows)]
-        disk += _KEPT_STATES * sum(x.nbytes for x in arrays)
+        copies = sum(x.nbytes for x in arrays)
+        # A copy of every seed waits; each in turn is held twice more, as bytes and as a file.
+        saving += copies if saving else 3 * copies
+        disk += _KEPT_STATES * (copies + _NAMES_BYTES)
         beside = sum(x.itemsize for x in arrays if x.ndim and not len(x))
         for rows in (x for x in flat if isinstance(x, Rows)):
             ever = math.ceil(_ROWS_PER_STEP * steps) + 1
@@ -143,7 +149,7 @@ def size(learner: Learner, states: Sequence[State], steps: int, steps_between_sa
             between = math.ceil(_ROWS_PER_STEP * steps_between_saves)
             kept = min(most + (_KEPT_STATES - 1) * between, ever)
             disk += kept * rows.row_bytes + _KEPT_STATES * most * beside
-    return Size(dense, remaining, replay, disk)
+    return Size(dense, remaining, replay, saving, disk)
 
 
 def _count_parameters(learner: Learner) -> tuple[int, int]:

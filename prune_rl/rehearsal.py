@@ -1,9 +1,11 @@
 """Measures the pace of a run on this machine: it trains for a moment, and that is forgotten."""
 
+import ctypes
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import psutil
@@ -14,10 +16,17 @@ from prune_rl.session import Parts
 _SHARE = 100  # a run is rehearsed for one part in so many of its own time
 _MOST_PLAYS = 16  # beside a gradient step
 _IN_FLIGHT = 8  # actions that the device may be behind
-_LATER = 64 * MIB  # of RAM: what logging, writing checkpoints and drawing take
+_LATER = 64 * MIB  # of RAM: what logging and drawing take
 
 
-def rehearse(parts: Parts, work: Work, *, seconds: float, save: float) -> Pace:
+class Peaks(NamedTuple):
+    """Bytes of RAM that this process took at most, its replay all but empty."""
+
+    compiling: int
+    training: int
+
+
+def rehearse(parts: Parts, work: Work, *, seconds: float, save: float) -> tuple[Pace, Peaks]:
     """Measures for about so many `seconds` once all is compiled, less for a short run.
 
     Leaves the trainer anywhere: what it is to do must be restored.
@@ -42,16 +51,19 @@ def rehearse(parts: Parts, work: Work, *, seconds: float, save: float) -> Pace:
 
     def pace(step: float, together: float) -> Pace:
         update = max(together - plays * step, 0.0) / updates if updates else 0.0
-        return Pace(step, update, evaluation_step=step, save=save)
+        return Pace(step, update, save=save)
 
     both()  # compiles
+    compiling = _peak_ram()
+    _forget_peak()
     rough = pace(meter.mean(trainer.play), meter.mean(both))
-    budget = min(seconds, work.seconds(rough) / _SHARE)
+    foreseen = work.seconds(rough._replace(evaluation_step=rough.step))
+    budget = min(seconds, foreseen / _SHARE)
     own = pace(meter.mean(trainer.play, budget / 4), meter.mean(both, budget / 2))
     if work.evaluations:
         begun, step = _evaluation(parts, meter, budget / 4)
         own = own._replace(evaluation=begun, evaluation_step=step)
-    return own._replace(measuring=meter.seconds)
+    return own._replace(measuring=meter.seconds), Peaks(compiling, _peak_ram())
 
 
 def _rhythm(parts: Parts, work: Work) -> tuple[int, int]:
@@ -100,18 +112,26 @@ class _Meter:
         return self._means[action]
 
 
-def peak_ram(own: Size) -> int:
-    """Bytes that the process will have taken at most: what it has by now, and the replay."""
-    return _peak_by_now() + own.replay_bytes + _LATER
+def peak_ram(own: Size, peaks: Peaks) -> int:
+    """Bytes of RAM that the process takes at most in all of its run."""
+    filled = peaks.training + own.replay_bytes + own.saving_bytes + _LATER
+    return max(peaks.compiling, filled)
 
 
-def _peak_by_now(status: Path = Path("/proc/self/status")) -> int:
-    """Not `getrusage`, which counts what the process was forked from."""
+def _peak_ram(status: Path = Path("/proc/self/status")) -> int:
+    """By now. Not `getrusage`, which counts what the process was forked from."""
     try:
         (own,) = [x for x in status.read_text().splitlines() if x.startswith("VmHWM:")]
         return 1024 * int(own.split()[1])
     except (OSError, ValueError):  # not Linux
         return int(psutil.Process().memory_info().rss)
+
+
+def _forget_peak(clear_refs: Path = Path("/proc/self/clear_refs")) -> None:
+    """Gives back what compiling took, and lets the peak be that from now on, where Linux can."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+        clear_refs.write_text("5")
 
 
 def peak_device() -> int | None:

@@ -57,8 +57,8 @@ class Runner(Parts):
     def _price(self, own: Size, seconds: float, save: float) -> Price:
         """Of a run that has begun; it is left anywhere."""
         work = self._work()
-        pace = rehearse(self, work, seconds=seconds, save=save)
-        return Price(own, work, pace, peak_ram(own), peak_device())
+        pace, peaks = rehearse(self, work, seconds=seconds, save=save)
+        return Price(own, work, pace, peak_ram(own, peaks), peak_device())
 
     @cached_property
     def size(self) -> Size:
