@@ -177,9 +177,10 @@ def lines(price: Price, dollars_per_hour: float | None = None) -> Iterator[str]:
     yield f"size: {said_size(price)}"
     each = f" ({duration(seconds / work.num_seeds)} a seed)" if work.num_seeds > 1 else ""
     seeds = f"{work.num_seeds} seed{'s' * (work.num_seeds > 1)}"
+    learned = f" and {work.updates:,} gradient steps" if work.clock != "gradient_steps" else ""
     yield (
         f"time: about {duration(seconds)} here{each} for {work.steps:,} "
-        f"{work.clock.replace('_', ' ')} and {work.updates:,} gradient steps of {seeds}, "
+        f"{work.clock.replace('_', ' ')}{learned} of {seeds}, "
         f"{price.rate:,.1f} steps/s{said_cost(seconds, dollars_per_hour)}"
     )
     yield from (f"      {note}" for note in work.notes)

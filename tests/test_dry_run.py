@@ -1,18 +1,22 @@
 """--dry_run: what it prints, what it leaves behind, and how the cells of a grid add up."""
 
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import threading
-from types import ModuleType
+from functools import partial
 
-import jax
 import pytest
 
 from prune_rl import configuration, dry_run, train
+from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.errors import ConfigError
+from prune_rl.experiment import create_runner
 from prune_rl.grid import Grid
 from prune_rl.price import Pace, Price, Size, Work
+from prune_rl.recording.checkpoints import Checkpointer
 
 _SHORT = [
     "--gin_bindings=Runner.num_iterations=2",
@@ -50,10 +54,6 @@ def test_a_training_is_priced_in_two_lines_and_not_trained(capsys):
 def test_games_and_the_writer_of_checkpoints_are_closed(monkeypatch):
     closed = []
     configuration.load(["experiments/minatar_breakout.gin"], [x[15:] for x in _SHORT])
-    from prune_rl.environments.batch import EnvironmentBatch
-    from prune_rl.experiment import create_runner
-    from prune_rl.recording.checkpoints import Checkpointer
-
     for kind in (EnvironmentBatch, Checkpointer):
         close = kind.close
         monkeypatch.setattr(
@@ -78,25 +78,6 @@ def test_seconds_before_training_are_those_of_the_process_without_the_measuring(
     monkeypatch.setattr(dry_run.time, "monotonic", lambda: clock[0])
     price = dry_run.measure(lambda folder: Runner(), began=495.0)
     assert price.startup == pytest.approx(5 + 30 - 11)
-
-
-def test_fixed_data_are_priced_too(tmp_path, capsys, monkeypatch, played_games):
-    module = ModuleType("tests_games")
-    module.PlayedGames = played_games
-    monkeypatch.setitem(sys.modules, "tests_games", module)
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "priced_games.py").write_text(
-        "import gin\nfrom tests_games import PlayedGames\n\n\n"
-        "@gin.configurable\ndef games_to_price(setting):\n    return PlayedGames(setting)\n"
-    )
-    (tmp_path / "offline.gin").write_text(
-        "import priced_games\ninclude 'experiments/minatar_breakout.gin'\n"
-        "Runner.create_source_fn = @DatasetSource\n"
-        "DatasetSource.create_dataset_fn = @games_to_price\n"
-    )
-    flags = [x for x in _SHORT if "min_replay" not in x]
-    assert train.main(["--dry_run", f"--gin_files={tmp_path / 'offline.gin'}", *flags]) == 0
-    assert "for 200 gradient steps of 1 seed" in capsys.readouterr().out
 
 
 def test_a_wrong_setting_is_one_line_and_exit_code_2(capsys):
@@ -181,14 +162,10 @@ def test_kinds_are_the_cells_that_differ_in_more_than_game_and_seeds(grid):
     assert [kind.num_seeds for kind in kinds] == [15] * 4
 
 
-def test_a_cell_is_measured_in_a_process_of_its_own(tmp_path, capsys):
-    """Which hands back its price; the parent never starts JAX's devices."""
+def test_a_cell_is_measured_in_a_process_of_its_own(tmp_path):
     (tmp_path / "grid.gin").write_text(_GRID)
-    narrowed = ["--gin_bindings=Suite.name='minatar'"]
-    flags = [f"--gin_files={tmp_path / 'grid.gin'}", *_SHORT, *narrowed]
+    flags = [f"--gin_files={tmp_path / 'grid.gin'}", *_SHORT]
     own = train.parser().parse_args(["--cell=dqn/95/breakout/2", *flags])
-    from functools import partial
-
     price = dry_run.measure_apart(partial(train._create_runner, own), own.cell)
     assert price.work == Work("agent_steps", 1, 200, 34, 2, 40, 2, [])
     assert price.size.remaining < price.size.parameters / 10
@@ -200,8 +177,6 @@ def test_a_cell_is_measured_in_a_process_of_its_own(tmp_path, capsys):
 
 
 def _die(folder):
-    import os
-
     os._exit(9)
 
 
@@ -233,8 +208,6 @@ def test_the_command_line_measures_each_kind_of_a_grid_and_cells_by_name(
 
 def test_reading_a_grid_starts_no_device():
     """What has one would leave none to the processes that measure."""
-    import subprocess
-
     code = (
         "from prune_rl import configuration, dry_run\n"
         "from prune_rl.grid import Grid\n"
@@ -245,4 +218,3 @@ def test_reading_a_grid_starts_no_device():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert jax.__version__

@@ -13,6 +13,7 @@ from prune_rl import configuration, price, train
 from prune_rl import runner as runner_module
 from prune_rl.experiment import create_runner
 from prune_rl.price import GIB, MIB, Pace, Price, Size, Work
+from prune_rl.rehearsal import peak_device
 from prune_rl.state import Rows
 
 _BREAKOUT = ["experiments/minatar_breakout.gin"]
@@ -99,10 +100,10 @@ def test_bytes_of_a_run_that_fills_its_replay():
     """Rows 100 + 8 bytes; by hand: the full ring, and what two more checkpoints add to it."""
     replay = {"rows": _rows(1000), "priorities": np.empty(0), "cursor": np.zeros((), np.int64)}
     states = [{"agent": {"w": np.zeros(50, np.float32)}, "replay": replay}] * 2
-    own = price.size(_learner({}, {}), states, 10_000, 200)
+    own = price.size(_learner({}, {}), states, 10_000, 205)
     assert own.replay_bytes == 2 * 1000 * 100
     assert own.saving_bytes == (3 + 1) * 208
-    assert own.disk_bytes == 2 * (3 * (208 + 16_384) + (1000 + 2 * 220) * 100 + 3 * 1000 * 8)
+    assert own.disk_bytes == 2 * (3 * (208 + 16_384) + (1000 + 2 * 226) * 100 + 3 * 1000 * 8)
 
 
 def test_bytes_of_a_run_that_is_shorter_than_its_replay():
@@ -171,7 +172,7 @@ def test_lines_of_a_dense_seed_on_a_gpu_with_a_price():
     assert list(price.lines(own, 36.0)) == [
         "size: 1,234,567 parameters a seed; at most RAM 6.58 GiB, device memory 2.00 GiB, "
         "disk 12 MiB",
-        "time: about 12 min here for 10,000 gradient steps and 2,000 gradient steps of 1 seed, "
+        "time: about 12 min here for 10,000 gradient steps of 1 seed, "
         "13.9 steps/s, $7.28 at $36.00/hour",
         "      diagnostics, too",
     ]
@@ -232,6 +233,10 @@ def test_a_run_whose_checkpoints_do_not_fit_writes_nothing(
 
 
 def test_a_cpu_has_no_memory_of_its_own():
-    from prune_rl.rehearsal import peak_device
-
     assert jax.default_backend() != "cpu" or peak_device() is None
+
+
+def test_the_memory_of_an_accelerator_is_its_peak(monkeypatch):
+    gpu = SimpleNamespace(memory_stats=lambda: {"bytes_in_use": 5, "peak_bytes_in_use": 7})
+    monkeypatch.setattr(jax, "devices", lambda: [gpu])
+    assert peak_device() == 7
