@@ -47,6 +47,20 @@ class Cell(NamedTuple):
         return shlex.join(files + [f"--gin_bindings={x}" for x in self.gin_bindings])
 
 
+class Kind(NamedTuple):
+    """The cells that differ in game and seeds only.
+
+    Attributes:
+        cell: the first of them.
+        num_cells: how many there are.
+        num_seeds: of all of them together.
+    """
+
+    cell: Cell
+    num_cells: int
+    num_seeds: int
+
+
 @gin.configurable
 @checked
 @dataclass(frozen=True)
@@ -89,10 +103,19 @@ class Grid:
         seeds, size = range(self.num_seeds), self.seeds_per_cell
         return [seeds[first : first + size] for first in seeds[::size]]
 
+    def kinds(self) -> Iterator[Kind]:
+        """One for each combination of the axes' choices."""
+        games = self._suite.games
+        for picked in self._picked():
+            cell = self._cell(picked, games[0], self._seeds[0])
+            yield Kind(cell, len(games) * len(self._seeds), len(games) * self.num_seeds)
+
+    def _picked(self) -> Iterator[tuple[tuple[str, Sequence[str]], ...]]:
+        return itertools.product(*(choices.items() for _, choices in self.axes))
+
     def cells(self) -> Iterator[Cell]:
         """All cells, the last axis' choice changing before the one before, seeds fastest."""
-        choices = [list(choices.items()) for _, choices in self.axes]
-        for picked in itertools.product(*choices):
+        for picked in self._picked():
             for game, seeds in itertools.product(self._suite.games, self._seeds):
                 yield self._cell(picked, game, seeds)
 

@@ -1,19 +1,22 @@
 """The run: iterations of training, measuring and evaluating, in a directory that can resume."""
 
+import os
 import shutil
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import cached_property
 from pathlib import Path
 
 import gin
 
 from prune_rl.errors import ConfigError
-from prune_rl.price import GIB, Price, Size, Work, rehearse, size
+from prune_rl.price import EPISODE_STEPS, Price, Size, Work, in_bytes, size
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpointer
 from prune_rl.recording.logs import RunLog
 from prune_rl.recording.progress import RunProgress, say_finished
 from prune_rl.recording.recorder import Recorder
+from prune_rl.rehearsal import peak_device, peak_ram, rehearse
 from prune_rl.session import Parts, Session
 from prune_rl.signals import StopSignals
 
@@ -46,44 +49,65 @@ class Runner(Parts):
                 with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
                     self._run(Session(self, checkpointer, stop or StopSignals()), announce)
 
-    def price(self, seconds: float, save: float) -> Price:
-        """What the whole run takes; it must have begun, and is left anywhere.
+    def dry_run(self, seconds: float) -> Price:
+        """What the whole run would take, measured for so long; its directory is then of no use."""
+        own = self.size
+        with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
+            save = Session(self, checkpointer, StopSignals()).start()
+            return self._price(own, seconds, save)
 
-        Args:
-          seconds: how long to measure, at most.
-          save: what the first checkpoint took.
-        """
+    def _price(self, own: Size, seconds: float, save: float) -> Price:
+        """Of a run that has begun; it is left anywhere."""
         work = self._work()
-        pace = rehearse(self.trainer, self.source, work, seconds=seconds, save=save)
-        return Price(self.size(), pace, work)
+        pace, peaks = rehearse(self, work, seconds=seconds, save=save)
+        return Price(own, work, pace, peak_ram(own, peaks), peak_device())
 
+    @cached_property
     def size(self) -> Size:
-        """What it takes of memory and disk."""
+        """What it takes of memory and disk; to be asked before it runs."""
         states, steps = self.trainer.get_state(), self._work().steps
         return size(self.policy.learner, states, steps, self.training_steps)
 
     def _work(self) -> Work:
-        steps = self.num_iterations * self.training_steps
-        evaluated = self.num_iterations * self.evaluation["num_steps"]
+        steps, own = self.num_iterations * self.training_steps, self.evaluation
         updates = self.source.num_gradient_steps(steps)
-        return Work(steps, updates, evaluated, self.num_iterations)
+        evaluated = max(own["num_steps"], own["num_episodes"] * EPISODE_STEPS)
+        notes = []
+        if not updates:
+            name = f"{type(self.policy.agent).__name__}.min_replay_history"
+            notes.append(f"no gradient step is due: {name} is not below the run's {steps:,} steps")
+        if own["num_episodes"]:
+            notes.append(f"evaluated episodes are taken to last {EPISODE_STEPS:,} agent steps")
+        if self.diagnostics is not None:
+            notes.append("diagnostics are not counted")
+        return Work(
+            clock=self.source.clock,
+            num_seeds=len(self.seeds),
+            steps=steps,
+            updates=updates,
+            evaluations=self.num_iterations if evaluated else 0,
+            evaluation_steps=self.num_iterations * evaluated,
+            saves=self.num_iterations,
+            notes=notes,
+        )
 
     def _require_disk(self) -> None:
         """Raises `ConfigError` if the checkpoints of a whole run would not fit beside its logs."""
-        needed, folder = self.size().disk_bytes, self.base_dir.absolute()
-        there = sum(x.stat().st_size for x in folder.rglob("*") if x.is_file())
-        existing = next(x for x in (folder, *folder.parents) if x.exists())
-        free = shutil.disk_usage(existing).free + there
-        if needed > free:
-            sizes = f"checkpoints take up to {needed / GIB:.2f} GiB, {free / GIB:.2f} are free"
-            advice = "choose another disk, or a smaller ReplayBuffer.max_capacity"
-            raise ConfigError(f"--base_dir={self.base_dir}: {sizes}; {advice}")
+        needed, folder = self.size.disk_bytes, self.base_dir.absolute()
+        free = _bytes_in(folder)
+        with suppress(OSError):  # nobody may look there: said when it is to be held
+            existing = next(x for x in (folder, *folder.parents) if x.exists())
+            free += shutil.disk_usage(existing).free
+            if needed > free:
+                sizes = f"checkpoints take up to {in_bytes(needed)}, {in_bytes(free)} are free"
+                advice = "choose another disk, or a smaller ReplayBuffer.max_capacity"
+                raise ConfigError(f"--base_dir={self.base_dir}: {sizes}; {advice}")
 
     def _run(self, session: Session, announce: Callable[[Price], None] | None) -> None:
         if not session.restore():
             seconds = session.start()
             if announce is not None:
-                announce(self.price(_REHEARSAL_SECONDS, seconds))
+                announce(self._price(self.size, _REHEARSAL_SECONDS, seconds))
                 session.restore()
         picture = self.base_dir / "curve.png"
         if session.iteration < self.num_iterations or not picture.exists():
@@ -112,3 +136,13 @@ class Runner(Parts):
         from prune_rl.reporting.runs import Run
 
         save(curves.draw([Run(self.base_dir)]), picture)
+
+
+def _bytes_in(folder: Path) -> int:
+    """Of all files below, but those that another process removes meanwhile."""
+    count = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                count += os.stat(os.path.join(place, name)).st_size
+    return count

@@ -58,6 +58,16 @@ class Parts:
     create_environments: Callable[..., EnvironmentBatch]
     diagnostics: BoundDiagnostics | None
 
+    def new_evaluation(self, iteration: int) -> Evaluation:
+        """That of the weights as they are: it depends on them, on seeds and iteration only."""
+        return Evaluation(
+            self.policy,
+            self.create_environments(randomness.EVALUATION, iteration),
+            params=self.trainer.agent_state.params,
+            keys=randomness.evaluation_keys(self.seeds, iteration),
+            **self.evaluation,
+        )
+
 
 class Session:
     """A run from where it stands.
@@ -208,14 +218,7 @@ class Session:
         self._recorder.phase(self._now(), "eval", {}, {})
 
     def _begun_evaluation(self) -> Evaluation:
-        # Fresh environments and keys: an evaluation depends on weights, seed and iteration only.
-        evaluation = Evaluation(
-            self._own.policy,
-            self._own.create_environments(randomness.EVALUATION, self.iteration),
-            params=self._trainer.agent_state.params,
-            keys=randomness.evaluation_keys(self._own.seeds, self.iteration),
-            **self._own.evaluation,
-        )
+        evaluation = self._own.new_evaluation(self.iteration)
         restored = [own["evaluation"] for own in self._restored if "evaluation" in own]
         self._restored = []
         if restored:

@@ -4,74 +4,21 @@ import argparse
 import os
 import re
 import sys
-import textwrap
+import time
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
+from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError, RunEnded, first_line
-from prune_rl.gin_files import shipped_gin_files
 from prune_rl.signals import StopSignals
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.price import Price
     from prune_rl.runner import Runner
 
-_DESCRIPTION = """\
-Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
-episodes.csv (the truth), tensorboard/, checkpoints/, config.gin, provenance.json
-and curve.png. The same command on the same directory resumes where it stopped.
-"""
-
-# Folders of gin_configs/, in the order in which a training is composed.
-_KINDS = {
-    "agents": "what learns",
-    "networks": "what it learns with, any width",
-    "pruning": "how it is pruned; by default not at all",
-    "plasticity": "what pruning is compared with",
-    "diagnostics": "what is measured beside returns",
-    "suites": "which games",
-    "experiments": "whole settings to start from, and the grids of the paper's figures",
-}
-_COLUMNS = 100
-
-_EPILOG = """\
-gin files compose, one of each kind; later files and bindings win:
-{shipped}
-Files are found by path or by these names, as agents/dqn.gin; every value in them is a gin binding:
-  Runner.{{num_seeds,seed,num_iterations,training_steps,evaluation_steps}}   (agent steps)
-  create_updater_from_config.{{sparsity,update_start_step,update_end_step}}  (gradient steps,
-      or fractions of the run when written as 0.2)
-  ImpalaTorso.width, DQNAgent.gamma, create_optimizer.learning_rate, ReplayBuffer.max_capacity
-
-examples:
-  # three seeds of a 95 % pruned DQN on MinAtar Breakout, minutes on a laptop
-  python -m prune_rl.train --base_dir=runs/pruned --gin_files=experiments/minatar_breakout.gin \\
-    --gin_files=pruning/magnitude.gin --gin_bindings='Runner.num_seeds=3'
-
-  # the paper's setting: Impala ResNet, three times as wide, 40M frames of an Atari game
-  python -m prune_rl.train --base_dir=runs/pong --gin_files=agents/dqn.gin \\
-    --gin_files=networks/impala.gin --gin_files=pruning/magnitude.gin \\
-    --gin_bindings='ImpalaTorso.width=3' --gin_bindings='Runner.num_iterations=40' \\
-    --gin_bindings='create_atari_environment.game_name="Pong"'
-
-  # which games a suite holds; which trainings a figure needs, with their flags; one of them
-  python -m prune_rl.train --gin_files=suites/atari_15.gin --list
-  python -m prune_rl.train --gin_files=experiments/figure_1.gin --list
-  python -m prune_rl.train --base_dir=runs/one --gin_files=experiments/figure_1.gin \\
-    --cell=dqn/x3/95/Pong/0
-"""
-
-_HELP = {
-    "base_dir": "run directory, made if missing, resumed if it holds a run",
-    "gin_files": "a gin file, by path or shipped name; repeat to compose",
-    "gin_bindings": "one gin binding, applied after the files; repeatable",
-    "list": "print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
-    "cell": "train this cell of a grid; further flags win over its own",
-    "traceback": "print Python's traceback before the line that says what went wrong",
-    "no_compilation_cache": "compile anew, without the compiled programs kept in ~/.cache/prune_rl",
-}
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
 _SMALLER = "make ReplayBuffer.batch_size, Runner.num_seeds or the torso's width smaller"
 _UNEXPECTED = (
@@ -79,56 +26,21 @@ _UNEXPECTED = (
 )
 
 
-def _list_shipped() -> str:
-    """Every shipped gin file, by kind: `agents/` and its meaning, then names to go behind it."""
-    files: dict[str, list[str]] = {kind: [] for kind in _KINDS}
-    for name in shipped_gin_files():
-        kind, _, file = name.partition("/")
-        files.setdefault(kind, []).append(file)
-    margin = " " * 16
-    return "\n".join(
-        f"  {kind + '/':<14}{_KINDS.get(kind, '')}\n"
-        + textwrap.fill(" ".join(own), _COLUMNS, initial_indent=margin, subsequent_indent=margin)
-        for kind, own in files.items()
-    )
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of `python -m prune_rl.train`."""
-    result = argparse.ArgumentParser(
-        prog="python -m prune_rl.train",
-        description=_DESCRIPTION,
-        epilog=_EPILOG.format(shipped=_list_shipped()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = result.add_argument
-    add("--base_dir", metavar="RUN", help=_HELP["base_dir"])
-    add("--gin_files", action="append", default=[], metavar="FILE", help=_HELP["gin_files"])
-    add(
-        "--gin_bindings",
-        action="append",
-        default=[],
-        metavar="'NAME=VALUE'",
-        help=_HELP["gin_bindings"],
-    )
-    add("--list", action="store_true", help=_HELP["list"])
-    add("--cell", metavar="NAME", help=_HELP["cell"])
-    add("--traceback", action="store_true", help=_HELP["traceback"])
-    add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
-    return result
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code (2: the user must change something)."""
-    flags = parser().parse_args(argv)
-    runner = None
+    began, flags, runner = time.monotonic(), parser().parse_args(argv), None
     try:
         if flags.list:
             return _list(flags)
+        if flags.dry_run:
+            return _dry_run(flags, began)
         with StopSignals() as stop:
             runner = _prepare(flags)
-            runner.run(stop, partial(_announce, runner))
+
+            def announce(price: "Price") -> None:
+                _say(price._replace(startup=time.monotonic() - began), flags, sys.stderr)
+
+            runner.run(stop, announce)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:
@@ -175,10 +87,18 @@ def _list(flags: argparse.Namespace) -> int:
 
 def _prepare(flags: argparse.Namespace) -> "Runner":
     """The run that the flags describe; nothing is written before it runs."""
-    if not flags.gin_files:
-        raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+    _require_gin_files(flags)
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
+    return _create_runner(flags, flags.base_dir)
+
+
+def _require_gin_files(flags: argparse.Namespace) -> None:
+    if not flags.gin_files:
+        raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+
+
+def _create_runner(flags: argparse.Namespace, base_dir: str | Path) -> "Runner":
     from prune_rl import compilation_cache, configuration
     from prune_rl.experiment import create_runner
 
@@ -189,7 +109,7 @@ def _prepare(flags: argparse.Namespace) -> "Runner":
     gin_files, gin_bindings, typed = _composition(flags)
     configuration.load(gin_files, gin_bindings)
     try:
-        runner = create_runner(flags.base_dir)
+        runner = create_runner(base_dir)
     except TypeError as error:
         if not re.search("required (positional|keyword-only) argument", str(error)):
             raise
@@ -199,11 +119,31 @@ def _prepare(flags: argparse.Namespace) -> "Runner":
     return runner
 
 
-def _announce(runner: "Runner", price: "Price") -> None:
+def _say(price: "Price", flags: argparse.Namespace, stream: TextIO) -> None:
     from prune_rl.price import lines
 
-    for line in lines(price, clock=runner.source.clock, num_seeds=len(runner.seeds)):
-        print(line, file=sys.stderr, flush=True)
+    for line in lines(price, flags.dollars_per_hour):
+        print(line, file=stream, flush=True)
+
+
+def _dry_run(flags: argparse.Namespace, began: float) -> int:
+    _require_gin_files(flags)
+    from prune_rl import configuration, dry_run
+    from prune_rl.grid import Grid
+
+    configuration.load(flags.gin_files, flags.gin_bindings)
+    grid = Grid()
+    if flags.cell or not grid.axes:
+        _say(dry_run.measure(partial(_create_runner, flags), began), flags, sys.stdout)
+        return 0
+
+    def price_of(name: str) -> "Price":
+        own = argparse.Namespace(**{**vars(flags), "cell": name})
+        return dry_run.measure_apart(partial(_create_runner, own), name)
+
+    for line in dry_run.of_grid(grid, price_of, flags.dollars_per_hour):
+        print(line, flush=True)
+    return 0
 
 
 def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:

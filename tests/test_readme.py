@@ -58,6 +58,7 @@ def test_every_command_of_the_readme_is_known_here():
         "quickstart.sh",
         "run_tests.sh",
         "networks/impala.gin",
+        "--dry_run",
         "suites/atari_15.gin --list",
         "figure_1.gin --list",
         "Grid.seeds_per_cell=5",
@@ -146,6 +147,15 @@ def test_atari_command(tmp_path):
     done = _run(f"{_command_with('networks/impala.gin')} {arguments} {narrow}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/pong/curve.png").exists()
+
+
+def test_dry_run_command(tmp_path):
+    arguments = " ".join(shlex.quote(binding) for binding in _SHORTER)
+    done = _run(f"{_command_with('--dry_run')} {arguments}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["size", "time"]
+    assert " at $0.20/hour" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

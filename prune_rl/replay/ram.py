@@ -1,6 +1,5 @@
-"""Says what a replay buffer will take of the machine's RAM, before it takes it."""
+"""Refuses a replay buffer that the machine has no RAM for, before it is filled."""
 
-import logging
 from pathlib import Path
 
 import psutil
@@ -12,13 +11,11 @@ GIB = 1 << 30
 _V2 = ("", "", "memory.max", "memory.current", "inactive_file")
 _V1 = ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
-_log = logging.getLogger(__name__)
-
 
 def require_ram(
     num_rows: int, num_seeds: int, bytes_per_row: int, frame_shape: tuple[int, ...]
 ) -> None:
-    """Logs the GiB a buffer will take; raises `ConfigError` if the machine does not have them.
+    """Raises `ConfigError` if the machine does not have the RAM that a buffer will take.
 
     `bytes_per_row` is what a row of one seed takes at most: frame, other fields, sampler's share.
     """
@@ -30,7 +27,6 @@ def require_ram(
             f"ReplayBuffer.max_capacity: {what} need {needed / GIB:.2f} GiB, "
             f"{available / GIB:.2f} GiB are available; the largest that fits is {largest}"
         )
-    _log.info("Replay: %s take up to %.2f GiB, filled as the run goes", what, needed / GIB)
 
 
 def require_room(binding: str, value: int, needed: int) -> None:

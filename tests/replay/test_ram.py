@@ -1,6 +1,5 @@
-"""The buffer says what it needs, and refuses what the machine does not have."""
+"""A buffer that the machine has no RAM for is refused, and it takes RAM only as it fills."""
 
-import logging
 import re
 from types import SimpleNamespace
 
@@ -75,12 +74,6 @@ def test_a_prioritized_buffer_is_charged_for_its_priorities(machine):
 def test_a_short_run_is_charged_for_its_own_length_only(machine):
     machine(ram.GIB)
     make_buffer(longest_run=10_000)
-
-
-def test_logs_what_it_will_take(caplog):
-    with caplog.at_level(logging.INFO, "prune_rl"):
-        make_buffer(30_000)
-    assert "0.99 GiB" in caplog.text
 
 
 def test_memory_is_taken_only_as_rows_are_written():

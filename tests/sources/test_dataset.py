@@ -53,6 +53,12 @@ def offline(tmp_path, monkeypatch, played_games):
     return [f"--gin_files={tmp_path / 'offline.gin'}"]
 
 
+def test_a_run_without_an_environment_is_priced_by_its_gradient_steps(offline, capsys):
+    assert train.main(["--dry_run", *offline]) == 0
+    _, time = capsys.readouterr().out.splitlines()
+    assert " for 120 gradient steps of 2 seeds, " in time
+
+
 def test_a_run_without_an_environment(tmp_path, offline):
     """Every iteration is as many gradient steps; three evaluations are three points."""
     assert train.main([f"--base_dir={tmp_path / 'run'}", *offline]) == 0
