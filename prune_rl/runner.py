@@ -1,5 +1,7 @@
 """The run: iterations of training, measuring and evaluating, in a directory that can resume."""
 
+import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -12,7 +14,7 @@ from prune_rl.price import GIB, Price, Size, Work, rehearse, size
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpointer
 from prune_rl.recording.logs import RunLog
-from prune_rl.recording.progress import RunProgress, say_finished
+from prune_rl.recording.progress import RunProgress, say_finished, say_goes_on
 from prune_rl.recording.recorder import Recorder
 from prune_rl.session import Parts, Session
 from prune_rl.signals import StopSignals
@@ -42,7 +44,8 @@ class Runner(Parts):
         with run_directory.held(self.base_dir):
             run_directory.prepare(self.base_dir, gin.operative_config_str())
             with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
-                self._run(Session(self, checkpointer, stop or StopSignals()), announce)
+                session = Session(self, checkpointer, StopSignals() if stop is None else stop)
+                self._run(session, announce)
 
     def price(self, seconds: float, save: float) -> Price:
         """What the whole run takes; it must have begun, and is left anywhere.
@@ -69,7 +72,7 @@ class Runner(Parts):
     def _require_disk(self) -> None:
         """Raises `ConfigError` if the checkpoints of a whole run would not fit beside its logs."""
         needed, folder = self.size().disk_bytes, self.base_dir.absolute()
-        there = sum(x.stat().st_size for x in folder.rglob("*") if x.is_file())
+        there = _bytes_below(folder)
         existing = next(x for x in (folder, *folder.parents) if x.exists())
         free = shutil.disk_usage(existing).free + there
         if needed > free:
@@ -78,7 +81,8 @@ class Runner(Parts):
             raise ConfigError(f"--base_dir={self.base_dir}: {sizes}; {advice}")
 
     def _run(self, session: Session, announce: Callable[[Price], None] | None) -> None:
-        if not session.restore():
+        begun = session.restore()
+        if not begun:
             seconds = session.start()
             if announce is not None:
                 announce(self.price(_REHEARSAL_SECONDS, seconds))
@@ -87,6 +91,8 @@ class Runner(Parts):
         if session.iteration < self.num_iterations or not picture.exists():
             record = provenance.collect(self.source.protocol)
             provenance.append(self.base_dir / "provenance.json", record)
+            if begun:
+                say_goes_on(self.base_dir, clock=self.source.clock, steps=self.source.steps)
             self._run_from(session)
             self._draw(picture)
         else:
@@ -109,3 +115,13 @@ class Runner(Parts):
         from prune_rl.reporting.runs import Run
 
         save(curves.draw([Run(self.base_dir)]), picture)
+
+
+def _bytes_below(folder: Path) -> int:
+    """Of all files there; another process may be removing some."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(path) / name).stat().st_size
+    return total

@@ -11,7 +11,7 @@ from prune_rl.acting.evaluation import Evaluation
 from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import Positions, has_logs, require_logged
 from prune_rl.recording.recorder import Moment, Recorder
@@ -117,10 +117,8 @@ class Session:
                 self.iteration, self._trained = self.iteration + 1, False
                 self._save()
                 self._heed()
-        except EnvironmentFailed:
-            self._save()
-            self._checkpointer.wait()
-            raise
+        except EnvironmentFailed as failed:
+            raise RunEnded(f"{failed}; {self._saved()}") from failed
         self._checkpointer.wait()
 
     def _begin_phase(self) -> None:
@@ -156,11 +154,14 @@ class Session:
         received = self._stop.received
         if received is None or self.iteration == self._own.num_iterations:
             return
+        raise Stopped(received, self._saved())
+
+    def _saved(self) -> str:
+        """Saves, waits for it, and says where the run stands."""
         self._save()
         self._checkpointer.wait()
         clock = self._source.clock.replace("_", " ")
-        stands = f"saved after {self._source.steps:,} {clock}; the same command goes on"
-        raise Stopped(received, stands)
+        return f"saved after {self._source.steps:,} {clock}; the same command goes on"
 
     def _diagnose(self) -> None:
         own = self._own.diagnostics
