@@ -14,7 +14,7 @@ from prune_rl.price import EPISODE_STEPS, Price, Size, Work, in_bytes, size
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpointer
 from prune_rl.recording.logs import RunLog
-from prune_rl.recording.progress import RunProgress, say_finished
+from prune_rl.recording.progress import RunProgress, say_finished, say_goes_on
 from prune_rl.recording.recorder import Recorder
 from prune_rl.rehearsal import peak_device, peak_ram, rehearse
 from prune_rl.session import Parts, Session
@@ -47,7 +47,8 @@ class Runner(Parts):
             with run_directory.held(self.base_dir):
                 run_directory.prepare(self.base_dir, gin.operative_config_str())
                 with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
-                    self._run(Session(self, checkpointer, stop or StopSignals()), announce)
+                    session = Session(self, checkpointer, StopSignals() if stop is None else stop)
+                    self._run(session, announce)
 
     def dry_run(self, seconds: float) -> Price:
         """What the whole run would take, measured for so long; its directory is then of no use."""
@@ -104,7 +105,8 @@ class Runner(Parts):
                 raise ConfigError(f"--base_dir={self.base_dir}: {sizes}; {advice}")
 
     def _run(self, session: Session, announce: Callable[[Price], None] | None) -> None:
-        if not session.restore():
+        begun = session.restore()
+        if not begun:
             seconds = session.start()
             if announce is not None:
                 announce(self._price(self.size, _REHEARSAL_SECONDS, seconds))
@@ -114,6 +116,8 @@ class Runner(Parts):
             session.require_a_finite_seed()
             record = provenance.collect(self.source.protocol)
             provenance.append(self.base_dir / "provenance.json", record)
+            if begun:
+                say_goes_on(self.base_dir, clock=self.source.clock, steps=self.source.steps)
             self._run_from(session)
             self._draw(picture)
         else:

@@ -134,10 +134,9 @@ class Session:
                 self.iteration, self._trained = self.iteration + 1, False
                 self._save()
                 self.require_a_finite_seed()
-                self._heed(saved=True)
-        except EnvironmentFailed:
-            self._save()
-            raise
+                self._heed()
+        except EnvironmentFailed as failed:
+            raise RunEnded(f"{failed}; {self._saved()}") from failed
         finally:
             self._checkpointer.wait()
 
@@ -183,17 +182,19 @@ class Session:
             self._save()
         self._heed()
 
-    def _heed(self, *, saved: bool = False) -> None:
-        """Stops if asked to, unless nothing is left to do; saves before, unless that is done."""
+    def _heed(self) -> None:
+        """Stops if asked to, unless nothing is left to do."""
         received = self._stop.received
         if received is None or self.iteration == self._own.num_iterations:
             return
-        if not saved:
-            self._save()
+        raise Stopped(received, self._saved())
+
+    def _saved(self) -> str:
+        """Saves, waits for it, and says where the run stands."""
+        self._save()
         self._checkpointer.wait()
         clock = self._source.clock.replace("_", " ")
-        stands = f"saved after {self._source.steps:,} {clock}; the same command goes on"
-        raise Stopped(received, stands)
+        return f"saved after {self._source.steps:,} {clock}; the same command goes on"
 
     def _diagnose(self) -> None:
         own = self._own.diagnostics

@@ -35,10 +35,6 @@ class StopSignals:
         self._interrupted = False
         self._before: dict[signal.Signals, Any] = {}
 
-    def __bool__(self) -> bool:
-        """Whether one came."""
-        return self.received is not None
-
     def __enter__(self) -> "StopSignals":
         self._before = {number: signal.signal(number, self._note) for number in _ASKING}
         return self

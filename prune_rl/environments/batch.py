@@ -97,10 +97,20 @@ class EnvironmentBatch:
         self._map = self._pool.map if self._pool else map
 
     def reset(self) -> Frame:
-        """Starts an episode of every seed; returns the first frames (S, *frame_shape)."""
+        """Starts an episode of every seed; returns the first frames (S, *frame_shape).
+
+        Raises:
+          EnvironmentFailed: a game raised.
+        """
         self._lengths[:] = 0
         self._played = [None] * len(self._played)
-        return self._stacked([environment.reset() for environment in self._environments])
+        return self._stacked([self._reset(i) for i in range(len(self._environments))])
+
+    def _reset(self, i: int) -> Frame:
+        try:
+            return self._environments[i].reset()
+        except Exception as error:
+            raise EnvironmentFailed(i, error) from error
 
     def step(self, actions: npt.NDArray[Any]) -> Step:
         """Plays `actions` (S, *shape) of the action spec, one agent step of every seed.

@@ -93,6 +93,11 @@ def say_diverged(seed: int, gradient_step: int) -> None:
     )
 
 
+def say_goes_on(directory: Path, *, clock: str, steps: int) -> None:
+    """Says that a run is taken up, and where: what it had done since is done again."""
+    print(f"{directory}: going on after {steps:,} {CLOCKS[clock]}", file=sys.stderr, flush=True)
+
+
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from prune_rl.recording import tensor_files
 from prune_rl.recording.metrics import UNITS
 
 
@@ -35,9 +36,8 @@ def collect(protocol: dict[str, Any]) -> dict[str, Any]:
 def append(path: Path, record: dict[str, Any]) -> None:
     """Adds `record` to the JSON list at `path`: one entry per start of the run."""
     starts = json.loads(path.read_text()) if path.exists() else []
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps([*starts, record], indent=1) + "\n")
-    temporary.replace(path)
+    text = json.dumps([*starts, record], indent=1) + "\n"
+    tensor_files.write_bytes(path.parent, path.name, text.encode())
 
 
 def _versions() -> dict[str, str]:

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TextIO
 
 from prune_rl.errors import ConfigError
+from prune_rl.recording import logs, tensor_files
 
 # Decides when a run is saved, not what it does.
 _FREE = "Runner.checkpoint_minutes"
+_FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard")
+_FILES = ("config.gin", "provenance.json", "curve.png", *logs.FILES)
 
 
 @contextlib.contextmanager
@@ -59,17 +62,17 @@ def prepare(base_dir: Path, config: str) -> None:
       ConfigError: `base_dir` holds foreign logs, a run with other settings, or files that cannot be
         read.
     """
+    _require_kinds(base_dir)
     recorded = base_dir / "config.gin"
     if not recorded.exists():
-        if (base_dir / "metrics.jsonl").exists():
-            raise ConfigError(f"--base_dir={base_dir}: holds metrics.jsonl but no config.gin")
-        temporary = recorded.with_suffix(".tmp")
-        temporary.write_text(config)
-        temporary.replace(recorded)
+        for name in ("metrics.jsonl", "checkpoints"):
+            if (base_dir / name).exists():
+                raise ConfigError(f"--base_dir={base_dir}: holds {name} but no config.gin")
+        tensor_files.write_bytes(base_dir, recorded.name, config.encode())
         return
     _require_starts(base_dir)
     try:
-        before = recorded.read_text()
+        before = recorded.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"--base_dir={base_dir}: config.gin is not text; {_ADVICE}") from error
     difference = _first_difference(before, config)
@@ -81,6 +84,18 @@ def prepare(base_dir: Path, config: str) -> None:
 
 
 _ADVICE = "put back a copy, or move the directory away to start afresh"
+
+
+def _require_kinds(base_dir: Path) -> None:
+    """A run may only find folders where it has folders, and files where it has files."""
+    folders = [base_dir / name for name in _FOLDERS]
+    folders += (base_dir / "tensorboard").glob("seed_*")
+    wrong = [path for path in folders if path.exists() and not path.is_dir()]
+    wrong += [base_dir / name for name in _FILES if (base_dir / name).is_dir()]
+    for path in wrong:
+        kind = "file" if path.is_dir() else "folder"
+        problem = f"{path.relative_to(base_dir)} is no {kind}; {_ADVICE}"
+        raise ConfigError(f"--base_dir={base_dir}: {problem}")
 
 
 def _require_starts(base_dir: Path) -> None:

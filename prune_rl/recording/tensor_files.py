@@ -6,6 +6,7 @@ What was written is described by a small JSON object; reading compares the file 
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def _write(root: Path, name: str, write_to: Callable[[Path], Any]) -> Record:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
+    if path.is_dir():  # no file of ours; nothing replaces a folder
+        shutil.rmtree(path)
     part.replace(path)
     sync_folder(path.parent)
     return {"file": name, "bytes": size, "sha256": digest}
