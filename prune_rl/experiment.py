@@ -98,7 +98,7 @@ def create_runner(
     require(made < 2**31, "Runner.num_iterations", num_iterations, expected)
     optimizers = create_optimizers(agent.networks, made, nominal)
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
-    require_memory(learner, num_seeds)
+    require_memory(learner, optimizers, num_seeds)
     bound = bind(interventions, learner, made, nominal)
     policy = Policy(agent, learner)
     return Runner(

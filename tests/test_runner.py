@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -221,7 +222,8 @@ def test_fractions_are_of_agent_steps_times_replay_ratio_warm_up_included(
         return pruners[-1]
 
     monkeypatch.setattr(experiment, "create_updater_from_config", create)
-    monkeypatch.setattr(online, "ReplayBuffer", lambda **_: None)
+    room = SimpleNamespace(max_capacity=1_000_000, batch_size=32)
+    monkeypatch.setattr(online, "ReplayBuffer", lambda **_: room)
     monkeypatch.setattr(experiment, "Trainer", lambda *_, **kwargs: handed.update(kwargs))
     experiment.create_runner(tmp_path)
     (pruner,), (reset,) = pruners, handed["interventions"]

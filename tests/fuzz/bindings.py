@@ -219,7 +219,11 @@ BASE = (
     *("Runner.num_iterations = 1", "Runner.training_steps = 12", "Runner.evaluation_steps = 0"),
     *("Runner.num_eval_episodes = 0", "Runner.num_seeds = 1", "ReplayBuffer.max_capacity = 128"),
     *("ReplayBuffer.batch_size = 2", "DQNAgent.min_replay_history = 4"),
-    *("RainbowAgent.min_replay_history = 4", "create_updater_from_config.update_start_step = 0"),
+    *(
+        "RainbowAgent.min_replay_history = 4",
+        "RainbowAgent.update_horizon = 3",
+        "create_updater_from_config.update_start_step = 0",
+    ),
     *("create_updater_from_config.update_end_step = None",),
 )
 
