@@ -24,30 +24,35 @@ def measure(create_runner: Callable[[Path], Runner], began: float | None = None)
     """
     began = time.monotonic() if began is None else began
     with tempfile.TemporaryDirectory(prefix="prune_rl_") as folder:
-        runner = create_runner(Path(folder))
-        with closing(runner.source):
-            price = runner.dry_run(_SECONDS)
+        return _measured(create_runner, Path(folder), began)
+
+
+def _measured(create_runner: Callable[[Path], Runner], folder: Path, began: float) -> Price:
+    runner = create_runner(folder)
+    with closing(runner.source):
+        price = runner.dry_run(_SECONDS)
     return price._replace(startup=time.monotonic() - began - price.pace.measuring)
 
 
 def measure_apart(create_runner: Callable[[Path], Runner], name: str) -> Price:
-    """The same in a process of its own, whose memory is that of this run alone.
+    """The same in a process of its own, whose memory is that of the cell `name` alone.
 
     Raises:
         ConfigError: as `create_runner` does, or the process was killed; names the cell.
     """
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of JAX
-    try:
-        with ProcessPoolExecutor(1, spawn) as pool:
-            return pool.submit(_measured, create_runner, name).result()
-    except BrokenProcessPool as error:
-        problem = "its process was killed, most likely for want of memory"
-        raise ConfigError(f"--dry_run: {name}: {problem}") from error
+    with tempfile.TemporaryDirectory(prefix="prune_rl_") as folder:
+        try:
+            with ProcessPoolExecutor(1, spawn) as pool:
+                return pool.submit(_measured_apart, create_runner, Path(folder), name).result()
+        except BrokenProcessPool as error:
+            problem = "its process was killed, most likely for want of memory"
+            raise ConfigError(f"--cell={name}: {problem}") from error
 
 
-def _measured(create_runner: Callable[[Path], Runner], name: str) -> Price:
+def _measured_apart(create_runner: Callable[[Path], Runner], folder: Path, name: str) -> Price:
     try:
-        return measure(create_runner)
+        return _measured(create_runner, folder, time.monotonic())
     except ConfigError as error:  # gin makes classes of it that no other process knows
         raise ConfigError(f"--cell={name}: {str(error).splitlines()[0]}") from None
 

@@ -177,11 +177,12 @@ def test_a_cell_is_measured_in_a_process_of_its_own(tmp_path):
 
 
 def _die(folder):
+    (folder / "half").write_text("written")
     os._exit(9)
 
 
 def test_a_process_that_is_killed_is_said():
-    with pytest.raises(ConfigError, match=r"--dry_run: dqn/x5: its process was killed"):
+    with pytest.raises(ConfigError, match="--cell=dqn/x5: its process was killed"):
         dry_run.measure_apart(_die, "dqn/x5")
 
 
