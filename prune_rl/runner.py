@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import gin
@@ -43,7 +42,7 @@ class Runner(Parts):
         self._require_disk()
         with run_directory.held(self.base_dir):
             run_directory.prepare(self.base_dir, gin.operative_config_str())
-            with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
+            with Checkpointer(self.base_dir / "checkpoints") as checkpointer:
                 session = Session(self, checkpointer, StopSignals() if stop is None else stop)
                 self._run(session, announce)
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.gin_files import shipped_gin_files
@@ -34,6 +34,7 @@ _KINDS = {
     "experiments": "whole settings to start from, and the grids of the paper's figures",
 }
 _COLUMNS = 100
+_INTERRUPTED = 130  # as a shell has it for SIGINT
 
 _EPILOG = """\
 gin files compose, one of each kind; later files and bindings win:
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("prune_rl.train: interrupted; the same command resumes", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
 
 
 def _list(flags: argparse.Namespace) -> int:
@@ -208,5 +209,14 @@ def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[
     return flags.gin_files, flags.gin_bindings, flags.gin_bindings
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process; interrupted twice, it does not wait for what is being written."""
+    if code == _INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
