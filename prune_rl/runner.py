@@ -46,14 +46,14 @@ class Runner(Parts):
             self._require_disk()
             with run_directory.held(self.base_dir):
                 run_directory.prepare(self.base_dir, gin.operative_config_str())
-                with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
+                with Checkpointer(self.base_dir / "checkpoints") as checkpointer:
                     session = Session(self, checkpointer, StopSignals() if stop is None else stop)
                     self._run(session, announce)
 
     def dry_run(self, seconds: float) -> Price:
         """What the whole run would take, measured for so long; its directory is then of no use."""
         own = self.size
-        with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
+        with Checkpointer(self.base_dir / "checkpoints") as checkpointer:
             save = Session(self, checkpointer, StopSignals()).start()
             return self._price(own, seconds, save)
 

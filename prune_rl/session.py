@@ -137,8 +137,7 @@ class Session:
                 self._heed()
         except EnvironmentFailed as failed:
             raise RunEnded(f"{failed}; {self._saved()}") from failed
-        finally:
-            self._checkpointer.wait()
+        self._checkpointer.wait()
 
     def _have_all_diverged(self) -> bool:
         # Waits for the updates under way.
@@ -147,6 +146,7 @@ class Session:
     def require_a_finite_seed(self) -> None:
         """Raises `AllDiverged` if no seed learns any more."""
         if self._have_all_diverged():
+            self._checkpointer.wait()
             last = int(np.max(self._trainer.agent_state.diverged_at))
             raise AllDiverged(
                 f"--base_dir={self._own.base_dir}: every seed has diverged, the last at gradient "

@@ -120,6 +120,13 @@ class Checkpointer:
         """Ends the writing thread, once it has written."""
         self._writer.shutdown()
 
+    def __enter__(self) -> "Checkpointer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        # Who interrupts does not want to wait; what is half written harms nothing.
+        self._writer.shutdown(wait=kind is not KeyboardInterrupt)
+
     def _rows_to_spare(self, checkpoint: Checkpoint) -> int:
         """How many rows a seed may add while `checkpoint` is being written."""
         spare = [sys.maxsize]
