@@ -59,7 +59,7 @@ def _last_words(error: BaseException, *, running: bool) -> tuple[str, int]:
     if isinstance(error, RunEnded):
         return line, error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command resumes", _INTERRUPTED
+        return "interrupted" + "; the same command resumes" * running, _INTERRUPTED
     code = 1 if running else 2
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
         return f"out of memory ({line[:200]}); {_SMALLER}", code
