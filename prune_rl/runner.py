@@ -42,9 +42,12 @@ class Runner(Parts):
         self._require_disk()
         with run_directory.held(self.base_dir):
             run_directory.prepare(self.base_dir, gin.operative_config_str())
-            with Checkpointer(self.base_dir / "checkpoints") as checkpointer:
-                session = Session(self, checkpointer, StopSignals() if stop is None else stop)
-                self._run(session, announce)
+            stop = StopSignals() if stop is None else stop
+            checkpointer = Checkpointer(self.base_dir / "checkpoints")
+            try:
+                self._run(Session(self, checkpointer, stop), announce)
+            finally:
+                checkpointer.close(wait=not stop.at_once)
 
     def price(self, seconds: float, save: float) -> Price:
         """What the whole run takes; it must have begun, and is left anywhere.
