@@ -93,7 +93,7 @@ class Runner(Parts):
         if session.iteration < self.num_iterations or not picture.exists():
             record = provenance.collect(self.source.protocol)
             provenance.append(self.base_dir / "provenance.json", record)
-            if begun:
+            if begun and session.iteration < self.num_iterations:
                 say_goes_on(self.base_dir, clock=self.source.clock, steps=self.source.steps)
             self._run_from(session)
             self._draw(picture)
