@@ -42,18 +42,21 @@ class Runner(Parts):
             it could not be saved.
           OSError: writing failed; the last checkpoint is intact.
         """
+        stop = StopSignals() if stop is None else stop
         with closing(self.source):
             self._require_disk()
             with run_directory.held(self.base_dir):
                 run_directory.prepare(self.base_dir, gin.operative_config_str())
-                with Checkpointer(self.base_dir / "checkpoints") as checkpointer:
-                    session = Session(self, checkpointer, StopSignals() if stop is None else stop)
-                    self._run(session, announce)
+                checkpointer = Checkpointer(self.base_dir / "checkpoints")
+                try:
+                    self._run(Session(self, checkpointer, stop), announce)
+                finally:
+                    checkpointer.close(wait=not stop.at_once)
 
     def dry_run(self, seconds: float) -> Price:
         """What the whole run would take, measured for so long; its directory is then of no use."""
         own = self.size
-        with Checkpointer(self.base_dir / "checkpoints") as checkpointer:
+        with closing(Checkpointer(self.base_dir / "checkpoints")) as checkpointer:
             save = Session(self, checkpointer, StopSignals()).start()
             return self._price(own, seconds, save)
 
@@ -116,7 +119,7 @@ class Runner(Parts):
             session.require_a_finite_seed()
             record = provenance.collect(self.source.protocol)
             provenance.append(self.base_dir / "provenance.json", record)
-            if begun:
+            if begun and session.iteration < self.num_iterations:
                 say_goes_on(self.base_dir, clock=self.source.clock, steps=self.source.steps)
             self._run_from(session)
             self._draw(picture)

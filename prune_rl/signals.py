@@ -28,11 +28,12 @@ class StopSignals:
 
     Attributes:
         received: the first one that came, if any.
+        at_once: whether a second SIGINT came.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        self._interrupted = False
+        self.at_once = self._interrupted = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -46,6 +47,7 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         if number == signal.SIGINT and self._interrupted:
+            self.at_once = True
             raise KeyboardInterrupt
         self._interrupted |= number == signal.SIGINT
         self.received = self.received or signal.Signals(number)

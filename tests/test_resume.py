@@ -70,6 +70,18 @@ def _stop_after(monkeypatch, num_steps):
     monkeypatch.setattr(Trainer, "step", failing_step)
 
 
+def _ask_after(monkeypatch, num_steps):
+    """Sends SIGTERM in the `num_steps`-th agent step."""
+    count, step = iter(range(1, 1000)), Trainer.step
+
+    def asking_step(self):
+        if next(count) == num_steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", asking_step)
+
+
 def _copy(base_dir, folder):
     return Path(shutil.copytree(base_dir, folder / "run"))
 
@@ -136,9 +148,10 @@ def test_atari_resumes_to_the_bit(
 ):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert train.main([f"--base_dir={whole}", *_ATARI]) == 0
-    with monkeypatch.context() as patch:
-        _stop_after(patch, 90)
-        assert train.main([f"--base_dir={stopped}", *_ATARI]) == 130
+    for steps in (25, 65):  # the second within an iteration that was begun before
+        with monkeypatch.context() as patch:
+            _ask_after(patch, steps)
+            assert train.main([f"--base_dir={stopped}", *_ATARI]) == 75
     assert train.main([f"--base_dir={stopped}", *_ATARI]) == 0
     assert_same_logs(stopped, whole)
     for a, b in zip(agent_leaves(stopped), agent_leaves(whole), strict=True):

@@ -116,16 +116,9 @@ class Checkpointer:
                 return {older: self._manifest(older)}
         return {}
 
-    def close(self) -> None:
-        """Ends the writing thread, once it has written."""
-        self._writer.shutdown()
-
-    def __enter__(self) -> "Checkpointer":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        # Who interrupts does not want to wait; what is half written harms nothing.
-        self._writer.shutdown(wait=kind is not KeyboardInterrupt)
+    def close(self, wait: bool = True) -> None:
+        """Ends the writing thread, once it has written; unless `wait`, the process has to end."""
+        self._writer.shutdown(wait)
 
     def _rows_to_spare(self, checkpoint: Checkpoint) -> int:
         """How many rows a seed may add while `checkpoint` is being written."""

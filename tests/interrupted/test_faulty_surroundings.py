@@ -80,8 +80,10 @@ def test_only_one_process_runs_in_a_directory(tmp_path, capsys):
     winner.kill()
     winner.wait()
     third = subprocess.Popen(_train_command(run), **pipes)
-    _wait_for(run / "episodes.csv", third)
-    assert (run / "lock").read_text() == holder.replace(str(winner.pid), str(third.pid))
+    deadline = time.monotonic() + 120
+    while (run / "lock").read_text() != holder.replace(str(winner.pid), str(third.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     third.send_signal(signal.SIGTERM)
     _, err = third.communicate(timeout=120)
     assert third.returncode == 75

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -139,7 +140,13 @@ def test_a_run_stops_again_and_again(tmp_path, dqn, whole):
 
 def test_a_second_interrupt_ends_it_at_once(tmp_path, capsys, dqn, whole):
     run = tmp_path / "run"
-    with at(Trainer, "step", 60, send(signal.SIGINT, signal.SIGINT)) as counted:
+
+    def interrupt():
+        while not (run / "checkpoints" / "1").exists():  # which is not waited for
+            time.sleep(0.01)
+        send(signal.SIGINT, signal.SIGINT)()
+
+    with at(Trainer, "step", 60, interrupt) as counted:
         assert dqn(run) == 130
     assert counted["step"] == 60
     expected = "prune_rl.train: interrupted; the same command resumes"

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import sys
 from types import ModuleType
 
@@ -104,19 +106,23 @@ def test_the_target_follows_the_gradient_steps(tmp_path, offline, monkeypatch):
     assert synced == [7, 14, 21, 28, 35]
 
 
-def test_it_resumes_to_the_bit(tmp_path, offline, monkeypatch, read_metrics, agent_leaves):
+@pytest.mark.parametrize("asked", [True, False])
+def test_it_resumes_to_the_bit(tmp_path, offline, monkeypatch, read_metrics, agent_leaves, asked):
+    """After a signal, within an iteration; and from the iteration before, if it was not asked."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert train.main([f"--base_dir={whole}", *offline]) == 0
     step, count = Trainer.step, iter(range(200))
 
     def failing(self):
         if next(count) == 95:
-            raise KeyboardInterrupt
+            if not asked:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
         return step(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", failing)
-        assert train.main([f"--base_dir={stopped}", *offline]) == 130
+        assert train.main([f"--base_dir={stopped}", *offline]) == (75 if asked else 130)
     assert train.main([f"--base_dir={stopped}", *offline]) == 0
     assert read_metrics(whole) == read_metrics(stopped)
     assert (whole / "episodes.csv").read_bytes() == (stopped / "episodes.csv").read_bytes()
