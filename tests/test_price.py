@@ -124,7 +124,8 @@ def test_disk_is_what_a_real_run_has_there_at_most(tmp_path, agent):
             "Runner.training_steps=500",
             "Runner.evaluation_steps=0",
             "ReplayBuffer.max_capacity=1_300",
-            f"{kind}.min_replay_history=1_900",
+            f"{kind}.min_replay_history=1_250",
+            f"{kind}.replay_ratio=0.05",
         ],
     )
     runner, peak, done = create_runner(tmp_path), [0], threading.Event()
