@@ -31,6 +31,9 @@ CreateEnvironment = Annotated[  # called with a seed
 ]
 
 
+_FEW = "fewer than 2**61 steps in all iterations"
+
+
 @gin.configurable("Runner")
 @checked_as("Runner")
 def create_runner(
@@ -85,6 +88,7 @@ def create_runner(
     one_measure = not (evaluation_steps and num_eval_episodes)
     expected = f"0, or Runner.evaluation_steps=0 (it is {evaluation_steps})"
     require(one_measure, "Runner.num_eval_episodes", num_eval_episodes, expected)
+    require(num_iterations * training_steps < 2**61, "Runner.training_steps", training_steps, _FEW)
     require(seed + num_seeds <= 2**31, "Runner.seed", seed, "one below 2**31 - num_seeds")
 
     seeds, num_steps = range(seed, seed + num_seeds), num_iterations * training_steps

@@ -10,6 +10,7 @@ from pathlib import Path
 import gin
 
 from prune_rl.errors import ConfigError
+from prune_rl.learning.saved import to_states
 from prune_rl.price import EPISODE_STEPS, Price, Size, Work, in_bytes, size
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpointer
@@ -19,6 +20,7 @@ from prune_rl.recording.recorder import Recorder
 from prune_rl.rehearsal import peak_device, peak_ram, rehearse
 from prune_rl.session import Parts, Session
 from prune_rl.signals import StopSignals
+from prune_rl.state import per_seed
 
 _REHEARSAL_SECONDS = 2.0
 
@@ -43,10 +45,12 @@ class Runner(Parts):
           OSError: writing failed; the last checkpoint is intact.
         """
         stop = StopSignals() if stop is None else stop
+        config = gin.operative_config_str()
         with closing(self.source):
+            run_directory.check(self.base_dir, config)
             self._require_disk()
             with run_directory.held(self.base_dir):
-                run_directory.prepare(self.base_dir, gin.operative_config_str())
+                run_directory.prepare(self.base_dir, config)
                 checkpointer = Checkpointer(self.base_dir / "checkpoints")
                 try:
                     self._run(Session(self, checkpointer, stop), announce)
@@ -69,8 +73,10 @@ class Runner(Parts):
     @cached_property
     def size(self) -> Size:
         """What it takes of memory and disk; to be asked before it runs."""
-        states, steps = self.trainer.get_state(), self._work().steps
-        return size(self.policy.learner, states, steps, self.training_steps)
+        # Not of the games, which have not begun.
+        agent = to_states(self.trainer.agent_state, self.policy.learner.state_axes)
+        states = per_seed(agent=agent, replay=self.source.replay.get_state())
+        return size(self.policy.learner, states, self._work().steps, self.training_steps)
 
     def _work(self) -> Work:
         steps, own = self.num_iterations * self.training_steps, self.evaluation
@@ -98,7 +104,7 @@ class Runner(Parts):
     def _require_disk(self) -> None:
         """Raises `ConfigError` if the checkpoints of a whole run would not fit beside its logs."""
         needed, folder = self.size.disk_bytes, self.base_dir.absolute()
-        free = _bytes_in(folder)
+        free = _bytes_in(folder / "checkpoints")
         with suppress(OSError):  # nobody may look there: said when it is to be held
             existing = next(x for x in (folder, *folder.parents) if x.exists())
             free += shutil.disk_usage(existing).free

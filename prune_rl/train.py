@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -129,6 +130,15 @@ def _say(price: "Price", flags: argparse.Namespace, stream: TextIO) -> None:
 
 def _dry_run(flags: argparse.Namespace, began: float) -> int:
     _require_gin_files(flags)
+    # So that what it has made is removed.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return _measure(flags, began)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _measure(flags: argparse.Namespace, began: float) -> int:
     from prune_rl import configuration, dry_run
     from prune_rl.grid import Grid
 

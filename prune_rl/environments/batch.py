@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl.environments.base import Environment, Frame
-from prune_rl.errors import RunEnded
+from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.specs import Discrete
 from prune_rl.state import State, part, per_seed
 
@@ -166,19 +166,33 @@ class EnvironmentBatch:
     def get_state(self) -> list[State]:
         """Of each seed: its environment, and the length of its episode in agent steps.
 
-        After a step that failed, also what was "played" of it.
+        After a step that failed, also what was "played" of it. Raises `EnvironmentFailed`.
         """
-        games = [environment.get_state() for environment in self._environments]
+        games = [self._state_of(i) for i in range(len(self._environments))]
         states = per_seed(environment=games, length=list(self._lengths))
         for state, played in zip(states, self._played, strict=True):
             if played is not None:
                 state["played"] = played.to_arrays()
         return states
 
+    def _state_of(self, i: int) -> State:
+        try:
+            return self._environments[i].get_state()
+        except Exception as error:
+            raise EnvironmentFailed(i, error) from error
+
     def set_state(self, states: Sequence[State]) -> None:
-        """Goes on, to the bit, from what `get_state` returned."""
-        for environment, state in zip(self._environments, states, strict=True):
-            environment.set_state(state["environment"])
+        """Goes on, to the bit, from what `get_state` returned.
+
+        Raises:
+          ConfigError: a game cannot go on from it.
+        """
+        for i, (environment, state) in enumerate(zip(self._environments, states, strict=True)):
+            try:
+                environment.set_state(state["environment"])
+            except Exception as error:
+                problem = f"the game of seed axis index {i} cannot go on from its checkpoint"
+                raise ConfigError(f"{problem}: {first_line(error)}") from error
         self._lengths[:] = part(states, "length")
         self._played = [
             _Played.from_arrays(state["played"]) if "played" in state else None for state in states

@@ -105,7 +105,7 @@ class Checkpointer:
             self._kept = self._one_before(number) | {number: manifest}
             return True
         if reasons:
-            advice = "put back a copy of checkpoints/, or move the directory away to start afresh"
+            advice = "put back a copy of what is named, or move the directory away to start afresh"
             raise ConfigError(f"--base_dir={self._root.parent}: {'; '.join(reasons)}; {advice}")
         return False
 

@@ -120,6 +120,8 @@ class RunLog:
             folder = str(self._directory / "tensorboard" / f"seed_{seed}")
             self._writers[seed] = SummaryWriter(
                 folder,
+                # What a run taken up within an evaluation logs again at this very step is twice
+                # in TensorBoard, with one value.
                 purge_step=self._steps + 1,
                 # Names carry whole seconds only; two starts within one must not collide.
                 filename_suffix=f".from_{self._steps}",

@@ -87,7 +87,7 @@ def say_diverged(seed: int, gradient_step: int) -> None:
     """Says that a seed's loss or weights are no longer finite, and since when."""
     print(
         f"seed {seed} diverged: loss or weights are not finite since gradient step "
-        f"{gradient_step:,}; it is frozen, the others go on",
+        f"{gradient_step:,}; it is frozen",
         file=sys.stderr,
         flush=True,
     )

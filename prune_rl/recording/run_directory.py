@@ -15,6 +15,7 @@ from prune_rl.recording import logs, tensor_files
 
 # Decides when a run is saved, not what it does.
 _FREE = "Runner.checkpoint_minutes"
+_CONFIG = "config.gin"
 _FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard")
 _FILES = ("config.gin", "provenance.json", "curve.png", *logs.FILES)
 
@@ -30,9 +31,9 @@ def held(base_dir: Path) -> Iterator[None]:
     Raises:
       ConfigError: another process holds it, or the directory cannot be made or written to.
     """
-    if base_dir.exists() and not base_dir.is_dir():
-        raise ConfigError(f"--base_dir={base_dir}: expected a directory, found a file")
     try:
+        if base_dir.exists() and not base_dir.is_dir():
+            raise ConfigError(f"--base_dir={base_dir}: expected a directory, found a file")
         base_dir.mkdir(parents=True, exist_ok=True)
         file = (base_dir / "lock").open("a+", encoding="utf-8")
     except OSError as error:
@@ -50,31 +51,44 @@ def _lock(file: TextIO, base_dir: Path) -> None:
         file.seek(0)
         holder = file.read() or "a process that has just started"
         raise ConfigError(f"--base_dir={base_dir}: {holder} is running it; let it end") from error
+    except OSError as error:
+        reason = f"cannot be locked: {error.strerror}; choose another file system"
+        raise ConfigError(f"--base_dir={base_dir}: {reason}") from error
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}")
     file.flush()
 
 
 def prepare(base_dir: Path, config: str) -> None:
-    """Writes config.gin, or checks that `base_dir` holds the same run.
+    """Writes config.gin if there is none; raises like `check`."""
+    check(base_dir, config)
+    if not (base_dir / _CONFIG).exists():
+        tensor_files.write_bytes(base_dir, _CONFIG, config.encode())
+
+
+def check(base_dir: Path, config: str) -> None:
+    """Looks whether `base_dir` can hold a run with the settings `config`; writes nothing.
 
     Raises:
       ConfigError: `base_dir` holds foreign logs, a run with other settings, or files that cannot be
         read.
     """
-    _require_kinds(base_dir)
-    recorded = base_dir / "config.gin"
-    if not recorded.exists():
-        for name in ("metrics.jsonl", "checkpoints"):
-            if (base_dir / name).exists():
-                raise ConfigError(f"--base_dir={base_dir}: holds {name} but no config.gin")
-        tensor_files.write_bytes(base_dir, recorded.name, config.encode())
-        return
-    _require_starts(base_dir)
     try:
+        _require_kinds(base_dir)
+        recorded = base_dir / _CONFIG
+        if not recorded.exists():
+            for name in ("metrics.jsonl", "checkpoints"):
+                if (base_dir / name).exists():
+                    raise ConfigError(f"--base_dir={base_dir}: holds {name} but no config.gin")
+            return
+        _require_starts(base_dir)
         before = recorded.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"--base_dir={base_dir}: config.gin is not text; {_ADVICE}") from error
+    except OSError as error:
+        raise ConfigError(f"--base_dir={base_dir}: cannot be read: {error.strerror}") from error
+    if not before.strip():
+        raise ConfigError(f"--base_dir={base_dir}: config.gin is empty; {_ADVICE}")
     difference = _first_difference(before, config)
     if difference:
         raise ConfigError(

@@ -67,20 +67,27 @@ def say_diverged(directory: Path) -> None:
         print(f"{directory}: diverged seeds: {named}; {frozen}", file=sys.stderr)
 
 
+_WHOSE = {"seed", "iteration", "phase"}
+
+
 def _phase_of(row: Row) -> tuple[int, int, str]:
     return row["seed"], row["iteration"], row["phase"]
 
 
 def _parse(path: Path) -> list[Row]:
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    lines = path.read_bytes().split(b"\n")[:-1]
     return [_parse_row(path, i, line) for i, line in enumerate(lines, start=1)]
 
 
-def _parse_row(path: Path, number: int, line: str) -> Row:
+def _parse_row(path: Path, number: int, line: bytes) -> Row:
     try:
         row: Row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no text
         raise ConfigError(f"{path}, line {number}: expected a JSON object; {error}") from error
+    missing = _WHOSE - row.keys() if isinstance(row, dict) else _WHOSE
+    if missing:
+        problem = f"expected a JSON object with {', '.join(sorted(missing))}"
+        raise ConfigError(f"{path}, line {number}: {problem}")
     require_choice(f"{path}, line {number}: clock", row.setdefault("clock", "agent_steps"), CLOCKS)
     return row
 

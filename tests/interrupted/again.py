@@ -5,6 +5,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -39,8 +40,9 @@ class Again:
         configuration.load(*self._settings)
         if new:
             own.trainer.set_state(self._begin)
+        made = SimpleNamespace(run=lambda stop, announce: own.run(stop))
         with (
-            patch.object(train, "_train", lambda flags, stop: own.run(stop) or 0),
+            patch.object(train, "_prepare", lambda flags: made),
             patch.object(runner.gin, "operative_config_str", lambda: self._config),
             patch.object(runner.provenance, "collect", lambda protocol: {"protocol": protocol}),
             patch.object(runner.Runner, "_draw", lambda self, path: path.write_bytes(b"drawn")),

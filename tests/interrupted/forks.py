@@ -78,7 +78,7 @@ def main() -> None:
 
 def _import_all() -> None:
     import prune_rl.train  # noqa: F401
-    from prune_rl import configuration, experiment, price  # noqa: F401
+    from prune_rl import configuration, experiment  # noqa: F401
     from prune_rl.reporting import curves, figures  # noqa: F401
 
 
@@ -111,7 +111,7 @@ def _kill_later(delay: float) -> None:
 
 
 def _watch(happens: Callable[[str], None], base_dir: str) -> None:
-    from prune_rl import price, runner
+    from prune_rl import runner
     from prune_rl.acting.evaluation import Evaluation
     from prune_rl.recording.logs import RunLog
     from prune_rl.replay.buffer import ReplayBuffer
@@ -134,7 +134,7 @@ def _watch(happens: Callable[[str], None], base_dir: str) -> None:
     before(RunLog, "metrics", "log")
     before(Trainer, "set_state", "part")
     before(ReplayBuffer, "set_state", "part")
-    before(price, "rehearse", "rehearsal")
+    before(runner, "rehearse", "rehearsal")
 
     def audit(event: str, args: tuple[Any, ...]) -> None:
         changes = event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir")

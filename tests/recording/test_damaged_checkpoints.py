@@ -128,7 +128,7 @@ def test_without_any_whole_checkpoint_the_run_is_refused(root, games):
     message = found(root)
     assert "checkpoint 3 is damaged (3/manifest.json: No such file" in message
     assert "checkpoint 2 is damaged (2/manifest.json: No such file" in message
-    assert "put back a copy of checkpoints/" in message
+    assert "put back a copy of what is named" in message
 
 
 def test_a_manifest_of_another_number_is_noticed(root, games, capfd):

@@ -207,7 +207,7 @@ def test_rows_of_a_diverged_seed_say_since_when_and_stderr_says_it_once(start, w
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("seed ")]
     assert said == [
         f"seed {seed} diverged: loss or weights are not finite since gradient step {step}; "
-        "it is frozen, the others go on"
+        "it is frozen"
         for seed, step in ((6, "1,234"), (5, "2,000"))
     ]
 
