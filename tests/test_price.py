@@ -218,9 +218,9 @@ def test_a_run_whose_checkpoints_do_not_fit_writes_nothing(
     flags = minatar_flags(base_dir)
     given = train.parser().parse_args(flags)
     needed = size_of(given.gin_files, *given.gin_bindings).disk_bytes
-    if there:  # of an earlier start, to be swept
-        base_dir.mkdir(parents=True)
-        (base_dir / "old").write_bytes(bytes(there))
+    # Of an earlier start: what is below checkpoints/ will be swept, nothing else.
+    bytes_in = {base_dir / "checkpoints": there}.get
+    monkeypatch.setattr(runner_module, "_bytes_in", lambda folder: bytes_in(folder, 10**12))
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage(0, 0, needed - there - 1))
     assert train.main(flags) == 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
+from prune_rl.errors import ConfigError
 from prune_rl.specs import Discrete, ObservationSpec
 from prune_rl.state import flatten, unflatten
 
@@ -149,3 +150,26 @@ def test_a_new_start_forgets_a_step_that_failed():
     assert not any("played" in state for state in batch.get_state())
     batch.step(ACTIONS[1])
     assert batch._environments[2].calls == ["reset", ACTIONS[0, 2], "reset", ACTIONS[1, 2]]
+
+
+def _refusing(message):
+    def refuse(*given):
+        raise KeyError(message)
+
+    return refuse
+
+
+def test_a_game_that_cannot_tell_its_state_is_named():
+    batch = _batch(threads=False)
+    batch._environments[1].get_state = _refusing("lost")
+    with pytest.raises(EnvironmentFailed, match="seed axis index 1 raised KeyError: 'lost'"):
+        batch.get_state()
+
+
+def test_a_game_that_cannot_go_on_is_named():
+    batch = _batch(threads=False)
+    states = batch.get_state()
+    batch._environments[2].set_state = _refusing("other game")
+    expected = "the game of seed axis index 2 cannot go on from its checkpoint: 'other game'"
+    with pytest.raises(ConfigError, match=expected):
+        batch.set_state(states)

@@ -151,7 +151,7 @@ _SPOILT = {
     "an empty provenance": ("provenance.json", b"", "provenance.json is not a list of starts"),
     "a number as provenance": ("provenance.json", b"3", "provenance.json is not a list of starts"),
     "a binary config": ("config.gin", b"\xff\x00\xfe", "config.gin is not text"),
-    "an empty config": ("config.gin", b"", "holds a run with other settings (there: not set; now:"),
+    "an empty config": ("config.gin", b"", "config.gin is empty"),
     "no config": ("config.gin", None, "holds metrics.jsonl but no config.gin"),
     "a folder as config": ("config.gin", "folder", "config.gin is no file"),
     "a folder as provenance": ("provenance.json", "folder", "provenance.json is no file"),

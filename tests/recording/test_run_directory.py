@@ -1,5 +1,6 @@
 """A run directory is made once, taken again with the same settings, and refused with others."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -111,3 +112,29 @@ def test_what_cannot_be_read_is_named_and_left(base_dir, name, content, problem)
     with pytest.raises(ConfigError, match=f"{problem}.*move the directory away"):
         run_directory.prepare(base_dir, _CONFIG)
     assert (base_dir / name).read_bytes() == content
+
+
+def test_a_name_that_no_file_system_holds_is_said(tmp_path):
+    folder = tmp_path / ("x" * 300)
+    for look in (
+        lambda: run_directory.check(folder, _CONFIG),
+        run_directory.held(folder).__enter__,
+    ):
+        with pytest.raises(ConfigError, match=r"^--base_dir=.*File name too long"):
+            look()
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(run_directory.fcntl, "flock", refuse)
+    with pytest.raises(ConfigError, match="cannot be locked: No locks available"):
+        run_directory.held(tmp_path).__enter__()
+
+
+def test_looking_at_a_directory_leaves_nothing(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("{}")
+    with pytest.raises(ConfigError, match=r"holds metrics.jsonl but no config.gin"):
+        run_directory.check(tmp_path, _CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]

@@ -23,8 +23,16 @@ def test_three_evaluations_without_agent_steps_are_three_points(tmp_path, write_
     np.testing.assert_array_equal(found.values, values)
 
 
+@pytest.mark.parametrize("line", [b"5", b"[]", b'{"seed": 0}', b"\xff", b"no", b""])
+def test_a_line_that_is_no_row_is_named(tmp_path, line):
+    row = b'{"seed": 0, "iteration": 0, "phase": "eval"}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(row + line + b"\n" + row)
+    with pytest.raises(ConfigError, match=r"metrics.jsonl, line 2: expected a JSON object"):
+        runs.read_metrics(tmp_path)
+
+
 def test_an_unknown_clock_is_named(tmp_path):
-    row = '{"seed": 0, "phase": "eval", "clock": "gradient_step", "agent_steps": 0}\n'
+    row = '{"seed": 0, "iteration": 0, "phase": "eval", "clock": "gradient_step"}\n'
     (tmp_path / "metrics.jsonl").write_text(row)
     with pytest.raises(ConfigError, match=r"line 1: clock='gradient_step'.*'gradient_steps'\?"):
         runs.read_metrics(tmp_path)
