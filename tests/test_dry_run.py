@@ -43,7 +43,9 @@ def nothing_left(tmp_path, monkeypatch):
 def test_a_training_is_priced_in_two_lines_and_not_trained(capsys):
     assert train.main(["--dry_run", "--dollars_per_hour=0.5", *_BREAKOUT]) == 0
     size, time = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"size: 132,179 parameters a seed; at most RAM \d+ MiB, disk \d MiB", size)
+    assert re.fullmatch(
+        r"size: 132,179 parameters a seed; at most RAM [\d.]+ [MG]iB, disk \d MiB", size
+    )
     form = (
         r"time: about \d+ s here for 200 agent steps and 34 gradient steps of 1 seed, "
         r"[\d,.]+ steps/s, \$0\.0\d at \$0\.50/hour"

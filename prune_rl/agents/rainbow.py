@@ -9,7 +9,6 @@ from typing import Annotated
 
 import gin
 
-from prune_rl.errors import require
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
 from prune_rl.learning.learner import Learner, Optimizers
@@ -74,10 +73,6 @@ class RainbowAgent(ValueAgent):
             noisy=self.noisy,
         )
         transform = Augmentation() if self.data_augmentation else None
-        if transform is not None:
-            side, expected = min(observation_spec.frame_shape[:2]), "less than the image's side, {}"
-            pad, binding = transform.img_pad, "Augmentation.img_pad"
-            require(pad < side, binding, pad, expected.format(side))
         if self.num_atoms == 1:
             rules = td_rules(network, self.loss_type, double_dqn=self.double_dqn, augment=transform)
         else:

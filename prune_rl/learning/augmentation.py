@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from prune_rl.settings import CountOrZero, Range, checked
+from prune_rl.settings import Range, checked
 
 
 @gin.configurable
@@ -29,7 +29,7 @@ class Augmentation:
         ConfigError: a value is outside its range; names the gin binding.
     """
 
-    img_pad: CountOrZero = 4
+    img_pad: Annotated[int, Range(least=0, most=1_000)] = 4
     intensity_scale: Annotated[float, Range(least=0, below=0.5)] = 0.05  # else pixels turn negative
 
     def __call__(self, observations: jax.Array, key: jax.Array) -> jax.Array:

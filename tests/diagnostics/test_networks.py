@@ -101,6 +101,7 @@ def _learner(*names):
         state_axes=AgentState({name: Network(0, 0, axes) for name in QUANTITIES}, None, 0, 0),
         quantities={name: QUANTITIES[name] for name in names},
         members={name: MEMBERS if name == "critic" else None for name in names},
+        target_sparsities={},
     )
 
 

@@ -67,6 +67,7 @@ def _learner(quantities=QUANTITIES):
         state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0, 0),
         quantities={"q": quantities},
         members={"q": None},
+        target_sparsities={},
     )
 
 

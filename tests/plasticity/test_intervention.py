@@ -58,6 +58,7 @@ def _learner(strategy="unroll", names=tuple(NETWORKS)):
         state_axes=AgentState(axes, None, 0, 0),
         quantities={name: NETWORKS[name][0] for name in names},
         members={name: NETWORKS[name][1] for name in names},
+        target_sparsities={},
     )
 
 
