@@ -7,6 +7,7 @@ from typing import Any
 from prune_rl.errors import RunEnded
 
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+INTERRUPTED = 130  # as a shell has it for SIGINT
 _RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, the same command goes on
 
 
@@ -18,7 +19,7 @@ class Stopped(RunEnded):
 
     def __init__(self, received: signal.Signals, stands: str) -> None:
         super().__init__(f"{received.name}: {stands}")
-        self.exit_code = 130 if received == signal.SIGINT else _RUN_AGAIN
+        self.exit_code = INTERRUPTED if received == signal.SIGINT else _RUN_AGAIN
 
 
 class StopSignals:

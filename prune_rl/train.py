@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError, RunEnded, first_line
-from prune_rl.signals import StopSignals
+from prune_rl.signals import INTERRUPTED, StopSignals
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.price import Price
     from prune_rl.runner import Runner
 
-_INTERRUPTED = 130  # as a shell has it for SIGINT
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
 _SMALLER = "make ReplayBuffer.batch_size, Runner.num_seeds or the torso's width smaller"
 _UNEXPECTED = (
@@ -60,7 +59,7 @@ def _last_words(error: BaseException, *, running: bool) -> tuple[str, int]:
     if isinstance(error, RunEnded):
         return line, error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted" + "; the same command resumes" * running, _INTERRUPTED
+        return "interrupted" + "; the same command resumes" * running, INTERRUPTED
     code = 1 if running else 2
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
         return f"out of memory ({line[:200]}); {_SMALLER}", code
@@ -182,7 +181,7 @@ def _composition(flags: argparse.Namespace) -> tuple[list[str], list[str], list[
 
 def leave(code: int) -> NoReturn:
     """Ends the process; interrupted twice, it does not wait for what is being written."""
-    if code == _INTERRUPTED:
+    if code == INTERRUPTED:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

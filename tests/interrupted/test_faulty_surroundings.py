@@ -14,22 +14,10 @@ from prune_rl.acting.evaluation import Evaluation
 from prune_rl.environments.minatar import MinAtarEnvironment
 from prune_rl.trainer import Trainer
 
-from .again import DQN, MINATAR, Again, at
+from .again import at
 from .ends import left, snapshot, stands
 
 _EXPERIMENT = "--gin_files=experiments/minatar_breakout.gin"
-
-
-@pytest.fixture(scope="module")
-def dqn():
-    return Again(("experiments/minatar_breakout.gin",), (*MINATAR, *DQN))
-
-
-@pytest.fixture(scope="module")
-def whole(dqn, tmp_path_factory):
-    base_dir = tmp_path_factory.mktemp("whole") / "run"
-    assert dqn(base_dir) == 0
-    return base_dir
 
 
 @pytest.fixture

@@ -44,19 +44,6 @@ def _no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-@pytest.fixture(scope="module")
-def dqn():
-    return Again(("experiments/minatar_breakout.gin",), (*MINATAR, *DQN))
-
-
-@pytest.fixture(scope="module")
-def whole(dqn, tmp_path_factory):
-    """A run of `dqn` that nothing stopped."""
-    base_dir = tmp_path_factory.mktemp("whole") / "run"
-    assert dqn(base_dir) == 0
-    return base_dir
-
-
 def send(*numbers):
     return lambda: [os.kill(os.getpid(), number) for number in numbers]
 
