@@ -8,6 +8,9 @@ import numpy as np
 
 Array = np.ndarray | jax.Array  # on the host, or inside compiled functions
 
+# What became of the episode in the transition that starts at a row of a replay.
+GOES_ON, TERMINATED, TRUNCATED, FINAL = 0, 1, 2, 3  # FINAL: no transition starts here
+
 
 @dataclass(frozen=True)
 class ObservationSpec:

@@ -14,11 +14,20 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.randomness import replay_streams
 from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ram import require_ram, require_room
-from prune_rl.replay.ring import TERMINATED, TRUNCATED, FrameRing, bytes_per_row
+from prune_rl.replay.ring import FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import streams_to_words, words_to_streams
 from prune_rl.settings import Count, CountOrZero, Fraction, checked
-from prune_rl.specs import ActionSpec, Batch, Draw, Inputs, ObservationSpec, Probe
+from prune_rl.specs import (
+    TERMINATED,
+    TRUNCATED,
+    ActionSpec,
+    Batch,
+    Draw,
+    Inputs,
+    ObservationSpec,
+    Probe,
+)
 from prune_rl.state import State, part, per_seed
 
 _STATE = {"cursor", "frame", "age", "rows", "random_words", "seed", "add_count"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prune_rl.replay.ring import TERMINATED
+from prune_rl.specs import TERMINATED
 
 
 def n_step_return(

@@ -16,11 +16,8 @@ from functools import partial
 import numpy as np
 
 from prune_rl.errors import require
-from prune_rl.specs import ActionSpec, ObservationSpec
+from prune_rl.specs import FINAL, ActionSpec, ObservationSpec
 from prune_rl.state import Piece, Rows, State
-
-# What became of the episode in the transition that starts at a row.
-GOES_ON, TERMINATED, TRUNCATED, FINAL = 0, 1, 2, 3  # FINAL: no transition starts here
 
 ROW_FIELDS = ("frames", "actions", "rewards", "ages", "ends")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prune_rl.replay.ring import FINAL
+from prune_rl.specs import FINAL
 
 
 def rows_of(state):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from prune_rl.replay.n_step import n_step_return
-from prune_rl.replay.ring import GOES_ON, TERMINATED
+from prune_rl.specs import GOES_ON, TERMINATED
 
 
 def loop(rewards, ends, gamma):

@@ -1,0 +1,112 @@
+"""What a dataset on disk offers to learn from, whatever its format.
+
+A dataset holds runs of agents on games. A run is read in parts (a checkpoint's file, a split), each
+by a thread of its own, as blocks of consecutive rows. A row is one frame with the action and the
+reward that followed it, as in `prune_rl.replay.ring`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from prune_rl.errors import ConfigError
+from prune_rl.specs import ObservationSpec
+
+
+class Share(NamedTuple):
+    """Which transitions of a run are learned from.
+
+    Attributes:
+        fraction: of the transitions of every part, in (0, 1].
+        unit: 'windows', what lies together: consecutive rows of a checkpoint's file, whole episodes
+            of a split; or 'transitions', each drawn by itself, which touches more frames.
+        seed: decides where windows begin and which transitions are drawn.
+        horizon: n of the n-step returns, in agent steps: so many further rows a transition needs.
+    """
+
+    fraction: float = 1.0
+    unit: str = "windows"
+    seed: int = 0
+    horizon: int = 1
+
+
+class Block(NamedTuple):
+    """Consecutive rows of one part, (n, ...) each.
+
+    A block continues the one before it, stacks and n-step windows reach across; the rows of
+    different parts never meet. Where rows were left out between two that are kept, no stack of a
+    start, and no window from it, reaches over the gap.
+
+    Attributes:
+        frames: (n, *frame_shape), of the run's spec.
+        actions: (n,) int32.
+        rewards: (n,) float32, as stored.
+        ages: (n,) int32, rows since the episode's first: frames from before it are zeros.
+        ends: (n,) uint8, codes of `prune_rl.specs`.
+        starts: (n,) bool, whether a transition of the share begins here.
+    """
+
+    frames: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    ages: np.ndarray
+    ends: np.ndarray
+    starts: np.ndarray
+
+
+class Part(Protocol):
+    """Rows of a run that one thread reads.
+
+    Attributes:
+        name: for people, as 'Pong/1 checkpoint 3'.
+        num_rows: what its blocks hold together, at most; known before a frame is read.
+        num_transitions: of these, that are to be learned from (the starts), at most.
+        total_transitions: what the whole part has, share or not, at most.
+    """
+
+    name: str
+    num_rows: int
+    num_transitions: int
+    total_transitions: int
+
+    def blocks(self) -> Iterator[Block]:
+        """Reads it from the beginning, a few megabytes at a time.
+
+        Raises:
+            Damaged: what is on disk is not what it should be; names file and offset.
+        """
+
+
+class Run(Protocol):
+    """What one agent saw while it was trained on a game.
+
+    Attributes:
+        game: in the spelling of `environments.games`: 'Pong', or 'breakout' on MinAtar.
+        suite: 'atari' or 'minatar'.
+        number: as the dataset counts its runs, from 1 in those published.
+        observation_spec: of its frames, and how many make an observation.
+        num_actions: None where nothing on disk says so; then it is that of the game.
+        protocol: JSON facts for the provenance stamp: format, path, clipped rewards and so on.
+    """
+
+    game: str
+    suite: str
+    number: int
+    observation_spec: ObservationSpec
+    num_actions: int | None
+    protocol: Mapping[str, Any]
+
+    def parts(self, share: Share) -> Sequence[Part]:
+        """What to read for a share; looks at small files only.
+
+        Raises:
+            ConfigError: there is nothing to read.
+        """
+
+    def identity(self) -> str:
+        """64 hexadecimal digits that change with any byte of the data; reads next to nothing."""
+
+
+class Damaged(ConfigError):  # noqa: N818
+    """A file of a dataset is not what it should be; the message names it and the offset."""
