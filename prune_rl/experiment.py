@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import gin
 
@@ -93,9 +93,13 @@ def create_runner(
 
     seeds, num_steps = range(seed, seed + num_seeds), num_iterations * training_steps
     create = partial(_create_environments, create_environment_fn, max_steps_per_episode, seeds)
+    game = _bound_game(create_environment_fn)
     with blaming("Runner.create_source_fn", create_source_fn):
-        source = create_source_fn(Setting(agent, seeds, create, num_steps))
+        source = create_source_fn(Setting(agent, seeds, create, num_steps, game))
     if source.clock == "gradient_steps" and (evaluation_steps or num_eval_episodes):
+        if game is None:
+            create_one = _create_game_of(source.protocol, create_environment_fn)
+            create = partial(_create_environments, create_one, max_steps_per_episode, seeds)
         _check_evaluation(source, create(randomness.EVALUATION, 0))
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
     expected = f"a run of fewer than 2**31 gradient steps; it has {made:,}"
@@ -161,6 +165,29 @@ def _create_environments(
     with blaming("Runner.create_environment_fn", create_one):
         games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
         return EnvironmentBatch(games, longest)
+
+
+def _bound_game(create_one: CreateEnvironment) -> str | None:
+    """What gin says of the `game_name` of a function; None if nothing."""
+    try:
+        game = gin.query_parameter(f"{getattr(create_one, '__name__', '')}.game_name")
+    except ValueError:
+        return None
+    return game if isinstance(game, str) else None
+
+
+def _create_game_of(
+    protocol: Mapping[str, Any], create_one: CreateEnvironment
+) -> CreateEnvironment:
+    """Makes the game that data are of, where they say so and the function is of their suite."""
+    if create_one is None or "game" not in protocol:
+        return create_one
+    fits, game = f"create_{protocol['suite']}_environment", protocol["game"]
+    expected = f"@{fits}, for the data are of {game}"
+    matches = getattr(create_one, "__name__", None) == fits
+    require(matches, "Runner.create_environment_fn", create_one, expected)
+    named: Callable[..., Environment] = create_one
+    return partial(named, game_name=game)
 
 
 def _check_evaluation(source: Source, games: EnvironmentBatch) -> None:

@@ -76,7 +76,7 @@ def _rhythm(parts: Parts, work: Work) -> tuple[int, int]:
 def _evaluation(parts: Parts, meter: "_Meter", budget: float) -> tuple[float, float]:
     """Seconds to begin one, and of an agent step of it."""
     begin = time.monotonic()
-    with closing(parts.new_evaluation(0)) as evaluation:
+    with closing(parts.new_evaluation(0, parts.trainer.agent_state.params)) as evaluation:
         evaluation.start()
         begun = time.monotonic() - begin
         evaluation.step()  # compiles

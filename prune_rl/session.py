@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 
 from prune_rl import randomness
+from prune_rl.acting.beside import EvaluationBeside
 from prune_rl.acting.evaluation import Evaluation
 from prune_rl.acting.policy import Policy
 from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
 from prune_rl.errors import ConfigError, RunEnded
+from prune_rl.learning.state import Params
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import Positions, has_logs, require_logged
 from prune_rl.recording.recorder import Moment, Recorder
 from prune_rl.signals import Stopped, StopSignals
 from prune_rl.sources.source import Source
-from prune_rl.state import State, part
+from prune_rl.state import State, part, per_seed
 from prune_rl.trainer import Trainer
+
+_WAIT_SECONDS = 0.1  # between looks at signals
 
 
 class AllDiverged(RunEnded):
@@ -58,12 +62,12 @@ class Parts:
     create_environments: Callable[..., EnvironmentBatch]
     diagnostics: BoundDiagnostics | None
 
-    def new_evaluation(self, iteration: int) -> Evaluation:
-        """That of the weights as they are: it depends on them, on seeds and iteration only."""
+    def new_evaluation(self, iteration: int, params: Mapping[str, Params]) -> Evaluation:
+        """That of weights: it depends on them, on seeds and iteration only."""
         return Evaluation(
             self.policy,
             self.create_environments(randomness.EVALUATION, iteration),
-            params=self.trainer.agent_state.params,
+            params=params,
             keys=randomness.evaluation_keys(self.seeds, iteration),
             **self.evaluation,
         )
@@ -71,6 +75,9 @@ class Parts:
 
 class Session:
     """A run from where it stands.
+
+    Where the agent plays while it learns, an evaluation comes between two iterations. Where data
+    are fixed it is played beside the training of the next one, whose rows come before its own.
 
     Args:
       parts: what it is made of.
@@ -89,6 +96,8 @@ class Session:
         self.positions: Positions = {}
         self._trained = False  # in this iteration; what follows is its evaluation
         self._evaluation: Evaluation | None = None
+        self._beside: EvaluationBeside | None = None  # training, and seeds diverged when it began
+        self._diverged_at = np.zeros(0, np.int32)
         self._restored: list[State] = []  # what begun phases held
         self._save_by = self._next_save()
 
@@ -126,17 +135,24 @@ class Session:
         """Runs what is left; see `Runner.run` for what it raises."""
         self._recorder = recorder
         try:
+            self._take_up_beside()
             while self.iteration < self._own.num_iterations:
                 if not self._trained:
                     self._train()
+                self._finish_beside()
                 if not self._have_all_diverged():
                     self._evaluate()
                 self.iteration, self._trained = self.iteration + 1, False
                 self._save()
                 self.require_a_finite_seed()
                 self._heed()
+            if self._beside is not None:
+                self._finish_beside()
+                self._save()
         except EnvironmentFailed as failed:
             raise RunEnded(f"{failed}; {self._saved()}") from failed
+        finally:
+            self._close_beside()
         self._checkpointer.wait()
 
     def _have_all_diverged(self) -> bool:
@@ -178,6 +194,8 @@ class Session:
     def _between_steps(self, phase: str) -> None:
         if self._recorder.due():
             self._recorder.show(self._now(), phase)
+        if self._beside is not None:
+            self._beside.wait(0)  # raises what a game raised
         if time.monotonic() >= self._save_by:
             self._save()
         self._heed()
@@ -185,7 +203,8 @@ class Session:
     def _heed(self) -> None:
         """Stops if asked to, unless nothing is left to do."""
         received = self._stop.received
-        if received is None or self.iteration == self._own.num_iterations:
+        done = self.iteration == self._own.num_iterations and self._beside is None
+        if received is None or done:
             return
         raise Stopped(received, self._saved())
 
@@ -208,6 +227,9 @@ class Session:
     def _evaluate(self) -> None:
         if not any(self._own.evaluation.values()):
             return
+        if self._source.clock == "gradient_steps":
+            self._begin_beside()
+            return
         self._begin_phase()
         self._evaluation = evaluation = self._begun_evaluation()
         while not evaluation.done:
@@ -219,7 +241,8 @@ class Session:
         self._recorder.phase(self._now(), "eval", {}, {})
 
     def _begun_evaluation(self) -> Evaluation:
-        evaluation = self._own.new_evaluation(self.iteration)
+        params = self._trainer.agent_state.params
+        evaluation = self._own.new_evaluation(self.iteration, params)
         restored = [own["evaluation"] for own in self._restored if "evaluation" in own]
         self._restored = []
         if restored:
@@ -228,6 +251,43 @@ class Session:
             evaluation.start()
         return evaluation
 
+    def _take_up_beside(self) -> None:
+        """Goes on with an evaluation that was saved while it was played beside training."""
+        states = [own["beside"] for own in self._restored if "beside" in own]
+        if states:
+            self._diverged_at = np.array(part(states, "diverged_at"))
+            like, iteration = self._trainer.agent_state.params, self.iteration - 1
+            self._beside = EvaluationBeside.restored(
+                self._own.new_evaluation, iteration, like, part(states, "evaluation")
+            )
+
+    def _begin_beside(self) -> None:
+        state, seeds = self._trainer.agent_state, self._own.seeds
+        self._restored, self._diverged_at = [], np.array(state.diverged_at)
+        self._beside = EvaluationBeside.begun(
+            self._own.new_evaluation, self.iteration, state.params, len(seeds)
+        )
+
+    def _finish_beside(self) -> None:
+        """Waits for the evaluation that is played beside training, if any, and logs it."""
+        if self._beside is None:
+            return
+        while not self._beside.wait(_WAIT_SECONDS):
+            self._between_steps("eval")
+        iteration, steps = self._beside.iteration, self._own.training_steps
+        params, diverged_at = self._beside.params, self._diverged_at
+        then = Moment(iteration, 0, (iteration + 1) * steps, 0, params, diverged_at)
+        self._recorder.start_phase(then)
+        for episode in self._beside.episodes:
+            self._recorder.episode(then, "eval", episode)
+        self._recorder.phase(then, "eval", {}, {})
+        self._close_beside()
+
+    def _close_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
     def _save(self) -> None:
         """Begins to write a checkpoint of this moment."""
         states, episodes = self._trainer.get_state(), self._recorder.get_state()
@@ -235,6 +295,10 @@ class Session:
         if self._evaluation is not None:
             own = zip(states, self._evaluation.get_state(), strict=True)
             states = [state | {"evaluation": x} for state, x in own]
+        if self._beside is not None:
+            evaluation = self._beside.get_state()
+            beside = per_seed(evaluation=evaluation, diverged_at=list(self._diverged_at))
+            states = [own | {"beside": x} for own, x in zip(states, beside, strict=True)]
         self.positions = self._recorder.positions()
         self._checkpointer.save(self._checkpoint(states))
         self._save_by = self._next_save()

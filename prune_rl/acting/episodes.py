@@ -18,6 +18,30 @@ class Episode(NamedTuple):
     terminated: bool
 
 
+# Fields of an `Episode` of a known seed, and their dtypes in a checkpoint.
+_FIELDS = (("episode_return", np.float64), ("length", np.int64), ("terminated", np.bool_))
+
+
+def episodes_to_states(episodes: Sequence[Episode], num_seeds: int) -> list[State]:
+    """Those of each seed, in order: (n,) arrays by the names of `Episode`."""
+    by_seed: list[list[Episode]] = [[] for _ in range(num_seeds)]
+    for episode in episodes:
+        by_seed[episode.seed_index].append(episode)
+    return [
+        {name: np.array([getattr(x, name) for x in own], kind) for name, kind in _FIELDS}
+        for own in by_seed
+    ]
+
+
+def states_to_episodes(states: Sequence[State]) -> list[Episode]:
+    """The inverse of `episodes_to_states`, seed by seed."""
+    return [
+        Episode(i, *values)
+        for i, own in enumerate(states)
+        for values in zip(*(own[name].tolist() for name, _ in _FIELDS), strict=True)
+    ]
+
+
 class EpisodeTracker:
     """Running raw return (float64) and length (int64, agent steps) of each seed's episode."""
 

@@ -1,6 +1,6 @@
 """Episodes that nothing is learned from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,7 +36,7 @@ class Evaluation:
         policy: Policy,
         environments: EnvironmentBatch,
         *,
-        params: dict[str, Params],
+        params: Mapping[str, Params],
         keys: jax.Array,
         num_steps: int = 0,
         num_episodes: int = 0,

@@ -1,5 +1,6 @@
 """How an agent plays."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ class Policy(NamedTuple):
         return np.asarray(actions), state.replace(keys=keys)
 
     def exploit(
-        self, params: dict[str, Params], keys: jax.Array, observations: np.ndarray
+        self, params: Mapping[str, Params], keys: jax.Array, observations: np.ndarray
     ) -> tuple[np.ndarray, jax.Array]:
         """Actions (S, *action) in evaluation, and the next keys (S, 2); see `explore`."""
         numbers = self.agent.exploration_eval.values()

@@ -88,6 +88,8 @@ class Run(Protocol):
         observation_spec: of its frames, and how many make an observation.
         num_actions: None where nothing on disk says so; then it is that of the game.
         protocol: JSON facts for the provenance stamp: format, path, clipped rewards and so on.
+        missing: names of files that should be there and are not; a line each, for people. Known
+            once `parts` was asked.
     """
 
     game: str
@@ -96,6 +98,7 @@ class Run(Protocol):
     observation_spec: ObservationSpec
     num_actions: int | None
     protocol: Mapping[str, Any]
+    missing: Sequence[str]
 
     def parts(self, share: Share) -> Sequence[Part]:
         """What to read for a share; looks at small files only.

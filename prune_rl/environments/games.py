@@ -4,6 +4,8 @@ Sets: Obando-Ceron et al. 2024, appendix B; the two smallest, section 5. Atari n
 (`MsPacman`).
 """
 
+from prune_rl.errors import ConfigError, nearest
+
 ATARI_2 = ("Breakout", "VideoPinball")  # figure 13
 ATARI_4 = ("BeamRider", "Breakout", "Enduro", "VideoPinball")  # figure 11
 ATARI_15 = (
@@ -43,6 +45,24 @@ def atari_roms() -> dict[str, str]:
     from ale_py import roms
 
     return {_camel_case(rom): rom for rom in roms.get_all_rom_ids()}
+
+
+def num_actions(game: str) -> int:
+    """Of an Atari game's minimal action set.
+
+    Raises:
+        ConfigError: ale-py has no such game.
+    """
+    from ale_py import ALEInterface, LoggerMode, roms
+
+    known = atari_roms()
+    if game not in known:
+        raise ConfigError(f"{game!r}: no such Atari game; {nearest(game, known)}")
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    ale, rom = ALEInterface(), roms.get_rom_path(known[game])
+    assert rom is not None  # every name of atari_roms() has one
+    ale.loadROM(rom)
+    return len(ale.getMinimalActionSet())
 
 
 def _camel_case(rom: str) -> str:

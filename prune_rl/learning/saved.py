@@ -8,22 +8,21 @@ import numpy as np
 
 from prune_rl.errors import ConfigError, require
 from prune_rl.learning.seed_axis import join_seeds, split_seeds
-from prune_rl.learning.state import AgentState
 from prune_rl.state import State, flatten, unflatten
 
 
-def to_states(agent_state: AgentState, axes: AgentState) -> list[State]:
-    """Copies on the host, of each seed, as 'networks/q/params/params/head/kernel'.
+def to_states(tree: Any, axes: Any) -> list[State]:
+    """Copies on the host, of each seed, as 'networks/q/params/params/head/kernel' of an AgentState.
 
-    axes: see `Learner.state_axes`.
+    axes: of that tree, see `Learner.state_axes`.
     """
     return [
         unflatten({name: np.array(leaf) for name, leaf in _named_leaves(own)})
-        for own in split_seeds(jax.device_get(agent_state), axes)
+        for own in split_seeds(jax.device_get(tree), axes)
     ]
 
 
-def from_states(states: Sequence[State], like: AgentState, axes: AgentState) -> AgentState:
+def from_states(states: Sequence[State], like: Any, axes: Any) -> Any:
     """The inverse of `to_states`, on the device, with the structure of `like`.
 
     Raises:

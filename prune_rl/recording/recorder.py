@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl.acting.episodes import Episode
+from prune_rl.acting.episodes import Episode, episodes_to_states, states_to_episodes
 from prune_rl.learning.state import Params
 from prune_rl.recording.logs import Positions, RunLog
 from prune_rl.recording.progress import RunProgress, say_diverged
@@ -16,8 +16,6 @@ from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
 from prune_rl.state import State
 
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
-# Fields of an `Episode` of a known seed, and their dtypes in a checkpoint.
-_FIELDS = (("episode_return", np.float64), ("length", np.int64), ("terminated", np.bool_))
 
 
 class Moment(NamedTuple):
@@ -48,21 +46,11 @@ class Recorder:
 
     def get_state(self) -> list[State]:
         """Episodes of the phase so far, of each seed: (n,) arrays by the names of `Episode`."""
-        by_seed: list[list[Episode]] = [[] for _ in self._seeds]
-        for episode in self._episodes:
-            by_seed[episode.seed_index].append(episode)
-        return [
-            {name: np.array([getattr(x, name) for x in own], kind) for name, kind in _FIELDS}
-            for own in by_seed
-        ]
+        return episodes_to_states(self._episodes, len(self._seeds))
 
     def set_state(self, states: Sequence[State]) -> None:
         """Goes on with a phase from what `get_state` returned."""
-        self._episodes = [
-            Episode(i, *values)
-            for i, own in enumerate(states)
-            for values in zip(*(own[name].tolist() for name, _ in _FIELDS), strict=True)
-        ]
+        self._episodes = states_to_episodes(states)
 
     def start_phase(self, now: Moment) -> None:
         """Forgets the episodes of the phase before; time and steps are counted from `now`."""

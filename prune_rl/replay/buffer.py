@@ -12,22 +12,13 @@ import numpy as np
 
 from prune_rl.errors import ConfigError, require
 from prune_rl.randomness import replay_streams
-from prune_rl.replay.n_step import n_step_return
 from prune_rl.replay.ram import require_ram, require_room
 from prune_rl.replay.ring import FrameRing, bytes_per_row
 from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import streams_to_words, words_to_streams
+from prune_rl.replay.transitions import inputs, transitions
 from prune_rl.settings import Count, CountOrZero, Fraction, checked
-from prune_rl.specs import (
-    TERMINATED,
-    TRUNCATED,
-    ActionSpec,
-    Batch,
-    Draw,
-    Inputs,
-    ObservationSpec,
-    Probe,
-)
+from prune_rl.specs import TERMINATED, TRUNCATED, ActionSpec, Batch, Draw, ObservationSpec, Probe
 from prune_rl.state import State, part, per_seed
 
 _STATE = {"cursor", "frame", "age", "rows", "random_words", "seed", "add_count"}
@@ -138,11 +129,15 @@ class ReplayBuffer:
         Raises `ConfigError` where a seed has no complete transition yet.
         """
         candidates = self._candidates()
-        return self._gather(*self._sampler.draw(self._streams, self.batch_size, *candidates))
+        return self._batch(*self._sampler.draw(self._streams, self.batch_size, *candidates))
 
     def sample_uniformly(self, size: int) -> Batch:
         """Draws `size` transitions of each seed uniformly, whatever the sampler; as `sample`."""
-        return self._gather(*self._uniform.draw(self._streams, size, *self._candidates()))
+        return self._batch(*self._uniform.draw(self._streams, size, *self._candidates()))
+
+    def _batch(self, starts: np.ndarray, chances: np.ndarray | None = None) -> Batch:
+        batch = transitions(self._ring, starts, self._horizon, self._gamma)
+        return batch._replace(probabilities=chances)
 
     def probe(self, draw: Draw, name: str) -> Probe:
         """Draws like `sample_uniformly` without moving the stream that samples are drawn from.
@@ -155,11 +150,7 @@ class ReplayBuffer:
         """
         streams = replay_streams(self._seeds.tolist(), f"probe {name}")
         starts, _ = self._uniform.draw(streams, draw.size, *self._candidates())
-        if not draw.inputs_only:
-            return self._gather(starts)
-        rows = self._ring.locate(starts)
-        observations = self._ring.observations(starts, self._ring.ages.take(rows))
-        return Inputs(observations, self._ring.actions.take(rows, axis=0))
+        return inputs(self._ring, starts) if draw.inputs_only else self._batch(starts)
 
     def update_priorities(self, priorities: np.ndarray) -> None:
         """Gives new priorities (S, B), at least 0, to the oldest batch sampled that has none yet.
@@ -172,20 +163,6 @@ class ReplayBuffer:
           ValueError: the shape is another, or a priority is negative.
         """
         self._sampler.update(priorities)
-
-    def _gather(self, starts: np.ndarray, chances: np.ndarray | None = None) -> Batch:
-        """The transitions that begin at `starts` (S, B), drawn with `chances` (S, B) or alike."""
-        ring = self._ring
-        window = ring.locate(starts + np.arange(self._horizon)[:, None, None])  # (n, S, B)
-        rewards, ends = ring.rewards.take(window), ring.ends.take(window)
-        returns, discounts, spans = n_step_return(rewards, ends, self._gamma)
-        ages = ring.ages.take(window[0])
-        # One gather for both observations: (2, S, B, *observation)
-        states = ring.observations(
-            np.stack([starts, starts + spans]), np.stack([ages, ages + spans])
-        )
-        actions = ring.actions.take(window[0], axis=0)
-        return Batch(states[0], actions, returns, discounts, states[1], chances)
 
     def _candidates(self) -> tuple[np.ndarray, np.ndarray]:
         """The ring's candidates, at least one of each seed."""

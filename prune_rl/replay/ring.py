@@ -12,6 +12,7 @@ in slot p % num_rows, so a ring keeps the newest num_rows positions.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,8 +38,17 @@ def bytes_per_row(observation_spec: ObservationSpec, action_spec: ActionSpec) ->
     return sum(dtype.itemsize for dtype in row_dtypes(observation_spec, action_spec).values())
 
 
+class Frames(Protocol):
+    """Frames that are not in memory: one more than rows, the last of them zero."""
+
+    def take(self, indices: np.ndarray, axis: int = 0) -> np.ndarray:
+        """(*indices.shape, bytes of a frame)."""
+
+
 class FrameRing:
     """Rows of S seeds; memory is taken by the operating system only as rows are first written.
+
+    Frames that are kept elsewhere may be given, and nothing is added then.
 
     Attributes: `actions` in the form of their spec, `rewards` float32, `ages` int32 (rows since
     the episode's first) and `ends` uint8, all flat (S * num_rows, ...), to be read at the indices
@@ -51,6 +61,7 @@ class FrameRing:
         num_rows: int,
         observation_spec: ObservationSpec,
         action_spec: ActionSpec,
+        frames: Frames | None = None,
     ) -> None:
         self.num_rows = num_rows
         self.dtypes = row_dtypes(observation_spec, action_spec)
@@ -59,7 +70,9 @@ class FrameRing:
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
         self._blank = num_seeds * num_rows  # one more row, always zero, pads young stacks
-        self._frames = np.zeros(self._blank + 1, self.dtypes["frames"]).reshape(self._blank + 1, -1)
+        if frames is None:
+            frames = np.zeros(self._blank + 1, self.dtypes["frames"]).reshape(self._blank + 1, -1)
+        self._frames: Any = frames
         self.actions, self.rewards, self.ages, self.ends = (
             np.zeros(self._blank, self.dtypes[name]) for name in ROW_FIELDS[1:]
         )
@@ -135,7 +148,7 @@ class FrameRing:
         return [self._state_of(seed, int(cursor)) for seed, cursor in enumerate(self.cursors)]
 
     def _state_of(self, seed: int, cursor: int) -> State:
-        fields, here = self._fields_of(seed), cursor % self.num_rows
+        fields, here = self.fields_of(seed), cursor % self.num_rows
         last = max(cursor, 0)
         return {
             "cursor": np.array(cursor, np.int64),
@@ -152,7 +165,7 @@ class FrameRing:
 
     def _pieces(self, seed: int, last: int, start: int) -> Iterator[Piece]:
         """Views of rows `start` to `last` - 1 of a seed, in runs that do not wrap around."""
-        fields = self._fields_of(seed)
+        fields = self.fields_of(seed)
         longest = max(_PIECE_BYTES // self._row_bytes, 1)
         while start < last:
             here = start % self.num_rows
@@ -167,7 +180,7 @@ class FrameRing:
           ConfigError: a field has another shape or dtype.
         """
         for seed, state in enumerate(states):
-            fields, cursor, rows = self._fields_of(seed), int(state["cursor"]), state["rows"]
+            fields, cursor, rows = self.fields_of(seed), int(state["cursor"]), state["rows"]
             newest = {"frames": state["frame"][None], "ages": state["age"][None]}
             self._require_fitting(newest, tuple(newest))
             for first, piece in rows.pieces(rows.first):
@@ -187,7 +200,7 @@ class FrameRing:
         given = {name: (x.shape[1:], x.dtype) for name, x in piece.items()}
         require(given == own, "replay state: rows", given, str(own))
 
-    def _fields_of(self, seed: int) -> dict[str, np.ndarray]:
+    def fields_of(self, seed: int) -> dict[str, np.ndarray]:
         """Views (num_rows, ...) of every field of one seed."""
         flat = (self._frames, self.actions, self.rewards, self.ages, self.ends)
         own = slice(seed * self.num_rows, (seed + 1) * self.num_rows)

@@ -15,7 +15,7 @@ from prune_rl.specs import ActionSpec, ObservationSpec
 from prune_rl.state import State, part, per_seed
 
 
-class Dataset(Replay, Protocol):
+class FixedData(Replay, Protocol):
     """A replay that is full from the start; its state is what decides the next draws.
 
     Attributes:
@@ -27,11 +27,13 @@ class Dataset(Replay, Protocol):
     protocol: dict[str, Any]
 
 
-_FUNCTION = "a function from a Setting to a Dataset, as @my_dataset"
-CreateDataset = Annotated[Callable[[Setting], Dataset], _FUNCTION]
+_FUNCTION = "a function from a Setting to fixed data, as @Dataset"
+CreateDataset = Annotated[Callable[[Setting], FixedData], _FUNCTION]
 
 
-def create_dataset(source: str, create_dataset_fn: CreateDataset | None, made: Setting) -> Dataset:
+def create_dataset(
+    source: str, create_dataset_fn: CreateDataset | None, made: Setting
+) -> FixedData:
     """The dataset of a `source` of that name.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.settings import Fraction, checked
-from prune_rl.sources.dataset import CreateDataset, Dataset, create_dataset
+from prune_rl.sources.dataset import CreateDataset, FixedData, create_dataset
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Replay, Setting, require_same_specs
 from prune_rl.specs import Batch, Draw, Probe
@@ -48,7 +48,7 @@ class MixedSource(OnlineSource):
 class MixedReplay:
     """Two sources of transitions behind one; those of the dataset come last in a batch."""
 
-    def __init__(self, online: ReplayBuffer, dataset: Dataset, dataset_share: float) -> None:
+    def __init__(self, online: ReplayBuffer, dataset: FixedData, dataset_share: float) -> None:
         self._online, self._dataset, self._share = online, dataset, dataset_share
         self.batch_size = online.batch_size
 

@@ -24,12 +24,14 @@ class Setting(NamedTuple):
         seeds: S of them.
         create_environments: makes the games of all seeds, from a stream of their randomness.
         num_steps: of the source's clock, in the whole run.
+        game: that the configuration names, for data of several; None where it names none.
     """
 
     agent: Agent
     seeds: Sequence[int]
     create_environments: Callable[..., EnvironmentBatch]
     num_steps: int
+    game: str | None = None
 
 
 def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> None:

@@ -1,0 +1,101 @@
+"""One ring of rows that nothing is added to, from which S seeds draw, each by itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from prune_rl.errors import require
+from prune_rl.randomness import replay_streams
+from prune_rl.replay.ring import FrameRing
+from prune_rl.replay.transitions import inputs, transitions
+from prune_rl.specs import Batch, Draw, Probe
+from prune_rl.state import State, array_to_json, json_to_array, part, per_seed
+
+_AT_ONCE = 256  # batches whose places are drawn together: a stream takes as long to begin
+
+
+class SharedReplay:
+    """Transitions of fixed data, drawn uniformly with replacement; see `sources.source.Replay`.
+
+    What the k-th batch of a seed holds depends on that seed, k and the data alone. So a checkpoint
+    says how many batches were drawn, and of which data; rows are in none.
+
+    Args:
+      ring: of one seed's rows, which all seeds share.
+      starts: of each seed, positions (T,) of the transitions it learns from, one at least.
+      seeds: S integers of at least 0.
+      identities: of each seed's data, JSON that a checkpoint holds and a resumed run compares.
+      horizon: n of the n-step return, in agent steps.
+      gamma: discount per agent step.
+      batch_size: transitions per seed in a batch.
+    """
+
+    def __init__(
+        self,
+        ring: FrameRing,
+        starts: Sequence[np.ndarray],
+        *,
+        seeds: Sequence[int],
+        identities: Sequence[dict[str, Any]],
+        horizon: int,
+        gamma: float,
+        batch_size: int,
+    ) -> None:
+        self._ring, self._starts, self._seeds = ring, starts, seeds
+        self._identities = identities
+        self._horizon, self._gamma, self.batch_size = horizon, gamma, batch_size
+        self._drawn = self._asked = 0  # batches of `sample`, and of `sample_uniformly`
+        self._block, self._places = -1, np.empty((len(seeds), 0, batch_size), np.int64)
+
+    def sample(self) -> Batch:
+        """The next batch: `batch_size` transitions of each seed, in fresh arrays."""
+        block, place = divmod(self._drawn, _AT_ONCE)
+        if block != self._block:
+            self._block, self._places = block, self._draw(f"data {block}", _AT_ONCE)
+        self._drawn += 1
+        return transitions(self._ring, self._places[:, place], self._horizon, self._gamma)
+
+    def sample_uniformly(self, size: int) -> Batch:
+        """`size` transitions of each seed, drawn apart from those of `sample`."""
+        places = self._draw(f"data beside {self._asked}", 1, size)[:, 0]
+        self._asked += 1
+        return transitions(self._ring, places, self._horizon, self._gamma)
+
+    def probe(self, draw: Draw, name: str) -> Probe:
+        """What `draw` asks, a function of seed, name and data; moves nothing."""
+        places = self._draw(f"probe {name}", 1, draw.size)[:, 0]
+        if draw.inputs_only:
+            return inputs(self._ring, places)
+        return transitions(self._ring, places, self._horizon, self._gamma)
+
+    def _draw(self, name: str, count: int, size: int | None = None) -> np.ndarray:
+        """Positions (S, count, size) from the stream of that name of each seed."""
+        shape = (count, self.batch_size if size is None else size)
+        streams = replay_streams(self._seeds, name)
+        pairs = zip(self._starts, streams, strict=True)
+        return np.stack([own[stream.integers(len(own), size=shape)] for own, stream in pairs])
+
+    def get_state(self) -> list[State]:
+        """Of each seed, which data it draws from and how often it has; see `Replay`."""
+        count = len(self._seeds)
+        return per_seed(
+            seed=[np.int64(seed) for seed in self._seeds],
+            drawn=[np.int64(self._drawn)] * count,
+            asked=[np.int64(self._asked)] * count,
+            data=[json_to_array(own) for own in self._identities],
+        )
+
+    def set_state(self, states: Sequence[State]) -> None:
+        """Goes on, to the bit, from what `get_state` returned.
+
+        Raises:
+          ConfigError: it is that of other seeds or data; where these lie does not matter.
+        """
+        seeds, expected = [int(x) for x in part(states, "seed")], list(self._seeds)
+        require(seeds == expected, "replay state: seeds", seeds, str(expected))
+        for state, own in zip(states, self._identities, strict=True):
+            was = array_to_json(state["data"])
+            same = all(was.get(key) == own[key] for key in own if key != "path")
+            require(same, "Dataset.path", own, f"the data that the run began with, {was}")
+        self._drawn, self._asked = int(states[0]["drawn"]), int(states[0]["asked"])
