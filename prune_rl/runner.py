@@ -84,8 +84,7 @@ class Runner(Parts):
         evaluated = max(own["num_steps"], own["num_episodes"] * EPISODE_STEPS)
         notes = []
         if not updates:
-            name = f"{type(self.policy.agent).__name__}.min_replay_history"
-            notes.append(f"no gradient step is due: {name} is not below the run's {steps:,} steps")
+            notes.append(self.no_updates)
         if own["num_episodes"]:
             notes.append(f"evaluated episodes are taken to last {EPISODE_STEPS:,} agent steps")
         if self.diagnostics is not None:
@@ -100,6 +99,13 @@ class Runner(Parts):
             saves=self.num_iterations,
             notes=notes,
         )
+
+    @property
+    def no_updates(self) -> str:
+        """Why no gradient step is due, where none is."""
+        steps = self.num_iterations * self.training_steps
+        name = f"{type(self.policy.agent).__name__}.min_replay_history"
+        return f"no gradient step is due: {name} is not below the run's {steps:,} steps"
 
     def _require_disk(self) -> None:
         """Raises `ConfigError` if the checkpoints of a whole run would not fit beside its logs."""

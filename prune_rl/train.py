@@ -100,24 +100,14 @@ def _require_gin_files(flags: argparse.Namespace) -> None:
 
 
 def _create_runner(flags: argparse.Namespace, base_dir: str | Path) -> "Runner":
-    from prune_rl import compilation_cache, configuration
-    from prune_rl.experiment import create_runner
+    from prune_rl import compilation_cache
+    from prune_rl.composition import compose
 
     if flags.no_compilation_cache:
         compilation_cache.disable()
     else:
         compilation_cache.enable()
-    gin_files, gin_bindings, typed = _composition(flags)
-    configuration.load(gin_files, gin_bindings)
-    try:
-        runner = create_runner(base_dir)
-    except TypeError as error:
-        if not re.search("required (positional|keyword-only) argument", str(error)):
-            raise
-        advice = "bind a function without (), as @OnlineSource"
-        raise ConfigError(f"{first_line(error)}; {advice}") from error
-    configuration.check_bindings_are_used(typed)
-    return runner
+    return compose(base_dir, *_composition(flags))
 
 
 def _say(price: "Price", flags: argparse.Namespace, stream: TextIO) -> None:

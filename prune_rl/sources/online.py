@@ -1,6 +1,7 @@
 """An environment that is played while the agent learns, and the replay that remembers it."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import gin
 import jax
@@ -16,6 +17,23 @@ from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.settings import checked
 from prune_rl.sources.source import Act, Replay, Setting
 from prune_rl.state import State, part, per_seed
+
+
+class Observer(Protocol):
+    """Told what the replay is told, and when; see `ReplayBuffer`."""
+
+    def add_first(self, frames: np.ndarray) -> None: ...
+
+    def add(
+        self,
+        *,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_frames: np.ndarray,
+        frames: np.ndarray,
+    ) -> None: ...
 
 
 @gin.configurable
@@ -37,7 +55,7 @@ class OnlineSource:
         agent = setting.agent
         scheme = f"{type(agent).__name__}.replay_scheme"
         require_choice(scheme, agent.replay_scheme, SAMPLERS)
-        self._agent, self._clips = agent, clip_rewards
+        self._agent, self.clips_rewards = agent, clip_rewards
         self.num_gradient_steps = agent.num_gradient_steps
         self.nominal_gradient_steps = agent.nominal_gradient_steps
         self._environments = setting.create_environments(randomness.TRAINING)
@@ -63,6 +81,14 @@ class OnlineSource:
         self._tracker = EpisodeTracker(len(setting.seeds))
         self.agent_steps = 0
         self._priorities: jax.Array | None = None  # of an update that the replay has not seen
+        self._observers: list[Observer] = []
+
+    def watch(self, observer: Observer) -> None:
+        """Tells `observer` from now on all that is stored, after the replay; not saved."""
+        self._observers.append(observer)
+
+    def _told(self) -> list[Observer]:
+        return [self._buffer, *self._observers]
 
     @staticmethod
     def _require_room(agent: Agent, replay: ReplayBuffer) -> None:
@@ -94,21 +120,23 @@ class OnlineSource:
         """See `Source`."""
         frames = self._environments.reset()
         self._stack.reset(frames)
-        self._buffer.add_first(frames)
+        for own in self._told():
+            own.add_first(frames)
 
     def tick(self, act: Act) -> list[Episode]:
         """One agent step of every seed."""
         actions = act(self._stack.array)
         step = self._environments.step(actions)
         self._write_priorities()  # a new transition takes the largest
-        self._buffer.add(
-            actions=actions,
-            rewards=np.clip(step.rewards, -1, 1) if self._clips else step.rewards,
-            terminated=step.terminated | step.life_lost,
-            truncated=step.truncated,
-            next_frames=step.next_frames,
-            frames=step.frames,
-        )
+        for own in self._told():
+            own.add(
+                actions=actions,
+                rewards=np.clip(step.rewards, -1, 1) if self.clips_rewards else step.rewards,
+                terminated=step.terminated | step.life_lost,
+                truncated=step.truncated,
+                next_frames=step.next_frames,
+                frames=step.frames,
+            )
         self._stack.follow(step)
         self.agent_steps += 1
         return self._tracker.add(step)
