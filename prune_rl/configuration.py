@@ -29,6 +29,7 @@ _DOPAMINE_NAMES = {
     "num_updates_per_train_step": "replay_ratio, 2 for two updates after each agent step",
     "distributional": "num_atoms, 1 for no distribution",
     "mse_loss": "loss_type, 'mse' or 'huber'",
+    "bc_coefficient": "cql_coefficient",
     "vmin": "vmax, the support is [-vmax, vmax]",
 }
 

@@ -14,7 +14,7 @@ from prune_rl.learning.distributional import categorical_rules
 from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
-from prune_rl.learning.value_learning import build_value_learner
+from prune_rl.learning.value_learning import Rules, build_value_learner
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.settings import Count, OneOf, Positive, checked
 from prune_rl.specs import ActionSpec, ObservationSpec
@@ -72,9 +72,12 @@ class RainbowAgent(ValueAgent):
             dueling=self.dueling,
             noisy=self.noisy,
         )
+        rules = self._rules(network)
+        return build_value_learner(rules, observation_spec, optimizers, self._strategy())
+
+    def _rules(self, network: QNetwork) -> Rules:
+        """What is learned, by a network with these settings."""
         transform = Augmentation() if self.data_augmentation else None
         if self.num_atoms == 1:
-            rules = td_rules(network, self.loss_type, double_dqn=self.double_dqn, augment=transform)
-        else:
-            rules = categorical_rules(network, double_dqn=self.double_dqn, augment=transform)
-        return build_value_learner(rules, observation_spec, optimizers, self._strategy())
+            return td_rules(network, self.loss_type, double_dqn=self.double_dqn, augment=transform)
+        return categorical_rules(network, double_dqn=self.double_dqn, augment=transform)
