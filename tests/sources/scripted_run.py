@@ -7,7 +7,6 @@ import numpy as np
 from prune_rl.datasets.experience import Block
 from prune_rl.specs import FINAL, GOES_ON, ObservationSpec
 
-
 SPEC = ObservationSpec((10, 10, 4))
 
 

@@ -5,15 +5,18 @@ import json
 import os
 import signal
 import sys
+import threading
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from prune_rl import train
+from prune_rl.acting.evaluation import Evaluation
 from prune_rl.errors import ConfigError
 from prune_rl.reporting import runs
 from prune_rl.reporting.curves import draw
+from prune_rl.session import Parts, Session
 from prune_rl.sources.dataset import DatasetSource
 from prune_rl.trainer import Trainer
 
@@ -128,6 +131,60 @@ def test_it_resumes_to_the_bit(tmp_path, offline, monkeypatch, read_metrics, age
     assert (whole / "episodes.csv").read_bytes() == (stopped / "episodes.csv").read_bytes()
     for a, b in zip(agent_leaves(whole), agent_leaves(stopped), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("iteration", [0, 2])
+def test_it_resumes_to_the_bit_where_an_evaluation_was_under_way(
+    tmp_path, offline, monkeypatch, read_metrics, iteration
+):
+    """Beside the training of the next iteration, and after the last one."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert train.main([f"--base_dir={whole}", *offline]) == 0
+    new, step, asked = Parts.new_evaluation, Evaluation.step, threading.Event()
+
+    def tagged(self, own, params):
+        evaluation = new(self, own, params)
+        evaluation.iteration = own
+        return evaluation
+
+    def asking(self):
+        if self.iteration == iteration and self._steps_taken == 20:
+            os.kill(os.getpid(), signal.SIGTERM)
+            asked.wait(60)  # so that it cannot end before the run has seen the signal
+        return step(self)
+
+    saved = Session._saved
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "new_evaluation", tagged)
+        patch.setattr(Evaluation, "step", asking)
+        patch.setattr(Session, "_saved", lambda self: asked.set() or saved(self))
+        assert train.main([f"--base_dir={stopped}", *offline]) == 75
+    assert [row["iteration"] for row in read_metrics(stopped) if row["phase"] == "eval"] == [
+        i for i in range(iteration) for _ in range(2)
+    ]
+    assert train.main([f"--base_dir={stopped}", *offline]) == 0
+    assert read_metrics(whole) == read_metrics(stopped)
+    assert (whole / "episodes.csv").read_bytes() == (stopped / "episodes.csv").read_bytes()
+
+
+def test_an_evaluation_is_of_the_weights_after_its_iteration(tmp_path, offline, read_metrics):
+    """However far training has come while it was played: a shorter run evaluates the same."""
+    whole, short = tmp_path / "whole", tmp_path / "short"
+    dense = ["--gin_files=pruning/none.gin"]
+    one = [*dense, "--gin_bindings=Runner.num_iterations=1"]
+    assert train.main([f"--base_dir={whole}", *offline, *dense]) == 0
+    assert train.main([f"--base_dir={short}", *offline, *one]) == 0
+    own = [row for row in read_metrics(short) if row["phase"] == "eval"]
+    assert own == [row for row in read_metrics(whole) if row["phase"] == "eval"][:2]
+    assert own[0]["gradient_steps"] == 40
+
+
+def test_rows_come_in_an_order_that_is_always_the_same(tmp_path, offline, read_metrics):
+    """An evaluation's after those of the training beside which it was played."""
+    assert train.main([f"--base_dir={tmp_path / 'run'}", *offline]) == 0
+    phases = [(x["phase"], x["iteration"]) for x in read_metrics(tmp_path / "run") if not x["seed"]]
+    trained, evaluated = [("train", i) for i in range(3)], [("eval", i) for i in range(3)]
+    assert phases == [trained[0], trained[1], evaluated[0], trained[2], *evaluated[1:]]
 
 
 def test_data_must_be_given(make_setting):
