@@ -107,7 +107,8 @@ class DQNReplayRun:
         pieces = _continued(checkpoints[index:], stack_size - 1 + share.horizon)
         rows = Rows(*map(np.concatenate, zip(*(rows for _, rows in pieces), strict=True)))
         follows = before is not None and own.follows(before)
-        owned = stack_size - 1 if follows else 0
+        # Where files follow each other, stacks of a file's first rows reach into the one before.
+        owned = range(stack_size - 1 if follows else 0, own.size + stack_size - 1)
         stretches = _stretches(own, before, len(rows.actions))
         if not stretches:
             return None

@@ -58,13 +58,14 @@ class Kept(NamedTuple):
     starts: np.ndarray
 
 
-def outline(rows: Rows, stretches: Sequence[Stretch], stack_size: int, owned: int) -> Outline:
-    """Says of every row of `stretches` what it is; transitions start from row `owned` on."""
+def outline(rows: Rows, stretches: Sequence[Stretch], stack_size: int, owned: range) -> Outline:
+    """Says of every row of `stretches` what it is; transitions start at those `owned`."""
     parts = [_outline_of(rows, stretch, stack_size) for stretch in stretches]
     for before, after in pairwise(parts):
         after.episodes[:] += before.episodes[-1] + 1
     whole = Outline(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
-    return whole._replace(startable=whole.startable & (whole.rows >= owned))
+    own = (whole.rows >= owned.start) & (whole.rows < owned.stop)
+    return whole._replace(startable=whole.startable & own)
 
 
 def _outline_of(rows: Rows, stretch: Stretch, stack_size: int) -> Outline:
