@@ -30,7 +30,6 @@ ANEW = "delete it, and it is made anew"
 
 _ABOUT, _EXTRA = "about.json", "extra.safetensors"
 _FORMAT, _ZSTD_LEVEL = 1, 3
-_KEYS = {"format", "identity", "shape", "dtype", "files", "extra"}
 # What tensorstore puts around its reasons; where it and safetensors quote the operating system.
 _AROUND = re.compile(r"^[A-Z_]+: | \[\w+='.*$", re.DOTALL)
 _ERRNO = re.compile(r"os[ _]error(?:_code='| )(\d+)")
@@ -86,10 +85,10 @@ def read_about(path: Path) -> dict[str, Any]:
     """What was written: identity, shape (num_rows, *frame_shape), dtype, files, extra's digest."""
     try:
         about = json.loads((path / _ABOUT).read_bytes())
-        if about["format"] == _FORMAT and about.keys() == _KEYS:
+        if about.pop("sha256") == _seal(about) and about["format"] == _FORMAT:
             return about
         problem = "made by another version, or damaged"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         problem = f"no folder of chunks, its {_ABOUT} cannot be read"
     raise refusal(path, f"{problem}; name another folder, or {ANEW}")
 
@@ -132,9 +131,14 @@ def file_sizes(folder: Path) -> dict[str, int]:
 
 def write_about(path: Path, about: Mapping[str, Any]) -> None:
     """Says what was written, durably, and makes every name in the folder durable."""
-    (path / _ABOUT).write_text(json.dumps({"format": _FORMAT, **about}))
+    about = {"format": _FORMAT, **about}
+    (path / _ABOUT).write_text(json.dumps({**about, "sha256": _seal(about)}))
     for written in (path / _ABOUT, path / FRAMES, path):
         _sync(written)
+
+
+def _seal(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def rename(path: Path, new: Path) -> None:
