@@ -124,7 +124,8 @@ def make(
                 episodes = _train(runner, agent_steps, stop)
                 abouts = recorder.finish(_facts(runner, source, episodes))
         if format == "rlu":
-            _convert(replays, folder)
+            with stop.raising("stopped while it was converted; nothing of it is kept"):
+                _convert(replays, folder)
         files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return Made(
         out=out,
@@ -152,6 +153,10 @@ def _playable(runner: Runner, format: str) -> tuple[OnlineSource, Played]:
     if format == "rlu" and suite == "minatar":
         advice = "MinAtar is written in the DQN-replay layout only: --format=dqn_replay"
         raise ConfigError(f"--format=rlu: {advice}")
+    if format == "rlu":
+        from prune_rl.datasets import rlu_records
+
+        rlu_records.tensorflow()  # says that it is missing before it is trained
     return source, Played(suite, game, source.observation_spec, source.action_spec)
 
 

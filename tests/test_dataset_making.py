@@ -340,40 +340,74 @@ def test_killed_it_leaves_nothing_that_counts_and_the_next_one_succeeds(tmp_path
     assert len(list(out.rglob("about.json"))) == 2
 
 
-def test_rlu_is_written_run_by_run_from_the_other_layout(tmp_path, monkeypatch):
-    """Nothing of the other layout is left."""
-    found = []
+@pytest.fixture
+def converted(monkeypatch):
+    """Makes in the other format by stand-ins, of which `write` is given; what they found."""
 
-    def find_runs(path):
-        found.extend(sorted(path.glob("*/*/replay_logs/about.json")))
-        return found
+    def convert(out, write, tensorflow=lambda: None):
+        found, maker = [], _Maker()
+
+        def find_runs(path):
+            found.extend(sorted(path.glob("*/*/replay_logs/about.json")))
+            return found
+
+        _stand_in("dqn_replay", find_runs=find_runs)
+        _stand_in("rlu_writer", write=write)
+        _stand_in("rlu_records", tensorflow=tensorflow)
+
+        def create(base_dir):
+            runner = maker.create(base_dir)
+            runner.source.protocol = runner.source.protocol | {"suite": "atari"}
+            return runner
+
+        return make(out, format="rlu", agent_steps=_STEPS, create_runner=create), found
+
+    def _stand_in(name, **functions):
+        fake = SimpleNamespace(**functions)
+        monkeypatch.setitem(sys.modules, f"prune_rl.datasets.{name}", fake)
+        monkeypatch.setattr(prune_rl.datasets, name, fake, raising=False)
+
+    return convert
+
+
+def test_rlu_is_written_run_by_run_from_the_other_layout(tmp_path, converted):
+    """Nothing of the other layout is left."""
 
     def write(run, out):
         assert run.exists()
         (out / f"rlu_{run.parts[-3]}").mkdir()
         (out / f"rlu_{run.parts[-3]}" / "data").write_text("x" * 10)
 
-    parts = {"dqn_replay": {"find_runs": find_runs}, "rlu_writer": {"write": write}}
-    for name, functions in parts.items():
-        fake = SimpleNamespace(**functions)
-        monkeypatch.setitem(sys.modules, f"prune_rl.datasets.{name}", fake)
-        monkeypatch.setattr(prune_rl.datasets, name, fake, raising=False)
-    maker = _Maker()
-
-    def create(base_dir):
-        runner = maker.create(base_dir)
-        runner.source.protocol = runner.source.protocol | {"suite": "atari"}
-        return runner
-
-    said = make(tmp_path / "out", format="rlu", agent_steps=_STEPS, create_runner=create)
+    said, found = converted(tmp_path / "out", write)
     assert len(found) == 2
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == [
-        "data",
-        "data",
-        "rlu_1",
-        "rlu_2",
-    ]
+    names = ["data", "data", "rlu_1", "rlu_2"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == names
     assert (said.files, said.bytes, said.transitions) == (2, 20, 2 * _STEPS)
+
+
+def test_tensorflow_is_missed_before_anything_is_trained(tmp_path, converted):
+    def missing():
+        raise ConfigError("tensorflow is missing")
+
+    with (
+        at(Trainer, "step", 1, lambda: pytest.fail("it was trained")),
+        pytest.raises(ConfigError, match="tensorflow is missing"),
+    ):
+        converted(tmp_path / "out", None, missing)
+    assert _nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_it_stops_while_it_converts(tmp_path, converted, number, code):
+    def write(run, out):
+        (out / "half").write_text("x")
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    with pytest.raises(Stopped, match="while it was converted; nothing of it is kept") as stopped:
+        converted(tmp_path / "out", write)
+    assert stopped.value.exit_code == code
+    assert _nothing_is_left(tmp_path)
 
 
 def test_a_seed_that_diverges_is_named(tmp_path, capsys):

@@ -319,3 +319,18 @@ def test_memory_does_not_grow_with_what_is_written(tmp_path):
         tracemalloc.stop()
     assert (_logs(tmp_path) / "$store$_observation_ckpt.0.gz").stat().st_size > 13e6
     assert peak < 4e6
+
+
+def test_what_it_was_given_may_change_afterwards(tmp_path):
+    frames, no = np.zeros((1, *_SHAPE), np.uint8), np.array([False])
+    with Recorder(tmp_path, _played(), 1) as recorder:
+        frames[:] = 1
+        recorder.add_first(frames)
+        for number in (2, 3):
+            frames[:] = number
+            now = {"next_frames": frames, "frames": frames}
+            recorder.add(actions=no, rewards=no, terminated=no, truncated=no, **now)
+        frames[:] = 9
+        recorder.finish([{}])
+    rows, _ = _read(_logs(tmp_path))
+    assert rows["observation"][:, 0, 0].tolist() == [0, 0, 1, 2, 3]
