@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import gin
 import numpy as np
 
-from prune_rl import __version__
+from prune_rl import __version__, configuration
 from prune_rl.acting.episodes import Episode
 from prune_rl.composition import compose
 from prune_rl.datasets.recorder import CHECKPOINT_ROWS, Played, Recorder
 from prune_rl.datasets.staging import staged
 from prune_rl.errors import ConfigError, require, require_choice
+from prune_rl.grid import Grid
 from prune_rl.recording.progress import RunProgress, say_diverged
 from prune_rl.recording.rows import mean_return, sparsity_fields
 from prune_rl.runner import Runner
@@ -69,8 +70,13 @@ def create_runner(
     """The run that plays a dataset: one iteration of `agent_steps`, whatever the files say.
 
     Raises:
-        ConfigError: see `composition.compose`.
+        ConfigError: see `composition.compose`; or they describe many runs.
     """
+    configuration.load(gin_files, gin_bindings)
+    grid = Grid()
+    if grid.axes:
+        advice = "a dataset is made by one: name its agent, network and game"
+        raise ConfigError(f"--gin_files: a grid of {len(grid):,} trainings; {advice}")
     lengths = {
         "num_iterations": 1,
         "training_steps": agent_steps,
@@ -118,7 +124,8 @@ def make(
                 episodes = _train(runner, agent_steps, stop)
                 abouts = recorder.finish(_facts(runner, source, episodes))
         if format == "rlu":
-            _convert(replays, folder)
+            with stop.raising("stopped while it was converted; nothing of it is kept"):
+                _convert(replays, folder)
         files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return Made(
         out=out,
@@ -146,6 +153,10 @@ def _playable(runner: Runner, format: str) -> tuple[OnlineSource, Played]:
     if format == "rlu" and suite == "minatar":
         advice = "MinAtar is written in the DQN-replay layout only: --format=dqn_replay"
         raise ConfigError(f"--format=rlu: {advice}")
+    if format == "rlu":
+        from prune_rl.datasets import rlu_records
+
+        rlu_records.tensorflow()  # says that it is missing before it is trained
     return source, Played(suite, game, source.observation_spec, source.action_spec)
 
 

@@ -1,6 +1,8 @@
 """Signals that ask a run to stop: noted when they come, heeded between two steps."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -36,6 +38,7 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self.at_once = self._interrupted = False
         self._before: dict[signal.Signals, Any] = {}
+        self._stands: str | None = None
 
     def __enter__(self) -> "StopSignals":
         self._before = {number: signal.signal(number, self._note) for number in _ASKING}
@@ -45,8 +48,19 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def raising(self, stands: str) -> Iterator[None]:
+        """Within, a signal raises `Stopped`, which says how it `stands`: for one long step."""
+        self._stands = stands
+        try:
+            yield
+        finally:
+            self._stands = None
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if self._stands is not None:
+            raise Stopped(signal.Signals(number), self._stands)
         if number == signal.SIGINT and self._interrupted:
             self.at_once = True
             raise KeyboardInterrupt

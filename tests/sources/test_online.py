@@ -179,3 +179,13 @@ def test_a_tick_whose_game_raises_is_finished_by_the_next(make_setting, through_
     rows = [[source.tick(_act) for _ in range(40)] for source in (whole, flaky)]
     assert rows[0] == rows[1]
     assert whole.replay.given == flaky.replay.given
+
+
+def test_who_watches_is_told_what_the_replay_is_told(make_setting):
+    """All of it, in order, priorities apart: every step of a run that is watched from its start."""
+    source, spies = _watched(make_setting()), [_Written(), _Written()]
+    for spy in spies:
+        source.watch(spy)
+    _play(source, 50)
+    assert len(source.replay.given) == 51
+    assert [spy.given for spy in spies] == [source.replay.given] * 2
