@@ -11,6 +11,13 @@ ATARI_15 = (
     *("CrazyClimber", "DemonAttack", "Enduro", "FishingDerby", "SpaceInvaders", "Tutankham"),
     *("VideoPinball",),
 )
+# Of the offline experiments, figure 6. Source: Kumar et al. 2021; the paper names none, and we took
+# the list from memory of that paper's tables, unverified.
+ATARI_17 = (
+    *("Asterix", "BeamRider", "Breakout", "DemonAttack", "DoubleDunk", "Enduro", "IceHockey"),
+    *("Jamesbond", "MsPacman", "Pong", "Qbert", "RoadRunner", "Seaquest", "SpaceInvaders"),
+    *("WizardOfWor", "YarsRevenge", "Zaxxon"),
+)
 ATARI_26 = (
     *("Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout"),
     *("ChopperCommand", "CrazyClimber", "DemonAttack", "Freeway", "Frostbite", "Gopher", "Hero"),
@@ -32,6 +39,7 @@ SUITES = {
     "atari_2": ATARI_2,
     "atari_4": ATARI_4,
     "atari_15": ATARI_15,
+    "atari_17": ATARI_17,
     "atari_26": ATARI_26,
     "atari_60": ATARI_60,
     "minatar": MINATAR,
