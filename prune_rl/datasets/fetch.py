@@ -164,22 +164,6 @@ def lines(fetched: Fetched) -> Iterator[str]:
     yield f"{fetched.num_files:,} files, {size}, whole: {fetched.directory}"
 
 
-def parse_checkpoints(text: str) -> list[int]:
-    """'0-4,7' as [0, 1, 2, 3, 4, 7].
-
-    Raises:
-        ValueError: it is no such list.
-    """
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        span = range(int(first), int(last if dash else first) + 1)
-        if not span or span[0] < 0 or len(span) > 10_000:
-            raise ValueError(text)
-        numbers |= set(span)
-    return sorted(numbers)
-
-
 def _require_run(run: int) -> None:
     if run not in catalogue.RUNS:
         raise ConfigError(f"--run={run}: expected 1 to {catalogue.RUNS[-1]}")

@@ -20,7 +20,7 @@ def in_bytes(count: float) -> str:
     return f"{count / step:,.1f} {unit}" if step > 1 else f"{count:,.0f} B"
 
 
-def in_thousands(count: float) -> str:
+def in_numbers(count: float) -> str:
     """'1,200'."""
     return f"{count:,.0f}"
 
