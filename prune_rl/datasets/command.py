@@ -1,0 +1,205 @@
+"""`python -m prune_rl.datasets`: lists, fetches, checks, describes and makes datasets."""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prune_rl.datasets.flags import parser
+from prune_rl.errors import ConfigError, RunEnded, first_line
+from prune_rl.signals import INTERRUPTED, Stopped, StopSignals
+
+if TYPE_CHECKING:  # --help needs no NumPy
+    from prune_rl.datasets.experience import Run
+
+_UNEXPECTED = "this is a mistake of ours: --traceback shows where; please report it"
+_RESUMES = "what came is kept, the same command resumes"
+_PROBLEMS = 1  # exit code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code (2: the user must change something)."""
+    flags = parser().parse_args(argv)
+    try:
+        return _COMMANDS[flags.command](flags)
+    except BrokenPipeError:  # `list | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if flags.traceback:
+            traceback.print_exc()
+        line, code = _last_words(error)
+        print(f"prune_rl.datasets: {line}", file=sys.stderr)
+        return code
+
+
+def _last_words(error: BaseException) -> tuple[str, int]:
+    """The line that a user reads, and the exit code."""
+    line = first_line(error)
+    if isinstance(error, ConfigError):
+        return line, 2
+    if isinstance(error, RunEnded):
+        return line, error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    if isinstance(error, MemoryError):
+        return f"out of memory ({line[:200]})", 1
+    if isinstance(error, OSError):
+        return line, 1
+    return f"unexpected {type(error).__name__}: {line[:300]}; {_UNEXPECTED}", 1
+
+
+def _list(flags: argparse.Namespace) -> int:
+    from prune_rl.datasets import catalogue, listing
+
+    if flags.game:
+        catalogue.require_any(flags.game)
+        _say(catalogue.lines_of_game(flags.game))
+    else:
+        listing.show(sys.stdout)
+    sys.stdout.flush()
+    return 0
+
+
+def _fetch(flags: argparse.Namespace) -> int:
+    from prune_rl.datasets import fetch
+
+    if flags.dataset == "rlu" and flags.mirror is None:
+        if flags.checkpoints is not None:
+            raise ConfigError("--checkpoints: of --dataset=rlu, a --mirror alone can give a few")
+        print(f"prepared: {fetch.rlu(flags.out, flags.game, flags.run)}")
+        return 0
+    one = fetch.dqn_replay if flags.dataset == "dqn_replay" else fetch.rlu_mirror
+    with StopSignals() as stop:
+        fetched = one(
+            flags.out,
+            flags.game,
+            flags.run,
+            checkpoints=flags.checkpoints,
+            mirror=flags.mirror,
+            jobs=flags.jobs,
+            check=_check(stop, _RESUMES),
+        )
+    _say(fetch.lines(fetched))
+    return 0
+
+
+def _verify(flags: argparse.Namespace) -> int:
+    from prune_rl.datasets.progress import Bar, in_numbers
+    from prune_rl.datasets.verify import verify
+
+    runs = _find_runs(flags.path)
+    with (
+        StopSignals() as stop,
+        Bar(
+            "verifying", len(runs), words=in_numbers, check=_check(stop, "not all was read")
+        ) as bar,
+    ):
+        problems = verify(runs, _problems, partial(print, flush=True), bar.advance)
+    return _PROBLEMS if problems else 0
+
+
+def _describe(flags: argparse.Namespace) -> int:
+    from prune_rl.datasets import describe
+    from prune_rl.datasets.progress import Bar, in_numbers
+
+    _require_writable(flags)
+    runs = _find_runs(flags.path)
+    total = sum(describe.num_transitions(run) for run in runs)
+    with (
+        StopSignals() as stop,
+        Bar("reading", total, words=in_numbers, check=_check(stop, "not all was read")) as bar,
+    ):
+        found = [describe.describe(run, bar.advance) for run in runs]
+    for description in found:
+        _say(describe.lines(description))
+    if flags.json:
+        flags.json.write_text(json.dumps([describe.as_json(x) for x in found], indent=2) + "\n")
+    if flags.out:
+        from prune_rl.reporting.figures import save
+
+        save(describe.draw(found), flags.out)
+        print(f"wrote {flags.out}")
+    return 0
+
+
+def _make(flags: argparse.Namespace) -> int:
+    from prune_rl import compilation_cache
+    from prune_rl.dataset_making import create_runner, make
+
+    if not flags.gin_files:
+        raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+    compilation_cache.enable()
+    create = partial(
+        create_runner,
+        gin_files=flags.gin_files,
+        gin_bindings=flags.gin_bindings,
+        agent_steps=flags.agent_steps,
+    )
+    rows = {} if flags.checkpoint_rows is None else {"checkpoint_rows": flags.checkpoint_rows}
+    made = make(
+        flags.out, format=flags.format, agent_steps=flags.agent_steps, create_runner=create, **rows
+    )
+    print(made)
+    return 0
+
+
+def _find_runs(path: Path) -> "list[Run]":
+    from prune_rl.datasets.finding import find_runs
+
+    runs = find_runs(path)
+    if not runs:
+        expected = "GAME/RUN/replay_logs/ or what tensorflow-datasets prepared"
+        raise ConfigError(f"{path}: no dataset here or below, expected {expected}")
+    return runs
+
+
+def _problems(run: "Run") -> Iterable[str]:
+    from prune_rl.datasets.dqn_replay import problems as of_replay
+    from prune_rl.datasets.rlu import problems as of_episodes
+
+    of: Callable[[Any], Iterable[str]] = of_episodes
+    if run.protocol["format"] == "dqn_replay":
+        of = of_replay
+    return of(run)
+
+
+def _require_writable(flags: argparse.Namespace) -> None:
+    """Reading may take an hour: what cannot be written is said before."""
+    for flag, path in (("--out", flags.out), ("--json", flags.json)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ConfigError(f"{flag}={path}: there is no directory {path.parent}")
+    if flags.out is not None:
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        known = FigureCanvasBase.filetypes
+        if flags.out.suffix.removeprefix(".") not in known:
+            expected = f"expected a name ending in {', '.join(known)}"
+            raise ConfigError(f"--out={flags.out}: {expected}")
+
+
+def _check(stop: StopSignals, stands: str) -> Callable[[], None]:
+    def check() -> None:
+        if stop.received is not None:
+            raise Stopped(stop.received, stands)
+
+    return check
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "list": _list,
+    "fetch": _fetch,
+    "verify": _verify,
+    "describe": _describe,
+    "make": _make,
+}

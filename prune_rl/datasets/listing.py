@@ -1,0 +1,59 @@
+"""Prints the catalogue as tables."""
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from prune_rl.datasets.catalogue import CAVEATS, DATASETS, OFFLINE_GAMES
+from prune_rl.environments.games import MINATAR, SUITES
+
+_NARROW = 100  # columns, where the terminal does not say
+
+
+def show(stream: TextIO) -> None:
+    """Every dataset with its size, licence and addresses, then every game."""
+    console = Console(file=stream, width=None if stream.isatty() else _NARROW, highlight=False)
+    console.print(_games())
+    console.print(_datasets())
+    for dataset in DATASETS:
+        for what in (dataset.bucket, dataset.source, f"licence: {dataset.licence}"):
+            console.print(f"{dataset.name}: {what}", soft_wrap=True)
+    for caveat in CAVEATS:
+        console.print(f"note: {caveat}")
+    console.print("list --game=Pong says where a game is and how to fetch it.")
+
+
+def _datasets() -> Table:
+    table = Table(title="public datasets", show_lines=True)
+    for name in ("", *(dataset.name for dataset in DATASETS)):
+        table.add_column(name)
+    rows = {
+        "what": [x.title for x in DATASETS],
+        "games": [_coverage(x.games) for x in DATASETS],
+        "size": [x.size for x in DATASETS],
+        "layout": [x.layout for x in DATASETS],
+    }
+    for what, own in rows.items():
+        table.add_row(what, *own)
+    return table
+
+
+def _coverage(games: tuple[str, ...]) -> str:
+    suites = (
+        f"{name} {len(set(own) & set(games))}/{len(own)}"
+        for name, own in SUITES.items()
+        if own is not MINATAR
+    )
+    return f"{len(games)}; of the suites: {', '.join(suites)}"
+
+
+def _games() -> Table:
+    every = sorted({game for dataset in DATASETS for game in dataset.games})
+    table = Table(title="games")
+    for name in ("game", *(dataset.name for dataset in DATASETS), "figure 6"):
+        table.add_column(name)
+    for game in every:
+        marks = [game in dataset.games for dataset in DATASETS] + [game in OFFLINE_GAMES]
+        table.add_row(game, *("yes" if mark else "" for mark in marks))
+    return table

@@ -1,0 +1,136 @@
+"""Counts what is in a run: episodes and their returns, actions, ends; one pass, little memory."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from prune_rl.datasets.experience import Block
+from prune_rl.specs import GOES_ON, TERMINATED, TRUNCATED
+
+
+class Episodes(NamedTuple):
+    """E episodes that are whole in the data, in the order of time.
+
+    Attributes:
+        returns: (E,) float64, sums of rewards as stored.
+        lengths: (E,) int64, transitions.
+        ended_at: (E,) int64, transitions of the run up to the end of each, its last one included.
+    """
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    ended_at: np.ndarray
+
+
+class Summary(NamedTuple):
+    """What a run holds.
+
+    Attributes:
+        transitions: each counted once, though parts repeat rows where they meet.
+        episodes: those that are whole.
+        terminated: how many stretches of transitions the game ended, their beginning there or not.
+        truncated: how many were broken off.
+        cut: how many go on where the data do not.
+        headless: how many ended, but follow a cut: nobody knows where they began.
+        actions: (A,) int64, how often each was played.
+        rewards: (3,) int64, how many were below 0, 0, and above.
+    """
+
+    transitions: int
+    episodes: Episodes
+    terminated: int
+    truncated: int
+    cut: int
+    headless: int
+    actions: np.ndarray
+    rewards: np.ndarray
+
+
+class _Stretch(NamedTuple):
+    """Transitions of one episode, as far as they were read."""
+
+    has_beginning: bool
+    age: int  # of the newest row
+    length: int = 0
+    returned: float = 0.0
+
+
+def summarise(blocks: Iterable[Block], num_actions: int = 0) -> Summary:
+    """Counts the starts of a run's blocks, all its parts' in their order.
+
+    Args:
+        num_actions: A, where it is known; else it is as many as were played.
+    """
+    tally = _Tally(num_actions)
+    for block in blocks:
+        tally.add(block)
+    return tally.summary()
+
+
+class _Tally:
+    """What was counted so far; three numbers of each episode are kept."""
+
+    def __init__(self, num_actions: int) -> None:
+        self._actions = np.zeros(num_actions, np.int64)
+        self._rewards, self._ends = np.zeros(3, np.int64), np.zeros(4, np.int64)
+        self._whole: list[tuple[float, int, int]] = []
+        self._transitions = self._cut = self._headless = 0
+        self._open: _Stretch | None = None
+        self._after_cut = False
+
+    def add(self, block: Block) -> None:
+        kinds = (block.ages, block.ends, block.rewards, block.actions)
+        ages, ends, rewards, actions = (array[block.starts] for array in kinds)
+        if not len(ages):
+            return
+        self._count(actions, rewards)
+        breaks = np.flatnonzero((ends[:-1] != GOES_ON) | (ages[1:] != ages[:-1] + 1)) + 1
+        firsts = [0, *breaks.tolist()]
+        for first, last in zip(firsts, [*firsts[1:], len(ages)], strict=True):
+            self._extend(int(ages[first]), rewards[first:last])
+            if ends[last - 1] != GOES_ON:
+                self._end(int(ends[last - 1]), self._transitions + last)
+        self._transitions += len(ages)
+
+    def summary(self) -> Summary:
+        whole = np.array(self._whole, np.float64).reshape(-1, 3)
+        returns, lengths, ended_at = whole.T
+        return Summary(
+            transitions=self._transitions,
+            episodes=Episodes(returns, lengths.astype(np.int64), ended_at.astype(np.int64)),
+            terminated=int(self._ends[TERMINATED]),
+            truncated=int(self._ends[TRUNCATED]),
+            cut=self._cut + (self._open is not None),
+            headless=self._headless,
+            actions=self._actions,
+            rewards=self._rewards,
+        )
+
+    def _count(self, actions: np.ndarray, rewards: np.ndarray) -> None:
+        counts = np.bincount(actions, minlength=len(self._actions))
+        counts[: len(self._actions)] += self._actions
+        self._actions = counts
+        self._rewards += np.bincount(np.sign(rewards).astype(np.int64) + 1, minlength=3)
+
+    def _extend(self, age: int, rewards: np.ndarray) -> None:
+        """Takes transitions from `age` on: of the open stretch, or of a new one."""
+        if self._open is not None and age != self._open.age + 1:
+            self._cut, self._after_cut, self._open = self._cut + 1, True, None
+        has_beginning = age == 0 and not self._after_cut
+        stretch = self._open or _Stretch(has_beginning, age - 1)
+        self._open = stretch._replace(
+            age=stretch.age + len(rewards),
+            length=stretch.length + len(rewards),
+            returned=stretch.returned + float(rewards.sum(dtype=np.float64)),
+        )
+
+    def _end(self, how: int, at: int) -> None:
+        stretch, self._open = self._open, None
+        assert stretch is not None
+        self._ends[how] += 1
+        self._after_cut = False
+        if stretch.has_beginning:
+            self._whole.append((stretch.returned, stretch.length, at))
+        else:
+            self._headless += 1

@@ -1,0 +1,53 @@
+"""Says of every run of a dataset what is wrong with it, or that it is whole."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prune_rl.datasets.describe import name
+from prune_rl.datasets.experience import Run, Share
+from prune_rl.errors import ConfigError, first_line
+
+
+def verify(
+    runs: Sequence[Run],
+    problems: Callable[[Run], Iterable[str]],
+    say: Callable[[str], None],
+    watch: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Says what each run holds, and its problems below; returns how many there are.
+
+    Args:
+        problems: reads every byte of a run; each thing that is wrong, with file and offset.
+        watch: told when a run, or a problem, has been looked at: how many runs more.
+    """
+    found = parts = transitions = 0
+    for run in runs:
+        own_parts, own_transitions, unreadable = _outline(run)
+        holds = f"{_count(own_parts, 'part')}, {own_transitions:,} transitions"
+        say(f"{name(run)}, {run.protocol.get('format')}: {holds}")
+        wrong = 0
+        for problem in problems(run):
+            say(f"  {problem}")
+            wrong += 1
+            watch(0)
+        if unreadable and not wrong:
+            say(f"  {unreadable}")
+            wrong += 1
+        found, parts = found + wrong, parts + own_parts
+        transitions += own_transitions
+        watch(1)
+    end = _count(found, "problem") if found else "whole"
+    say(f"{_count(len(runs), 'run')}, {_count(parts, 'part')}, {transitions:,} transitions: {end}")
+    return found
+
+
+def _outline(run: Run) -> tuple[int, int, str | None]:
+    """How many parts and transitions can be read, and what keeps them from it."""
+    try:
+        parts = run.parts(Share())
+    except ConfigError as error:
+        return 0, 0, first_line(error)
+    return len(parts), sum(part.num_transitions for part in parts), None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
