@@ -1,4 +1,4 @@
-"""CQL (Kumar et al. 2020) and CQL+C51: learning from fixed data, conservatively.
+"""CQL (Kumar et al. 2020) and CQL+C51 (Kumar et al. 2022): fixed data, learned conservatively.
 
 Source: Dopamine's offline agents, see `learning.conservative`. One class for both: CQL+C51 is this
 agent with other settings, see gin_configs/agents.

@@ -34,8 +34,10 @@ def conservative(rules: Rules, *, td_coefficient: float, cql_coefficient: float)
     """
 
     def losses(outputs: jax.Array, batch: Batch, targets: jax.Array) -> jax.Array:
-        own = rules.losses(outputs, batch, targets)
+        own = td_coefficient * rules.losses(outputs, batch, targets)
+        if cql_coefficient == 0:  # then these are the rules to the bit, whatever is compiled
+            return own
         gap = conservative_gap(rules.network.expectation(outputs), batch.a_tm1)
-        return td_coefficient * own + cql_coefficient * gap
+        return own + cql_coefficient * gap
 
     return rules._replace(losses=losses)

@@ -1,14 +1,17 @@
 """What every agent's gin file makes of it, against Dopamine's own files (facts, not defaults).
 
-Sources: dopamine/jax/agents/{dqn,rainbow,full_rainbow}/configs and labs/atari_100k/configs.
+Sources: dopamine/jax/agents/{dqn,rainbow,full_rainbow}/configs, labs/atari_100k/configs and, at
+commit 81f695c, labs/offline_rl/jax: configs/{jax_dqn,jax_dr3,jax_rainbow}.gin.
 """
 
 import gin
 import pytest
 
 from prune_rl import configuration
+from prune_rl.agents.cql import CQLAgent
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.errors import ConfigError
 
 _ATARI = {
     "gamma": 0.99,
@@ -40,13 +43,20 @@ _AGENTS = {
     | {"target_update_period": 1, "epsilon_decay_period": 5_000, "replay_scheme": "uniform"}
     | {"num_atoms": 1, "noisy": False, "data_augmentation": True, "loss_type": "huber"},
 }
+_OFFLINE = {"gamma": 0.99, "epsilon_eval": 0.001, "noisy": False, "data_augmentation": False}
+_OFFLINE |= {"replay_scheme": "uniform", "cql_coefficient": 0.1, "td_coefficient": 1.0}
+_AGENTS["cql"] = _OFFLINE | {"update_horizon": 1, "target_update_period": 2_000, "num_atoms": 1}
+_AGENTS["cql"] |= {"double_dqn": False, "dueling": False, "loss_type": "huber"}
+_AGENTS["cql_c51"] = _OFFLINE | _C51 | {"update_horizon": 3, "target_update_period": 100}
+_AGENTS["cql_c51"] |= {"double_dqn": True, "dueling": True}
+_KINDS = {"dqn": DQNAgent, "cql": CQLAgent, "cql_c51": CQLAgent}
 _OPTIMIZERS = {"c51": (2.5e-4, 3.125e-4), "der": (1e-4, 1.5e-4), "drq_eps": (1e-4, 1.5e-4)}
 
 
 @pytest.mark.parametrize("name", _AGENTS)
 def test_an_agent_file_sets_what_dopamines_does(name):
     configuration.load([f"agents/{name}.gin"], [])
-    agent = DQNAgent() if name == "dqn" else RainbowAgent()
+    agent = _KINDS.get(name, RainbowAgent)()
     assert {field: getattr(agent, field) for field in _AGENTS[name]} == _AGENTS[name]
     rates = [gin.query_parameter(f"create_optimizer.{x}") for x in ("learning_rate", "eps")]
     assert tuple(rates) == _OPTIMIZERS.get(name, (6.25e-5, 1.5e-4))
@@ -70,3 +80,35 @@ def test_the_protocol_of_atari_100k(name):
     assert {binding: gin.query_parameter(binding) for binding in expected} == expected
     # 100,000 agent steps less 1,600 of warm-up, an update after each.
     assert RainbowAgent().num_gradient_steps(100_000) == 98_399
+
+
+@pytest.mark.parametrize("name", ["cql", "cql_c51"])
+def test_the_protocol_of_offline_learning(name):
+    configuration.load([f"agents/{name}.gin"], [])
+    expected = {
+        "Runner.num_iterations": 200,
+        "Runner.training_steps": 62_500,
+        "Runner.evaluation_steps": 125_000,
+        "Runner.num_eval_episodes": 0,
+        "Runner.max_steps_per_episode": 27_000,
+        "create_atari_environment.sticky_actions": True,
+        "create_atari_environment.terminal_on_life_loss": False,
+        "ReplayBuffer.batch_size": 32,
+        "Dataset.fraction": 0.05,
+    }
+    assert {binding: gin.query_parameter(binding) for binding in expected} == expected
+    source = gin.query_parameter("Runner.create_source_fn")
+    assert source.selector.endswith("DatasetSource")
+    assert gin.query_parameter("Runner.agent").selector.endswith("CQLAgent")
+
+
+def test_no_binding_of_the_agent_that_cql_is_made_of_reaches_it():
+    """gin looks values up by the class that is made: every one has to be said of CQLAgent."""
+    configuration.load(["agents/cql.gin"], ["RainbowAgent.gamma=0.5"])
+    assert CQLAgent().gamma == 0.99
+    assert configuration.unused_bindings(["RainbowAgent.gamma=0.5"]) == ["RainbowAgent.gamma=0.5"]
+
+
+def test_dopamines_name_of_the_coefficient_is_answered_with_ours():
+    with pytest.raises(ConfigError, match="'bc_coefficient'; here it is cql_coefficient"):
+        configuration.load(["agents/cql.gin"], ["CQLAgent.bc_coefficient=0.2"])

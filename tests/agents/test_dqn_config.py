@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prune_rl import configuration
+from prune_rl.agents.cql import CQLAgent
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.errors import ConfigError
@@ -112,7 +113,9 @@ def test_a_misspelt_choice_is_told_the_nearest():
         DQNAgent(loss_type="hubert")
 
 
-@pytest.mark.parametrize(("name", "agent"), [("dqn", DQNAgent), ("rainbow", RainbowAgent)])
+@pytest.mark.parametrize(
+    ("name", "agent"), [("dqn", DQNAgent), ("rainbow", RainbowAgent), ("cql", CQLAgent)]
+)
 def test_shipped_configuration_states_every_default(name, agent):
     default = agent()
     configuration.load([f"agents/{name}.gin"], [])

@@ -2,7 +2,15 @@
 
 import pytest
 
-from prune_rl.environments.games import ATARI_2, ATARI_4, ATARI_15, ATARI_26, ATARI_60, atari_roms
+from prune_rl.environments.games import (
+    ATARI_2,
+    ATARI_4,
+    ATARI_15,
+    ATARI_17,
+    ATARI_26,
+    ATARI_60,
+    atari_roms,
+)
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
 
@@ -11,8 +19,9 @@ def test_sets_have_the_papers_sizes_and_every_game_has_a_rom():
     assert ATARI_4 == ("BeamRider", "Breakout", "Enduro", "VideoPinball")
     assert ATARI_2 == ("Breakout", "VideoPinball")
     assert set(ATARI_2) < set(ATARI_4) < set(ATARI_15)
-    assert [len(set(games)) for games in (ATARI_15, ATARI_26, ATARI_60)] == [15, 26, 60]
-    assert set(ATARI_15) | set(ATARI_26) <= set(ATARI_60) <= set(atari_roms())
+    sets = (ATARI_15, ATARI_17, ATARI_26, ATARI_60)
+    assert [len(set(games)) for games in sets] == [15, 17, 26, 60]
+    assert set(ATARI_15) | set(ATARI_17) | set(ATARI_26) <= set(ATARI_60) <= set(atari_roms())
 
 
 def test_a_game_outside_the_suite_is_refused_with_the_nearest_inside():

@@ -109,6 +109,11 @@ _AGENT = {
     **{"replay_scheme": "choice", "seed_strategy": "choice", "loss_type": "choice"},
     "torso": "torso",
 }
+_RAINBOW = {
+    **_AGENT,
+    **{"num_atoms": "size", "vmax": "positive", "noisy": "bool", "data_augmentation": "bool"},
+    **{"double_dqn": "bool", "dueling": "bool"},
+}
 _TORSO = {
     **{"width": "size", "kernel_init": "choice", "scale_hidden": "bool"},
     **{"noisy": "never true", "parent": "only none", "name": "only none"},
@@ -116,11 +121,8 @@ _TORSO = {
 _PERIODIC = {"reset_period": "period", "reset_start_step": "start", "reset_end_step": "end"}
 PARAMETERS = {
     "DQNAgent": _AGENT,
-    "RainbowAgent": {
-        **_AGENT,
-        **{"num_atoms": "size", "vmax": "positive", "noisy": "bool", "data_augmentation": "bool"},
-        **{"double_dqn": "bool", "dueling": "bool"},
-    },
+    "RainbowAgent": _RAINBOW,
+    "CQLAgent": _RAINBOW | dict.fromkeys(("cql_coefficient", "td_coefficient"), "not negative"),
     "Augmentation": {"img_pad": "small or zero", "intensity_scale": "below half"},
     "NatureTorso": _TORSO,
     "MinAtarTorso": _TORSO,
@@ -205,6 +207,7 @@ STATEMENTS = [
 _MINATAR = ("networks/minatar.gin", "suites/minatar.gin")  # after an agent of Atari's
 FILES = {
     "RainbowAgent": ("agents/rainbow.gin", *_MINATAR),
+    "CQLAgent": ("agents/cql.gin", *_MINATAR),
     "PrioritizedSampler": ("agents/rainbow.gin", *_MINATAR),
     "Augmentation": ("agents/drq_eps.gin", *_MINATAR),
     "NatureTorso": ("networks/nature.gin",),
@@ -222,6 +225,8 @@ BASE = (
     *(
         "RainbowAgent.min_replay_history = 4",
         "RainbowAgent.update_horizon = 3",
+        "CQLAgent.min_replay_history = 4",
+        "Runner.create_source_fn = @OnlineSource",  # an offline agent can learn from games too
         "create_updater_from_config.update_start_step = 0",
     ),
     *("create_updater_from_config.update_end_step = None",),

@@ -31,6 +31,7 @@ _CHOSEN = {"torso", "create_environment_fn", "create_source_fn"}
     [
         ("agents/dqn.gin", "DQNAgent"),
         ("agents/rainbow.gin", "RainbowAgent"),
+        ("agents/cql.gin", "CQLAgent"),
         ("agents/atari.gin", "create_optimizer"),
         ("agents/atari.gin", "create_atari_environment"),
         ("agents/atari.gin", "Runner"),

@@ -17,12 +17,14 @@ from prune_rl.grid import Grid
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.pruning.config import create_updater_from_config
 
-# The paper's appendix B and section 5.
+# The paper's appendix B and section 5; 17: Kumar et al. 2021, from memory, unverified.
 _GAMES = {
     2: "Breakout VideoPinball",
     4: "BeamRider Breakout Enduro VideoPinball",
     15: "MsPacman Pong Qbert Assault Asterix BeamRider Boxing Breakout CrazyClimber DemonAttack "
     "Enduro FishingDerby SpaceInvaders Tutankham VideoPinball",
+    17: "Asterix BeamRider Breakout DemonAttack DoubleDunk Enduro IceHockey Jamesbond MsPacman "
+    "Pong Qbert RoadRunner Seaquest SpaceInvaders WizardOfWor YarsRevenge Zaxxon",
     26: "Alien Amidar Assault Asterix BankHeist BattleZone Boxing Breakout ChopperCommand "
     "CrazyClimber DemonAttack Freeway Frostbite Gopher Hero Jamesbond Kangaroo Krull KungFuMaster "
     "MsPacman Pong PrivateEye Qbert RoadRunner Seaquest UpNDown",
@@ -55,6 +57,7 @@ _ATARI = {
     "training_steps": 250_000,
     "interventions": [],
     "diagnostics": False,
+    "data": None,
 }
 _DQN = _ATARI | {
     "agent": "DQNAgent",
@@ -82,9 +85,27 @@ _100K = _RAINBOW | {
     "max_noops": 30,
     "head_init": "xavier_uniform",
 }
+_CQL = _ATARI | {
+    "agent": "CQLAgent",
+    "update_horizon": 1,
+    "replay_scheme": "uniform",
+    "target_update_period": 2_000,
+    "loss_type": "huber",
+    "atoms": (1, 10.0),
+    "parts": (),
+    "coefficients": (1.0, 0.1),
+    "head_init": "xavier_uniform",
+    "evaluation": (125_000, 0),
+    "training_steps": 62_500,
+    "data": ("data/dqn_replay", 0.05),
+}
 _AGENTS = {
     "dqn": _DQN,
     "rainbow": _RAINBOW,
+    "cql": _CQL,
+    "cql_c51": _CQL
+    | {"update_horizon": 3, "target_update_period": 100, "atoms": (51, 10.0)}
+    | {"parts": ("double_dqn", "dueling"), "head_init": "lecun_normal"},
     "der": _100K
     | {"target_update_period": 2_000, "epsilon_decay_period": 2_000}
     | {"parts": ("double_dqn", "dueling", "noisy")},
@@ -121,6 +142,7 @@ _SCHEDULES = {
     (40, 1): (2_000_000, 8_000_000, 1_000),
     (40, 2): (4_000_000, 16_000_000, 1_000),
     (100, 0.25): (1_250_000, 5_000_000, 1_000),
+    (200, 0.25): (2_500_000, 10_000_000, 1_000),  # fixed data: of gradient steps, at any ratio
     (10, 1): (20_000, 80_000, 600),  # Atari 100k
 }
 _SPARSITIES = ["dense", "50", "75", "90", "95", "99"]
@@ -161,6 +183,7 @@ _FIGURES = {
     "figure_3": _figure(15, ["dqn"], _IMPALA, [3], _SPARSITIES),
     "figure_4": _on_nature(15, _BOTH, _WIDTHS, _PAIR),
     "figure_5": _figure(15, ["rainbow"], _IMPALA, [3], _PAIR, ratios=_RATIOS),
+    "figure_6": _figure(17, ["cql", "cql_c51"], _IMPALA, _WIDTHS, _PAIR, iterations=200),
     "figure_7": _figure(60, _BOTH, _IMPALA, [3], _PAIR),
     "figure_8": _figure(26, _OTHERS, _IMPALA, [3], _PAIR),
     "figure_10": _figure(15, ["dqn"], _IMPALA, [3], ["dense", "100M", "40M"], iterations=100),
@@ -231,8 +254,11 @@ def _resolve(cell):
     resolved |= {x: environment[x] for x in protocol}
     replay = [_settings("ReplayBuffer")[x] for x in ("max_capacity", "batch_size")]
     resolved["replay"] = (*replay, _settings("PrioritizedSampler")["priority_exponent"])
-    agent_steps = run["num_iterations"] * run["training_steps"]
-    made, nominal = agent.num_gradient_steps(agent_steps), agent.nominal_gradient_steps(agent_steps)
+    steps = run["num_iterations"] * run["training_steps"]
+    resolved["data"] = _data(run["create_source_fn"])
+    fixed = resolved["data"] is not None
+    made = steps if fixed else agent.num_gradient_steps(steps)
+    nominal = steps if fixed else agent.nominal_gradient_steps(steps)
     own = [_intervention(x, made, nominal) for x in run["interventions"]]
     return resolved | {"interventions": own} | _pruner(made, nominal)
 
@@ -247,9 +273,22 @@ def _agent(agent):
     parts = ("double_dqn", "dueling", "noisy", "data_augmentation")
     resolved["parts"] = tuple(x for x in parts if getattr(agent, x))
     resolved["atoms"] = (agent.num_atoms, agent.vmax)
+    if resolved["agent"] == "CQLAgent":
+        resolved["coefficients"] = (agent.td_coefficient, agent.cql_coefficient)
     if agent.data_augmentation:
         resolved["augmentation"] = tuple(_settings("Augmentation").values())
     return resolved
+
+
+def _data(create_source):
+    """Where fixed data are and how much of them is taken; None where games are played."""
+    if create_source is gin.get_configurable("OnlineSource"):
+        return None
+    assert create_source is gin.get_configurable("DatasetSource")
+    create_dataset = _settings("DatasetSource")["create_dataset_fn"]
+    assert create_dataset is gin.get_configurable("Dataset")
+    settings = _settings("Dataset")
+    return settings["path"], settings["fraction"]
 
 
 def _torso(torso):

@@ -190,6 +190,23 @@ def test_every_layer_has_its_law(torso, head, kernel_init):
     _expect_network(variables, torso, head, kernel_init, head_init)
 
 
+def test_the_last_layers_of_offline_rainbow_have_the_law_of_flaxs_own():
+    """LeCun's normal one, there as in residual convolutions; the torso keeps its own."""
+    network = QNetwork(
+        MinAtarTorso(), ACTIONS, kernel_init="lecun_normal", num_atoms=ATOMS, dueling=True
+    )
+    variables = jax.jit(network.init)(jax.random.PRNGKey(5), jnp.zeros(MINATAR, jnp.uint8))
+    layers, last = _layers("minatar", "dueling")
+    params = jax.device_get(variables["params"])
+    for name, (shape, _, features, _) in last.items():
+        assert params[name]["kernel"].shape == shape
+        _expect_truncated_normal(params[name]["kernel"], 1 / math.sqrt(features))
+        assert not params[name]["bias"].any()
+    for path, spec in layers.items():
+        own = params["torso"][path.removeprefix("torso/")]
+        _expect_layer(own, spec, "xavier_uniform", noisy=False)
+
+
 @pytest.mark.parametrize("head", ["dueling", "noisy"])
 def test_defaults_of_an_agent_are_xavier_from_the_start_and_at_a_renewal(head):
     """What a run starts with, and what `Reset` and `ReDo` take their weights from."""
