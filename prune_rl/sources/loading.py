@@ -1,18 +1,15 @@
 """Reads parts of datasets, several at a time, into the rows of one ring."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prune_rl.datasets.experience import Part
-from prune_rl.replay.chunks import ROWS_PER_CHUNK, ChunkWriter, open_chunks
+from prune_rl.datasets.progress import Bar, in_numbers
 from prune_rl.replay.ring import ROW_FIELDS, FrameRing, row_dtypes
 from prune_rl.specs import ActionSpec, ObservationSpec
 
@@ -54,7 +51,7 @@ def load(groups: Groups, observation_spec: ObservationSpec, action_spec: ActionS
     Raises:
         Damaged: a file is not what it should be.
     """
-    places = _places(groups, 1)
+    places = _places(groups)
     ring = FrameRing(1, _end(groups, places), observation_spec, action_spec)
     fields = ring.fields_of(0)
     frames = fields["frames"]
@@ -74,10 +71,12 @@ def load_on_disk(
         ConfigError: a file is damaged, or other data are there.
         OSError: there is no room.
     """
+    from prune_rl.replay.chunks import ChunkWriter, open_chunks  # tensorstore is slow to import
+
     path, own = on_disk.path, {"identity": on_disk.identity}
     dtypes = row_dtypes(observation_spec, action_spec)
     if open_chunks(path, cache_bytes=0, **own) is None:
-        places = _places(groups, ROWS_PER_CHUNK)
+        places = _places(groups)
         num_rows, frame = _end(groups, places), dtypes["frames"]
         fields = {name: np.zeros(num_rows, dtypes[name]) for name in _BESIDE_FRAMES}
         with ChunkWriter(path, num_rows, frame.shape, frame.base, **own) as writer:
@@ -92,15 +91,15 @@ def load_on_disk(
     return Loaded(ring, [frames.extra[f"starts {i}"] for i in range(len(groups))])
 
 
-def _places(groups: Groups, multiple: int) -> list[list[int]]:
-    """The row at which each part begins, a multiple of so many."""
+def _places(groups: Groups) -> list[list[int]]:
+    """The row at which each part begins."""
     places: list[list[int]] = []
     first = 0
     for group in groups:
         places.append([])
         for part in group:
             places[-1].append(first)
-            first += -(-part.num_rows // multiple) * multiple
+            first += part.num_rows
     return places
 
 
@@ -117,10 +116,10 @@ def _read(
     """Fills `fields` (rows, ...) and writes frames; returns the starts of each group."""
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))
     total = sum(part.num_rows for group in groups for part in group)
-    with _Bar(total) as bar:
+    with Bar("reading frames", total, words=in_numbers) as bar:
 
         def fill(part: Part, first: int) -> np.ndarray:
-            return _fill(part, first, fields=fields, write=write, tell=bar.add)
+            return _fill(part, first, fields=fields, write=write, tell=bar.advance)
 
         try:
             pairs = [list(zip(*own, strict=True)) for own in zip(groups, places, strict=True)]
@@ -152,23 +151,3 @@ def _fill(
         tell(end - at)
         at = end
     return np.concatenate(starts)
-
-
-class _Bar:
-    """How far reading has come, on a terminal; from any thread."""
-
-    def __init__(self, num_rows: int) -> None:
-        columns = (TextColumn("reading frames"), BarColumn(), TimeRemainingColumn())
-        console = Console(file=sys.stderr)
-        self._bar = Progress(*columns, console=console, disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task("", total=num_rows)
-
-    def add(self, num_rows: int) -> None:
-        self._bar.advance(self._task, num_rows)
-
-    def __enter__(self) -> "_Bar":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()

@@ -325,7 +325,7 @@ def test_google_is_asked_not_to_unpack(faulty, wanted):
 def test_files_come_beside_one_another(faulty, tmp_path):
     """Neither waits for the other: each block waits for both to be under way."""
     both = threading.Barrier(2, timeout=10)
-    faulty.files = {name: _PACKED for name in ("x.gz", "y.gz")}
+    faulty.files = dict.fromkeys(("x.gz", "y.gz"), _PACKED)
     faulty.watch = lambda path: faulty.sent[path] or both.wait()
     files = [Wanted(f"{faulty.url}/{name}", tmp_path / name) for name in faulty.files]
     threads = [threading.Thread(target=_download, args=(one,)) for one in files]
