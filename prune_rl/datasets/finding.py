@@ -21,7 +21,7 @@ def find_runs(binding: str, path: str | Path) -> Sequence[Run]:
     """
     if not Path(path).exists():
         raise ConfigError(f"{binding}={str(path)!r}: no such directory")
-    runs = [*dqn_replay.find_runs(Path(path)), *rlu.find_runs(Path(path))]
+    runs: list[Run] = [*dqn_replay.find_runs(Path(path)), *rlu.find_runs(Path(path))]
     if not runs:
         raise ConfigError(f"{binding}={str(path)!r}: no dataset there; expected {_EXPECTED}")
     return sorted(runs, key=lambda run: (run.game, run.number))
