@@ -65,10 +65,17 @@ class Part(Protocol):
         total_transitions: what the whole part has, share or not, at most.
     """
 
-    name: str
-    num_rows: int
-    num_transitions: int
-    total_transitions: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def num_rows(self) -> int: ...
+
+    @property
+    def num_transitions(self) -> int: ...
+
+    @property
+    def total_transitions(self) -> int: ...
 
     def blocks(self) -> Iterator[Block]:
         """Reads it from the beginning, a few megabytes at a time.
@@ -92,13 +99,26 @@ class Run(Protocol):
             once `parts` was asked.
     """
 
-    game: str
-    suite: str
-    number: int
-    observation_spec: ObservationSpec
-    num_actions: int | None
-    protocol: Mapping[str, Any]
-    missing: Sequence[str]
+    @property
+    def game(self) -> str: ...
+
+    @property
+    def suite(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def observation_spec(self) -> ObservationSpec: ...
+
+    @property
+    def num_actions(self) -> int | None: ...
+
+    @property
+    def protocol(self) -> Mapping[str, Any]: ...
+
+    @property
+    def missing(self) -> Sequence[str]: ...
 
     def parts(self, share: Share) -> Sequence[Part]:
         """What to read for a share; looks at small files only.
