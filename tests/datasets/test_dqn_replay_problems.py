@@ -89,7 +89,7 @@ def test_a_truncation_must_come_with_a_terminal_and_its_last_observation(folder)
         rewrite(folder, "truncation", lambda _: np.array(kinds + [0] * 36, np.uint8))
         rewrite(folder, "terminal", lambda _: np.array(terminals + [0] * 36, np.uint8))
         (run,) = find_runs(folder)
-        return [line.split("row ")[1] for line in problems(run)]
+        return [line.split("gz: row ")[1] for line in problems(run)]
 
     assert truncate([0, 1, 2, 0], [0, 1, 1, 0]) == []
     assert truncate([2, 0, 0, 0], [1, 0, 0, 0]) == []  # the 1 is in the file before
