@@ -9,6 +9,7 @@ from prune_rl.errors import first_line
 
 NAME = "about.json"
 _FORMAT = 1
+_SUITES = ("atari", "minatar")
 _TYPES = {
     "suite": str,
     "game": str,
@@ -39,4 +40,6 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     for name, form in _TYPES.items():
         if not isinstance(about.get(name), form):
             raise Damaged(f"{path}: {name}={about.get(name)!r}, expected {form.__name__}")
+    if about["suite"] not in _SUITES:
+        raise Damaged(f"{path}: suite={about['suite']!r}, expected one of {', '.join(_SUITES)}")
     return about
