@@ -139,10 +139,12 @@ class _Episode:
             self._last = block.frames[row].copy()
 
     def steps(self) -> list[dict[str, Any]]:
-        """As RL Unplugged has them: of the last step of T + 1 only the observation has a meaning.
+        """As RL Unplugged's own builder has them: T transitions are T + 1 steps.
 
-        The true last observation of a terminal episode is zeros where the run does not hold it:
-        nothing is learned from it. Of any other, the last row gives its own, and its transition.
+        Of the last step only the observation has a meaning. That of a terminal episode is zeros
+        where the run does not hold it: nothing is learned from it. Of any other episode the last
+        row then gives its own, and loses its transition. Discounts are 0 from the transition into
+        a terminal state on.
         """
         rows, terminal = list(self._rows), self._end == TERMINATED
         if self._last is not None or terminal:
