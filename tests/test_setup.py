@@ -48,5 +48,12 @@ def test_the_constraints_name_a_version_of_every_requirement_that_is_new_enough(
         assert _numbers(chosen[name.lower()]) >= _numbers(least), name
 
 
+def test_the_tests_are_run_with_what_reads_rl_unplugged():
+    setup = configparser.ConfigParser()
+    setup.read(_ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    assert set(extras["rlu"].split()) <= set(extras["test"].split())
+
+
 def _numbers(version):
     return tuple(map(int, version.split(".")))

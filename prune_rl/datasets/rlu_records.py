@@ -203,7 +203,7 @@ def _records_of(shard: Shard, low: int, high: int) -> Iterator[tuple[str, bytes]
             yield f"{shard.path}: episode {record}", data
             record += 1
     except (tf.errors.OpError, RuntimeError, IndexError) as error:
-        offset = re.search(r"(?:record|chunk) at (\d+)", str(error))
+        offset = re.search(r"(?:record|chunk|block) at (\d+)", str(error))
         place = f"at byte {offset[1]}" if offset else f"at episode {record}"
         raise Damaged(f"{shard.path}: damaged {place} (checksum or length)") from error
     if record < high:
