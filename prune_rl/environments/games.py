@@ -11,8 +11,8 @@ ATARI_15 = (
     *("CrazyClimber", "DemonAttack", "Enduro", "FishingDerby", "SpaceInvaders", "Tutankham"),
     *("VideoPinball",),
 )
-# Figure 6. The paper names none of its 17 and cites Kumar et al. 2021 (DR3); the list is from memory
-# of their tables, unverified.
+# Figure 6. The paper names none of its 17 and cites Kumar et al. 2021 (DR3); the list is from
+# memory of their tables, unverified.
 ATARI_17 = (
     *("Asterix", "BeamRider", "Breakout", "DemonAttack", "DoubleDunk", "Enduro", "IceHockey"),
     *("Jamesbond", "MsPacman", "Pong", "Qbert", "RoadRunner", "Seaquest", "SpaceInvaders"),
