@@ -18,6 +18,7 @@ c51/{target, loss, mean_loss, gradient}               (B, N), (B,), scalar; 3-st
 full/{name}/{target, loss, mean_loss, gradient}       (B, N) or (B,), (B,), scalar; each of FULL
 full/noisy/...              the same, double and dueling and distributional, with
 full/noisy/noise/{online, target}/{layer}/{in, out}   the noise of loss and of targets
+offline/{name}/{target, loss, td, gap, gradient}      (B,) or (B, N), scalars; each of OFFLINE
 prioritized/{rainbow, full, atari_100k}/{weights, priorities}   (B,), of PROBABILITIES and LOSSES
 prioritized/{...}/scheme    the replay scheme of an agent as constructed, 'uniform': upstream's bug
 epsilon/{name}              (steps,) of EPSILONS;     defaults  JSON, {name: {argument: default}}
@@ -46,6 +47,16 @@ FULL = {
     for targets, head, loss in itertools.product(
         ("max", "double"), ("single", "dueling"), ("huber", "mse", "c51")
     )
+}
+# Of Dopamine's offline agents: class, n, double, dueling, distributional, Impala, and coefficients
+# of the temporal-difference loss (that of OfflineJaxDR3Agent has none) and of the penalty.
+OFFLINE = {
+    "cql": ("dr3", 1, False, False, False, False, 1.0, 0.1),
+    "cql-3": ("dr3", 3, False, False, False, False, 1.0, 2.0),
+    "cql_c51": ("rainbow", 3, True, True, True, False, 1.0, 0.1),
+    "cql_c51-impala": ("rainbow", 3, True, True, True, True, 1.0, 0.1),
+    "cql_c51-single": ("rainbow", 1, False, False, True, False, 0.5, 0.7),
+    "cql-dueling": ("rainbow", 3, True, True, False, False, 0.25, 1.5),
 }
 
 _CONVS = {
@@ -90,6 +101,18 @@ def impala_shapes():
         channels = width
     heads = {"Dense_0": _dense(11 * 11 * 32, _HIDDEN), "Dense_1": _dense(_HIDDEN, NUM_ACTIONS)}
     return {"params": {"encoder": stacks, **heads}}
+
+
+def offline_shapes(name):
+    """JAXDQNNetworkWithRepresentations, or ParameterizedRainbowNetwork with nn_scale 1."""
+    kind, _, _, dueling, distributional, impala, *_ = OFFLINE[name]
+    if kind == "dr3":
+        return nature_shapes()
+    encoder = impala_shapes()["params"]["encoder"] if impala else _CONVS
+    flat = 11 * 11 * 32 if impala else _FLAT
+    layers = full_shapes(dueling, distributional)["params"]
+    heads = {layer: own for layer, own in layers.items() if layer not in _CONVS}
+    return {"params": {"encoder": encoder, **heads, "Dense_0": _dense(flat, _HIDDEN)}}
 
 
 def weights(shapes, seed):

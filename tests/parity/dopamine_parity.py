@@ -61,16 +61,20 @@ def to_ours(params: Any) -> Any:
     layers = dict(params["params"])
     head, torso = layers.pop("Dense_1"), layers
     if "encoder" in layers:
-        torso = {"Dense_0": layers["Dense_0"]}
-        for name, stack in layers["encoder"].items():
-            blocks = {
-                f"ResidualBlock_{j}": {
-                    f"Conv_{k}": stack[f"Conv_{1 + 2 * j + k}"] for k in range(2)
-                }
-                for j in range(2)
-            }
-            torso[f"ImpalaStack_{name[-1]}"] = {"Conv_0": stack["Conv_0"], **blocks}
+        torso = {"Dense_0": layers["Dense_0"], **impala_stacks(layers["encoder"])}
     return {"params": {"torso": torso, "head": head}}
+
+
+def impala_stacks(encoder: Any) -> Any:
+    """Weights of ImpalaEncoder, as ImpalaTorso names them."""
+    torso = {}
+    for name, stack in encoder.items():
+        blocks = {
+            f"ResidualBlock_{j}": {f"Conv_{k}": stack[f"Conv_{1 + 2 * j + k}"] for k in range(2)}
+            for j in range(2)
+        }
+        torso[f"ImpalaStack_{name[-1]}"] = {"Conv_0": stack["Conv_0"], **blocks}
+    return torso
 
 
 def to_dopamine(params: Any) -> Any:

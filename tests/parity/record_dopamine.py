@@ -13,6 +13,7 @@ import numpy as np
 import record_dopamine_atari
 import record_dopamine_learning
 import record_dopamine_networks
+import record_dopamine_offline
 import record_dopamine_replay
 from dopamine.discrete_domains import atari_lib, run_experiment
 from dopamine.jax.agents.dqn import dqn_agent
@@ -24,6 +25,7 @@ from dopamine.labs.atari_100k import atari_100k_rainbow_agent
 PARTS = {
     "networks": record_dopamine_networks.record,
     "learning": record_dopamine_learning.record,
+    "offline": record_dopamine_offline.record,
     "replay": record_dopamine_replay.record,
     "atari": record_dopamine_atari.record,
 }

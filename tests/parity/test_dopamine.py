@@ -5,11 +5,12 @@ import json
 import pytest
 
 from . import dopamine_cases as cases
-from . import dopamine_parity, dopamine_rainbow
+from . import dopamine_offline, dopamine_parity, dopamine_rainbow
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 _QUANTITIES = dopamine_parity.QUANTITIES + dopamine_rainbow.QUANTITIES
+_QUANTITIES += dopamine_offline.QUANTITIES
 
 
 def test_the_inputs_are_those_that_dopamine_saw():
