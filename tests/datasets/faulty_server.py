@@ -70,9 +70,14 @@ class _Handler(BaseHTTPRequestHandler):
         faults, path = self.faults, unquote(self.path).lstrip("/")
         faults.asked.append((method, path, self.headers["Range"]))
         if faults.failures[path]:
-            return self._refuse(faults.failures[path].pop(0))
-        if path not in faults.files:
-            return self._refuse(404)
+            self._refuse(faults.failures[path].pop(0))
+        elif path not in faults.files:
+            self._refuse(404)
+        else:
+            self._serve(method, path)
+
+    def _serve(self, method, path):
+        faults = self.faults
         body, first = faults.files[path], self._first(path)
         self.send_response(206 if first else 200)
         if first:

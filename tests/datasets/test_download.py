@@ -200,7 +200,7 @@ def test_a_right_checksum_does_not_make_gzip_whole(faulty, wanted):
 
 def test_the_lists_checksum_wins_over_the_servers(faulty, wanted):
     faulty.md5 = True
-    with pytest.raises(Corrupt, match="its sha256 is .*, expected 00"):
+    with pytest.raises(Corrupt, match=r"its sha256 is .*, expected 00"):
         _download(wanted._replace(sha256="00"))
 
 
@@ -217,7 +217,9 @@ def test_what_passes_is_waited_for(faulty, wanted, status):
 def test_a_server_that_keeps_failing_is_given_up_and_what_came_is_kept(faulty, wanted):
     offer = server.ask(wanted.url)
     faulty.cuts[_NAME] = [30_000] + [0] * 6
-    with pytest.raises(OSError, match="given up after 6 tries; .*the same command resumes") as caught:
+    with pytest.raises(
+        OSError, match=r"given up after 6 tries; .*the same command resumes"
+    ) as caught:
         download.download(wanted, offer, lambda count: None)
     assert wanted.url in str(caught.value)
     assert "30,000 of " in str(caught.value)
@@ -325,7 +327,7 @@ def test_google_is_asked_not_to_unpack(faulty, wanted):
 def test_files_come_beside_one_another(faulty, tmp_path):
     """Neither waits for the other: each block waits for both to be under way."""
     both = threading.Barrier(2, timeout=10)
-    faulty.files = {name: _PACKED for name in ("x.gz", "y.gz")}
+    faulty.files = dict.fromkeys(("x.gz", "y.gz"), _PACKED)
     faulty.watch = lambda path: faulty.sent[path] or both.wait()
     files = [Wanted(f"{faulty.url}/{name}", tmp_path / name) for name in faulty.files]
     threads = [threading.Thread(target=_download, args=(one,)) for one in files]
