@@ -20,6 +20,7 @@ class FaultyServer:
         spoils: path to how many GETs have a byte of theirs flipped.
         failures: path to a list of statuses that come before what is there.
         etags: path to an ETag; by default that of the bytes; None: none is said.
+        modified: when all was changed last, as HTTP has dates; None: it is not said.
         ranges: whether a part of a file can be asked for.
         if_range: whether If-Range is heeded.
         md5: whether `x-goog-hash` is said.
@@ -33,7 +34,7 @@ class FaultyServer:
         self.files = {}
         self.cuts, self.failures = defaultdict(list), defaultdict(list)
         self.spoils, self.sent = defaultdict(int), defaultdict(int)
-        self.etags = {}
+        self.etags, self.modified = {}, None
         self.ranges = self.if_range = True
         self.md5, self.seconds = False, 0.0
         self.watch = lambda path: None
@@ -85,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) - first))
         if faults.etag(path):
             self.send_header("ETag", faults.etag(path))
+        if faults.modified:
+            self.send_header("Last-Modified", faults.modified)
         if faults.md5:
             self.send_header("x-goog-hash", "crc32c=AAAAAA==")
             md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
@@ -96,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _first(self, path):
         """Of which byte to begin with."""
         span, same = self.headers["Range"], self.headers["If-Range"]
-        stale = self.faults.if_range and same != self.faults.etag(path)
+        versions = (self.faults.etag(path), self.faults.modified)
+        stale = self.faults.if_range and same not in versions
         if not self.faults.ranges or span is None or stale:
             return 0
         return int(span.removeprefix("bytes=").rstrip("-"))

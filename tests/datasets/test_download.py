@@ -85,6 +85,15 @@ def test_without_ranges_it_comes_anew(faulty, wanted):
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_the_time_of_the_last_change_will_do(faulty, wanted, etag):
+    faulty.etags[_NAME], faulty.cuts[_NAME] = etag, [30_000]
+    faulty.modified = "Wed, 01 Apr 2020 10:00:00 GMT"
+    _download(wanted)
+    _assert_whole(wanted)
+    assert faulty.gets(_NAME) == [None, "bytes=30000-"]
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
 def test_where_versions_cannot_be_told_apart_nothing_is_resumed(faulty, wanted, etag):
     faulty.etags[_NAME], faulty.cuts[_NAME] = etag, [30_000]
     _download(wanted)
