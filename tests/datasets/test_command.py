@@ -142,7 +142,9 @@ def test_whatever_goes_wrong_is_one_line(monkeypatch, capfd, error, code, said, 
 def test_verify_says_that_all_is_whole(runs, monkeypatch, capfd):
     monkeypatch.setattr(command, "_problems", lambda run: iter(()))
     assert command.main(["verify", "data"]) == 0
-    assert capfd.readouterr().out.splitlines()[-1] == "2 runs, 2 parts, 15 transitions: whole"
+    assert (
+        capfd.readouterr().out.splitlines()[-1] == "2 runs, 2 parts, at most 15 transitions: whole"
+    )
 
 
 def test_verify_says_what_is_wrong(runs, monkeypatch, capfd):
@@ -150,7 +152,7 @@ def test_verify_says_what_is_wrong(runs, monkeypatch, capfd):
     assert command.main(["verify", "data"]) == 1
     lines = capfd.readouterr().out.splitlines()
     assert lines[1::2] == ["  1.gz: truncated", "  2.gz: truncated"]
-    assert lines[-1] == "2 runs, 2 parts, 15 transitions: 2 problems"
+    assert lines[-1] == "2 runs, 2 parts, at most 15 transitions: 2 problems"
 
 
 def test_verify_stops_when_asked(runs, monkeypatch, capfd):
