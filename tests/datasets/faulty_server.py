@@ -27,6 +27,7 @@ class FaultyServer:
         seconds: between blocks of 4 KiB.
         watch: called with a path before every block of it.
         asked: (method, path, Range or None) of every request, in their order.
+        conditions: If-Range of every request for a part.
         sent: path to how many bytes of it went out.
     """
 
@@ -38,7 +39,7 @@ class FaultyServer:
         self.ranges = self.if_range = True
         self.md5, self.seconds = False, 0.0
         self.watch = lambda path: None
-        self.asked = []
+        self.asked, self.conditions = [], []
         handler = type("Handler", (_Handler,), {"faults": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -99,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _first(self, path):
         """Of which byte to begin with."""
         span, same = self.headers["Range"], self.headers["If-Range"]
+        if span is not None:
+            self.faults.conditions.append(same)
         versions = (self.faults.etag(path), self.faults.modified)
         stale = self.faults.if_range and same not in versions
         if not self.faults.ranges or span is None or stale:

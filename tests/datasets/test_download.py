@@ -72,7 +72,15 @@ def test_what_is_cut_goes_on_where_it_was_cut(faulty, wanted):
     _assert_whole(wanted)
     spans = [None, "bytes=30000-", "bytes=30001-", "bytes=30001-", "bytes=80001-"]
     assert faulty.gets(_NAME) == spans
+    assert faulty.conditions == [faulty.etag(_NAME)] * 4
     assert faulty.sent[_NAME] == sum(told) == _SIZE
+
+
+def test_as_long_as_something_comes_it_is_not_given_up(faulty, wanted):
+    faulty.cuts[_NAME] = [5_000] * 15
+    _download(wanted)
+    _assert_whole(wanted)
+    assert faulty.sent[_NAME] == _SIZE
 
 
 def test_without_ranges_it_comes_anew(faulty, wanted):
@@ -104,18 +112,19 @@ def test_where_versions_cannot_be_told_apart_nothing_is_resumed(faulty, wanted, 
 @pytest.mark.parametrize("if_range", [True, False])
 @pytest.mark.parametrize("asked_anew", [True, False])
 def test_a_file_that_changed_is_not_spliced(faulty, wanted, if_range, asked_anew, monkeypatch):
-    """Neither of the same length nor by a server that does not heed If-Range."""
+    """Neither of the same length, nor by a server that does not heed If-Range, nor unchecked."""
+    monkeypatch.setattr(download, "_fault", lambda *args, **kwargs: None)
     faulty.cuts[_NAME], faulty.if_range = [30_000], if_range
     assert len(_OTHER) == _SIZE
-    old = server.ask(wanted.url)
+    ask, pause, old = server.ask, server.pause, server.ask(wanted.url)
+    stale = [] if asked_anew else [old]  # it changes between the question and the transfer
 
-    def change(*_):
-        if not asked_anew:  # it changes between the question and the transfer
-            monkeypatch.setattr(server, "ask", lambda url: (monkeypatch.undo(), old)[1])
+    def change(*args):
         faulty.files[_NAME] = _OTHER
+        pause(*args)
 
-    pause = server.pause
-    monkeypatch.setattr(server, "pause", lambda *args: (change(), pause(*args)))
+    monkeypatch.setattr(server, "pause", change)
+    monkeypatch.setattr(server, "ask", lambda url: stale.pop() if stale else ask(url))
     download.download(wanted, old, lambda count: None)
     _assert_whole(wanted, _OTHER)
 
