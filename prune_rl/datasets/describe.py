@@ -119,7 +119,7 @@ def draw(descriptions: Sequence[Description]) -> "Figure":
     for i, (run, summary, *_) in enumerate(descriptions):
         episodes, color = summary.episodes, f"C{i % 10}"
         for axes, values in ((above, episodes.returns), (below, episodes.lengths)):
-            axes.plot(episodes.ended_at, values, ".", color=color, alpha=0.25, ms=3, mew=0)
+            axes.plot(episodes.ended_at, values, ".", color=color, alpha=0.4, ms=5, mew=0)
             axes.plot(episodes.ended_at, running_mean(values), color=color, label=name(run))
     above.set_ylabel("return of rewards as stored")
     below.set_ylabel("length (transitions)")

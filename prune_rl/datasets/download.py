@@ -5,19 +5,19 @@ said it sends: of another version nothing is taken, so that no two are spliced.
 """
 
 import fcntl
-import gzip
 import hashlib
 import http
 import os
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from prune_rl.datasets import server
+from prune_rl.datasets.experience import Damaged
+from prune_rl.datasets.gzip_files import open_gzip
 from prune_rl.datasets.server import Cut, Missing, Offer
-from prune_rl.errors import ConfigError, first_line
+from prune_rl.errors import ConfigError
 
 Watch = Callable[[int], None]  # told of bytes that came, or (less than 0) went; raises to stop
 
@@ -185,11 +185,10 @@ def _fault(path: Path, wanted: Wanted, offer: Offer, *, thorough: bool) -> str |
 def _gzip_fault(path: Path) -> str | None:
     """By the CRC-32 and the length that stand at the end of the file."""
     try:
-        with gzip.open(path) as file:
-            while file.read(server.BLOCK):
-                pass
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        return f"it is not a whole gzip file ({first_line(error)})"
+        with open_gzip(path) as file:
+            file.skip()
+    except Damaged as error:
+        return f"it is not a whole gzip file ({str(error).removeprefix(f'{path}: ')})"
     return None
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prune_rl.datasets.experience import Block
-from prune_rl.specs import GOES_ON, TERMINATED, TRUNCATED
+from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED
 
 
 class Episodes(NamedTuple):
@@ -29,10 +29,10 @@ class Summary(NamedTuple):
     Attributes:
         transitions: each counted once, though parts repeat rows where they meet.
         episodes: those that are whole.
-        terminated: how many stretches of transitions the game ended, their beginning there or not.
-        truncated: how many were broken off.
+        terminated: how many episodes the game ended, their beginning there or not.
+        truncated: how many were broken off, likewise.
         cut: how many go on where the data do not.
-        headless: how many ended, but follow a cut: nobody knows where they began.
+        headless: how many ended, but nobody knows where they began: rows before them are lost.
         actions: (A,) int64, how often each was played.
         rewards: (3,) int64, how many were below 0, 0, and above.
     """
@@ -51,13 +51,16 @@ class _Stretch(NamedTuple):
     """Transitions of one episode, as far as they were read."""
 
     has_beginning: bool
-    age: int  # of the newest row
+    age: int  # of the newest
     length: int = 0
     returned: float = 0.0
 
 
 def summarise(blocks: Iterable[Block], num_actions: int = 0) -> Summary:
     """Counts the starts of a run's blocks, all its parts' in their order.
+
+    Where a part ends in the middle of an episode its last transition is truncated, as rows beyond
+    are another part's: the episode goes on where the next start shows the frame it led to.
 
     Args:
         num_actions: A, where it is known; else it is as many as were played.
@@ -77,21 +80,25 @@ class _Tally:
         self._whole: list[tuple[float, int, int]] = []
         self._transitions = self._cut = self._headless = 0
         self._open: _Stretch | None = None
+        self._truncated = False  # whether the open one is, for good or where parts meet
+        self._led_to: np.ndarray | None = None  # which frame that showed
         self._after_cut = False
 
     def add(self, block: Block) -> None:
+        rows = np.flatnonzero(block.starts)
         kinds = (block.ages, block.ends, block.rewards, block.actions)
-        ages, ends, rewards, actions = (array[block.starts] for array in kinds)
-        if not len(ages):
-            return
+        ages, ends, rewards, actions = (array[rows] for array in kinds)
         self._count(actions, rewards)
+        self._see_final(block, 0)
         breaks = np.flatnonzero((ends[:-1] != GOES_ON) | (ages[1:] != ages[:-1] + 1)) + 1
-        firsts = [0, *breaks.tolist()]
-        for first, last in zip(firsts, [*firsts[1:], len(ages)], strict=True):
-            self._extend(int(ages[first]), rewards[first:last])
-            if ends[last - 1] != GOES_ON:
-                self._end(int(ends[last - 1]), self._transitions + last)
-        self._transitions += len(ages)
+        bounds = [*breaks.tolist(), len(rows)] if len(rows) else []
+        for first, last in zip([0, *bounds], bounds, strict=False):
+            self._extend(int(ages[first]), block.frames[rows[first]], rewards[first:last])
+            self._transitions += last - first
+            self._truncated = bool(ends[last - 1] == TRUNCATED)
+            if ends[last - 1] == TERMINATED:
+                self._end(TERMINATED)
+            self._see_final(block, int(rows[last - 1]) + 1)
 
     def summary(self) -> Summary:
         whole = np.array(self._whole, np.float64).reshape(-1, 3)
@@ -113,24 +120,41 @@ class _Tally:
         self._actions = counts
         self._rewards += np.bincount(np.sign(rewards).astype(np.int64) + 1, minlength=3)
 
-    def _extend(self, age: int, rewards: np.ndarray) -> None:
-        """Takes transitions from `age` on: of the open stretch, or of a new one."""
-        if self._open is not None and age != self._open.age + 1:
-            self._cut, self._after_cut, self._open = self._cut + 1, True, None
-        has_beginning = age == 0 and not self._after_cut
-        stretch = self._open or _Stretch(has_beginning, age - 1)
+    def _see_final(self, block: Block, row: int) -> None:
+        """Remembers the frame that a truncated transition led to, if that is the block's row."""
+        is_final = row < len(block.ends) and block.ends[row] == FINAL
+        if self._truncated and self._led_to is None and is_final:
+            self._led_to = block.frames[row].copy()
+
+    def _extend(self, age: int, frame: np.ndarray, rewards: np.ndarray) -> None:
+        """Takes transitions from `age` on, the first at `frame`: of the open stretch, or a new."""
+        if self._open is not None and not self._goes_on(age, frame):
+            if self._truncated and age == 0:
+                self._end(TRUNCATED)
+            else:
+                self._cut, self._after_cut, self._open = self._cut + 1, True, None
+        self._truncated, self._led_to = False, None
+        stretch = self._open or _Stretch(age == 0 and not self._after_cut, age)
         self._open = stretch._replace(
-            age=stretch.age + len(rewards),
+            age=age + len(rewards) - 1,
             length=stretch.length + len(rewards),
             returned=stretch.returned + float(rewards.sum(dtype=np.float64)),
         )
 
-    def _end(self, how: int, at: int) -> None:
+    def _goes_on(self, age: int, frame: np.ndarray) -> bool:
+        """Whether the open stretch does, with a transition of that age at that frame."""
+        assert self._open is not None
+        if self._truncated:
+            return age > 0 and self._led_to is not None and np.array_equal(self._led_to, frame)
+        return age == self._open.age + 1
+
+    def _end(self, how: int) -> None:
+        """Closes the open stretch, before what comes next is counted."""
         stretch, self._open = self._open, None
         assert stretch is not None
         self._ends[how] += 1
         self._after_cut = False
         if stretch.has_beginning:
-            self._whole.append((stretch.returned, stretch.length, at))
+            self._whole.append((stretch.returned, stretch.length, self._transitions))
         else:
             self._headless += 1

@@ -22,7 +22,7 @@ def verify(
     found = parts = transitions = 0
     for run in runs:
         own_parts, own_transitions, unreadable = _outline(run)
-        holds = f"{_count(own_parts, 'part')}, {own_transitions:,} transitions"
+        holds = f"{_count(own_parts, 'part')}, at most {own_transitions:,} transitions"
         say(f"{name(run)}, {run.protocol.get('format')}: {holds}")
         wrong = 0
         for problem in problems(run):
@@ -36,7 +36,8 @@ def verify(
         transitions += own_transitions
         watch(1)
     end = _count(found, "problem") if found else "whole"
-    say(f"{_count(len(runs), 'run')}, {_count(parts, 'part')}, {transitions:,} transitions: {end}")
+    holds = f"{_count(parts, 'part')}, at most {transitions:,} transitions"
+    say(f"{_count(len(runs), 'run')}, {holds}: {end}")
     return found
 
 

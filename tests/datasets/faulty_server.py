@@ -20,12 +20,14 @@ class FaultyServer:
         spoils: path to how many GETs have a byte of theirs flipped.
         failures: path to a list of statuses that come before what is there.
         etags: path to an ETag; by default that of the bytes; None: none is said.
+        modified: when all was changed last, as HTTP has dates; None: it is not said.
         ranges: whether a part of a file can be asked for.
         if_range: whether If-Range is heeded.
         md5: whether `x-goog-hash` is said.
         seconds: between blocks of 4 KiB.
         watch: called with a path before every block of it.
         asked: (method, path, Range or None) of every request, in their order.
+        conditions: If-Range of every request for a part.
         sent: path to how many bytes of it went out.
     """
 
@@ -33,11 +35,11 @@ class FaultyServer:
         self.files = {}
         self.cuts, self.failures = defaultdict(list), defaultdict(list)
         self.spoils, self.sent = defaultdict(int), defaultdict(int)
-        self.etags = {}
+        self.etags, self.modified = {}, None
         self.ranges = self.if_range = True
         self.md5, self.seconds = False, 0.0
         self.watch = lambda path: None
-        self.asked = []
+        self.asked, self.conditions = [], []
         handler = type("Handler", (_Handler,), {"faults": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -70,9 +72,14 @@ class _Handler(BaseHTTPRequestHandler):
         faults, path = self.faults, unquote(self.path).lstrip("/")
         faults.asked.append((method, path, self.headers["Range"]))
         if faults.failures[path]:
-            return self._refuse(faults.failures[path].pop(0))
-        if path not in faults.files:
-            return self._refuse(404)
+            self._refuse(faults.failures[path].pop(0))
+        elif path not in faults.files:
+            self._refuse(404)
+        else:
+            self._serve(method, path)
+
+    def _serve(self, method, path):
+        faults = self.faults
         body, first = faults.files[path], self._first(path)
         self.send_response(206 if first else 200)
         if first:
@@ -80,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) - first))
         if faults.etag(path):
             self.send_header("ETag", faults.etag(path))
+        if faults.modified:
+            self.send_header("Last-Modified", faults.modified)
         if faults.md5:
             self.send_header("x-goog-hash", "crc32c=AAAAAA==")
             md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
@@ -91,7 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _first(self, path):
         """Of which byte to begin with."""
         span, same = self.headers["Range"], self.headers["If-Range"]
-        stale = self.faults.if_range and same != self.faults.etag(path)
+        if span is not None:
+            self.faults.conditions.append(same)
+        versions = (self.faults.etag(path), self.faults.modified)
+        stale = self.faults.if_range and same not in versions
         if not self.faults.ranges or span is None or stale:
             return 0
         return int(span.removeprefix("bytes=").rstrip("-"))

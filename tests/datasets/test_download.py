@@ -72,7 +72,15 @@ def test_what_is_cut_goes_on_where_it_was_cut(faulty, wanted):
     _assert_whole(wanted)
     spans = [None, "bytes=30000-", "bytes=30001-", "bytes=30001-", "bytes=80001-"]
     assert faulty.gets(_NAME) == spans
+    assert faulty.conditions == [faulty.etag(_NAME)] * 4
     assert faulty.sent[_NAME] == sum(told) == _SIZE
+
+
+def test_as_long_as_something_comes_it_is_not_given_up(faulty, wanted):
+    faulty.cuts[_NAME] = [5_000] * 15
+    _download(wanted)
+    _assert_whole(wanted)
+    assert faulty.sent[_NAME] == _SIZE
 
 
 def test_without_ranges_it_comes_anew(faulty, wanted):
@@ -82,6 +90,15 @@ def test_without_ranges_it_comes_anew(faulty, wanted):
     _assert_whole(wanted)
     assert faulty.sent[_NAME] == 30_000 + _SIZE
     assert sum(told) == _SIZE
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_the_time_of_the_last_change_will_do(faulty, wanted, etag):
+    faulty.etags[_NAME], faulty.cuts[_NAME] = etag, [30_000]
+    faulty.modified = "Wed, 01 Apr 2020 10:00:00 GMT"
+    _download(wanted)
+    _assert_whole(wanted)
+    assert faulty.gets(_NAME) == [None, "bytes=30000-"]
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"weak"'])
@@ -95,18 +112,19 @@ def test_where_versions_cannot_be_told_apart_nothing_is_resumed(faulty, wanted, 
 @pytest.mark.parametrize("if_range", [True, False])
 @pytest.mark.parametrize("asked_anew", [True, False])
 def test_a_file_that_changed_is_not_spliced(faulty, wanted, if_range, asked_anew, monkeypatch):
-    """Neither of the same length nor by a server that does not heed If-Range."""
+    """Neither of the same length, nor by a server that does not heed If-Range, nor unchecked."""
+    monkeypatch.setattr(download, "_fault", lambda *args, **kwargs: None)
     faulty.cuts[_NAME], faulty.if_range = [30_000], if_range
     assert len(_OTHER) == _SIZE
-    old = server.ask(wanted.url)
+    ask, pause, old = server.ask, server.pause, server.ask(wanted.url)
+    stale = [] if asked_anew else [old]  # it changes between the question and the transfer
 
-    def change(*_):
-        if not asked_anew:  # it changes between the question and the transfer
-            monkeypatch.setattr(server, "ask", lambda url: (monkeypatch.undo(), old)[1])
+    def change(*args):
         faulty.files[_NAME] = _OTHER
+        pause(*args)
 
-    pause = server.pause
-    monkeypatch.setattr(server, "pause", lambda *args: (change(), pause(*args)))
+    monkeypatch.setattr(server, "pause", change)
+    monkeypatch.setattr(server, "ask", lambda url: stale.pop() if stale else ask(url))
     download.download(wanted, old, lambda count: None)
     _assert_whole(wanted, _OTHER)
 
@@ -200,7 +218,7 @@ def test_a_right_checksum_does_not_make_gzip_whole(faulty, wanted):
 
 def test_the_lists_checksum_wins_over_the_servers(faulty, wanted):
     faulty.md5 = True
-    with pytest.raises(Corrupt, match="its sha256 is .*, expected 00"):
+    with pytest.raises(Corrupt, match=r"its sha256 is .*, expected 00"):
         _download(wanted._replace(sha256="00"))
 
 
@@ -217,7 +235,9 @@ def test_what_passes_is_waited_for(faulty, wanted, status):
 def test_a_server_that_keeps_failing_is_given_up_and_what_came_is_kept(faulty, wanted):
     offer = server.ask(wanted.url)
     faulty.cuts[_NAME] = [30_000] + [0] * 6
-    with pytest.raises(OSError, match="given up after 6 tries; .*the same command resumes") as caught:
+    with pytest.raises(
+        OSError, match=r"given up after 6 tries; .*the same command resumes"
+    ) as caught:
         download.download(wanted, offer, lambda count: None)
     assert wanted.url in str(caught.value)
     assert "30,000 of " in str(caught.value)
