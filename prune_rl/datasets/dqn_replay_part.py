@@ -15,7 +15,9 @@ from prune_rl.datasets.experience import Block
 from prune_rl.datasets.stretches import Kept
 from prune_rl.specs import ObservationSpec
 
-_BLOCK_BYTES = 1 << 22  # of frames, and as much again where padding is left out
+# Of frames, and as much again where padding is left out. Larger blocks are no faster to read, but
+# the C library gives them back to the kernel, and faults them in again, one after the other.
+_BLOCK_BYTES = 1 << 19
 
 
 class Source(NamedTuple):

@@ -194,7 +194,7 @@ def test_a_header_that_promises_more_than_a_file_can_hold(folder):
 def test_what_is_no_array_at_all(folder):
     path = folder / name("action")
     path.write_bytes(gzip.compress(b"hello, this is no array"))
-    with pytest.raises(Damaged, match=r"not an array as np\.save writes it"):
+    with pytest.raises(Damaged, match=r"not an array of numbers as np\.save writes it"):
         find_runs(folder)[0].parts(Share())
 
 
