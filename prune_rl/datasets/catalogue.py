@@ -55,7 +55,7 @@ def _size() -> str:
     frames = len(CHECKPOINTS) * _CHECKPOINT_ROWS * _FRAME_BYTES
     return (
         f"about 50 million transitions a run (200 million frames); {frames / 1e9:,.0f} GB of "
-        "frames a run unpacked, packed much less, by game"
+        "frames a run unpacked; how much less packed differs by game"
     )
 
 
