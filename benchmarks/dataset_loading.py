@@ -6,8 +6,8 @@ Frames of random play, in the layout of the DQN replay dataset: some are played 
 file is copied until the size is reached. `gzip -dc FILES > /dev/null` and the loader by each
 decompressor take turns on the same two cores, every one in a process of its own. CPU time is of the
 whole process' threads while it loads, the kernel's work of handing out memory included; on a busy
-machine that varies much, so that the least of the rounds counts. Memory is how far resident memory rises at its highest while
-it loads, against the frames kept.
+machine that varies much, so that the least of the rounds counts. Memory is how far resident memory
+rises at its highest while it loads, against the frames kept.
 """
 
 import argparse
