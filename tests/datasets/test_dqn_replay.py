@@ -193,13 +193,13 @@ def test_single_transitions_are_drawn_without_repeating_and_touch_more_frames(tm
 
 def test_rows_that_are_no_padding_survive(tmp_path):
     """Episodes without padding, of an agent that begins by doing nothing."""
-    frames = range(1, 31)
+    frames = [*range(1, 11), 0, *range(12, 31)]  # the second episode's first is black
     rows = [logs.Row(frame=i, terminal=int(i in (10, 20, 30))) for i in frames]
     folder = tmp_path / "Pong/1/replay_logs"
     folder.mkdir(parents=True)
     logs.write_checkpoint(folder, 0, rows, (84, 84), 30, np.arange(5))
     (run,) = find_runs(folder)
     ((_, found),) = read(run, Share())
-    assert [x.stack[-1] for x in found] == list(frames)
-    assert found[10].stack == (0, 0, 0, 11)
-    assert found[12].stack == (0, 11, 12, 13)
+    assert [x.stack[-1] for x in found] == frames
+    assert found[11].stack == (0, 0, 0, 12)
+    assert found[13].stack == (0, 12, 13, 14)
