@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from prune_rl.datasets import rlu_records
-from prune_rl.datasets.experience import Block, Run, Share
+from prune_rl.datasets.experience import Block, Part, Run, Share
 from prune_rl.errors import ConfigError, first_line
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED
 
@@ -115,16 +115,20 @@ class _Episode:
         self._age, self._end = -1, GOES_ON
         self._last: np.ndarray | None = None  # the frame after the newest row, once it is seen
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it has no row yet."""
-        return not self._rows
-
     def continues(self, block: Block, row: int) -> bool:
-        """Whether this row of a block is the next one of the episode."""
-        if self._rows and (self._end != GOES_ON or block.ages[row] != self._age + 1):
+        """Whether a row, of the part that the newest one is of, comes next in the episode."""
+        follows = self._end == GOES_ON and block.ages[row] == self._age + 1
+        return follows and self._last is None
+
+    def resumes(self, block: Block, row: int, before: list[bytes]) -> bool:
+        """Whether a part's first transition comes next, with these PNGs `before` it in its stack.
+
+        A part may call it truncated where it stops itself, and count ages from where it begins.
+        """
+        if not before or self._last is None or self._end == TERMINATED:
             return False
-        return self._last is None or np.array_equal(self._last, block.frames[row])
+        known = [png for png, _, _ in self._rows[-len(before) :]]
+        return known == before and np.array_equal(self._last, block.frames[row])
 
     def append(self, block: Block, row: int) -> None:
         """Takes over a row that a transition begins at."""
@@ -176,18 +180,30 @@ def _episodes(run: Run) -> Iterator[tuple[int, _Episode]]:
     """
     begun, episode = 0, _Episode()
     for number, part in enumerate(run.parts(Share())):
-        for block in part.blocks():
-            for row, starts in enumerate(block.starts):
-                if not starts:
+        before: list[bytes] | None = []  # until the part's first transition
+        for block, row in _rows(part):
+            if not block.starts[row]:
+                if before is None:
                     episode.see(block, row)
-                    continue
-                if not episode.continues(block, row):
-                    yield begun, episode
-                    episode = _Episode()
-                if episode.is_empty:
-                    begun = number
-                episode.append(block, row)
+                else:
+                    before.append(_png(block.frames[row]))
+                continue
+            is_next = (
+                episode.continues(block, row)
+                if before is None
+                else episode.resumes(block, row, before)
+            )
+            before = None
+            if not is_next:
+                yield begun, episode
+                begun, episode = number, _Episode()
+            episode.append(block, row)
     yield begun, episode
+
+
+def _rows(part: Part) -> Iterator[tuple[Block, int]]:
+    for block in part.blocks():
+        yield from ((block, row) for row in range(len(block.starts)))
 
 
 def _png(frame: np.ndarray) -> bytes:

@@ -130,14 +130,20 @@ def test_episodes_that_end_each_in_its_way(tmp_path):
     _assert_episode(episodes[3], range(40, 45), terminal=False, last=_frame(45))
 
 
-def test_an_episode_across_parts_lies_whole_in_the_split_where_it_begins(tmp_path):
+def _context(*numbers):
+    """Rows before a part's first transition, for its stack alone; ages count from the first."""
+    return [[number, age, GOES_ON, False] for age, number in enumerate(numbers)]
+
+
+@pytest.mark.parametrize("stops", [GOES_ON, TRUNCATED])
+def test_an_episode_across_parts_lies_whole_in_the_split_where_it_begins(tmp_path, stops):
+    after = FINAL if stops == TRUNCATED else GOES_ON
     before = _stretch(10, range(2), TERMINATED)
-    first = [*_stretch(20, range(4)), [24, 4, GOES_ON, False], [25, 5, GOES_ON, False]]
-    context = [[number, number - 20, GOES_ON, False] for number in (21, 22, 23)]
-    second = [*context, *_stretch(24, (4, 5)), [26, 6, GOES_ON, False]]
-    context = [[number, number - 20, GOES_ON, False] for number in (23, 24, 25)]
-    third = [*context, *_stretch(26, (6, 7), TERMINATED), *_stretch(30, range(3), TERMINATED)]
-    write(_scripted([before, first], [second], [third]), tmp_path)
+    first = [*_stretch(20, range(4), stops), [24, 4, after, False]]
+    second = [*_context(21, 22, 23), *_stretch(24, (3, 4), stops), [26, 5, after, False]]
+    third = [*_context(23, 24, 25), *_stretch(26, (3, 4), TERMINATED)]
+    blocks = [third, _stretch(30, range(3), TERMINATED)]
+    write(_scripted([before, first], [second], blocks), tmp_path)
     read = _read(tmp_path / _FOLDER)
     assert list(read) == ["checkpoint_00", "checkpoint_02"]
     own, long = read["checkpoint_00"]
@@ -148,13 +154,26 @@ def test_an_episode_across_parts_lies_whole_in_the_split_where_it_begins(tmp_pat
     _assert_episode(last, range(30, 33), terminal=True, last=_ZEROS)
 
 
-def test_what_lies_between_parts_cuts_an_episode(tmp_path):
-    first = [*_stretch(10, range(3)), [13, 3, GOES_ON, False]]
-    other = _stretch(50, range(3, 6), TERMINATED)  # of the right age, and of another episode
+@pytest.mark.parametrize(
+    ("context", "frame"), [((60, 61), 50), ((11, 12), 50), ((60, 12), 13), ((), 13)]
+)
+def test_what_lies_between_parts_cuts_an_episode(tmp_path, context, frame):
+    first = [*_stretch(10, range(3), TRUNCATED), [13, 3, FINAL, False]]
+    age = len(context)
+    other = _context(*context) + _stretch(frame, range(age, age + 3), TERMINATED)
     write(_scripted([first], [other]), tmp_path)
     read = _read(tmp_path / _FOLDER)
     _assert_episode(read["checkpoint_00"][0], range(10, 13), terminal=False, last=_frame(13))
-    _assert_episode(read["checkpoint_01"][0], range(50, 53), terminal=True, last=_ZEROS)
+    numbers = range(frame, frame + 3)
+    _assert_episode(read["checkpoint_01"][0], numbers, terminal=True, last=_ZEROS)
+
+
+def test_a_row_that_no_transition_begins_at_cuts_an_episode(tmp_path):
+    rows = [*_stretch(10, range(3)), [13, 3, GOES_ON, False], *_stretch(14, (4, 5), TERMINATED)]
+    write(_scripted([rows]), tmp_path)
+    first, second = _read(tmp_path / _FOLDER)["checkpoint_00"]
+    _assert_episode(first, range(10, 13), terminal=False, last=_frame(13))
+    _assert_episode(second, (14, 15), terminal=True, last=_ZEROS)
 
 
 def test_a_last_row_without_a_successor_gives_its_observation_alone(tmp_path):
