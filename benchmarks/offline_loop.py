@@ -2,7 +2,7 @@
 
 One round: N gradient steps of the compiled update alone, on one batch that is on the device; N of
 the loop that draws its batches from a dataset; N of that loop while an evaluation plays two agent
-steps for each gradient step, as 125,000 go with 62,500, until both are done. Rounds are interleaved;
+steps for each gradient step, as 125,000 go with 62,500, until both are done. Rounds alternate;
 what is said is the least of each, in seconds a gradient step, and ratios of these.
 
 Run: taskset -c 0,1 python benchmarks/offline_loop.py --network=nature --steps=100

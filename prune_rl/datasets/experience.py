@@ -95,8 +95,7 @@ class Run(Protocol):
         observation_spec: of its frames, and how many make an observation.
         num_actions: None where nothing on disk says so; then it is that of the game.
         protocol: JSON facts for the provenance stamp: format, path, clipped rewards and so on.
-        missing: names of files that should be there and are not; a line each, for people. Known
-            once `parts` was asked.
+        gaps: what should be there and is not, in words; it is left out.
     """
 
     @property
@@ -118,7 +117,7 @@ class Run(Protocol):
     def protocol(self) -> Mapping[str, Any]: ...
 
     @property
-    def missing(self) -> Sequence[str]: ...
+    def gaps(self) -> Sequence[str]: ...
 
     def parts(self, share: Share) -> Sequence[Part]:
         """What to read for a share; looks at small files only.

@@ -95,7 +95,7 @@ class RLURun:
     """A `Run` in a directory that tensorflow-datasets prepared.
 
     Attributes, besides those of a `Run`: `path`; `builder`, `config` and `version` as they are
-    called there; `splits` whose files are all there, and the names of those `missing` files.
+    called there; `splits` whose files are all there, and `gaps`, those that lack some, in words.
     """
 
     suite = "atari"
@@ -108,7 +108,7 @@ class RLURun:
         listed = [_split(path, info, split) for split in info["splits"]]
         whole = [split for split in listed if all(shard.path.is_file() for shard in split.shards)]
         self.splits = sorted(whole, key=lambda split: (split.number, split.name))
-        self.missing = tuple(split.name for split in listed if split not in whole)
+        self.gaps = [f"split {x.name} lacks files" for x in listed if x not in whole]
         self.files = sorted(shard.path for split in listed for shard in split.shards)
         self._lengths: dict[str, Lengths] = {}
         self.protocol: Mapping[str, Any] = {
@@ -130,7 +130,7 @@ class RLURun:
         """
         if not self.splits:
             raise ConfigError(
-                f"{self.path}: every split lacks files; see {', '.join(self.missing)}"
+                f"{self.path}: every split lacks files; {'; '.join(self.gaps)}"
             )
         uncounted = [split for split in self.splits if split.name not in self._lengths]
         with ThreadPoolExecutor(_NUM_COUNTERS) as pool:

@@ -186,8 +186,8 @@ class _Chosen:
             flush=True,
         )
         for run in self.runs:
-            for line in run.missing:
-                print(f"      run {run.number}: missing {line}", file=stream, flush=True)
+            for gap in run.gaps:
+                print(f"      run {run.number}: {gap}", file=stream, flush=True)
 
     def require_ram(self, fraction: float) -> None:
         """Raises `ConfigError` if memory does not hold the share."""

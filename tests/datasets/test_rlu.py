@@ -29,7 +29,7 @@ def test_a_run_is_found_and_read_as_it_was_written(written, episodes):
     run = the_run(written)
     assert (run.game, run.number, run.suite, run.num_actions) == ("Pong", 3, "atari", None)
     assert run.observation_spec.shape == (4, 84, 84, 1)
-    assert run.missing == ()
+    assert run.gaps == []
     assert json.loads(json.dumps(run.protocol)) == {
         "format": "rl_unplugged",
         "builder": "rlu_atari_checkpoints_ordered",

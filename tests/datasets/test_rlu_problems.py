@@ -61,7 +61,7 @@ def test_splits_that_lack_a_file_are_left_out_and_reported(copied, episodes):
     lost = files_of(copied, 1)[0]
     lost.unlink()
     run = the_run(copied)
-    assert run.missing == ("checkpoint_01",)
+    assert run.gaps == ["split checkpoint_01 lacks files"]
     assert run.protocol["splits"] == 2
     assert run.identity() != before
     parts = run.parts(Share())

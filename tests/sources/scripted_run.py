@@ -53,7 +53,7 @@ class ScriptedRun:
     rows: tuple[int, ...] = (6, 9)
     digest: str = "ab"
     num_actions: int | None = 3
-    missing: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
     error: Exception | None = None
     said_rows: int | None = None
     suite: str = "minatar"

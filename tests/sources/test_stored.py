@@ -74,13 +74,13 @@ def test_the_game_is_the_only_one_or_the_one_that_is_asked_for(loaded):
 
 
 def test_what_is_read_is_said_before_and_what_is_missing(loaded, capsys):
-    loaded(ScriptedRun(1, missing=("checkpoint 7",)), path="data/x")
+    loaded(ScriptedRun(1, gaps=("no files of checkpoint 7",)), path="data/x")
     first, second = capsys.readouterr().err.splitlines()
     assert first == (
         "data/x: breakout, run 1: 13 of 30 transitions (43.3%), with 15 frames (50.0%); "
         "0.00 GiB in memory"
     )
-    assert second == "      run 1: missing checkpoint 7"
+    assert second == "      run 1: no files of checkpoint 7"
 
 
 def test_provenance_says_which_data(loaded):
