@@ -3,10 +3,11 @@
     python benchmarks/dataset_loading.py [--gib=1] [--rounds=3] [--folder=DIR]
 
 Frames of random play, in the layout of the DQN replay dataset: some are played and written, and the
-file is copied until the size is reached. `gzip -dc FILES > /dev/null` and the loader by each
+file is copied until the size is reached. `gzip -dc FILES > /dev/null` and `sources.loading` by each
 decompressor take turns on the same two cores, every one in a process of its own. CPU time is of the
-whole process' threads while it loads, the kernel's work of handing out memory included; on a busy
-machine that varies much, so that the least of the rounds counts. Memory is how far resident memory
+whole process while it loads, the kernel's work of handing out memory included. Memory that a
+virtual machine has not used for a while costs it as much again, and is touched before; the least
+of the rounds counts. Memory is how far resident memory
 rises at its highest while it loads, against the frames kept.
 """
 
@@ -19,7 +20,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +28,16 @@ import numpy as np
 from prune_rl.datasets import gzip_files
 from prune_rl.datasets.dqn_replay import find_runs
 from prune_rl.datasets.dqn_replay_files import FIELDS, path_of
-from prune_rl.datasets.experience import Part, Run, Share
+from prune_rl.datasets.experience import Share
 from prune_rl.environments.atari import AtariEnvironment
+from prune_rl.sources.loading import load
+from prune_rl.specs import Discrete
 
 _COPIES = 8  # files of the same frames
 _LONGEST = 20_000  # frames that are played
 _THREADS = 2
 _FRAME_BYTES = 84 * 84
 _BARS = {"zlib_ng": 0.5, "isal": 0.5, "gzip": 1.3}
-
-
-def load(run: Run) -> np.ndarray:
-    """All frames of a run, uint8 (n, 84, 84, 1)."""
-    parts = run.parts(Share())
-    counts = [part.num_rows for part in parts]
-    frames = np.empty((sum(counts), *run.observation_spec.frame_shape), np.uint8)
-
-    def fill(part: Part, row: int) -> None:
-        for block in part.blocks():
-            frames[row : row + len(block.frames)] = block.frames
-            row += len(block.frames)
-
-    with ThreadPoolExecutor(_THREADS) as threads:
-        list(threads.map(fill, parts, np.cumsum([0, *counts[:-1]])))
-    return frames
 
 
 def play(count: int) -> dict[str, np.ndarray]:
@@ -112,11 +98,13 @@ def measure(folder: Path, decompressor: str, results: Any) -> None:
     fast = [names for names in gzip_files._FAST if names[0].startswith(decompressor)]
     gzip_files._FAST = tuple(fast)
     (run,) = find_runs(folder)
+    np.ones(sum(part.num_rows for part in run.parts(Share())) * _FRAME_BYTES, np.uint8)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
     before, cpu, wall = _resident("VmRSS"), time.process_time(), time.monotonic()
-    frames = load(run)
+    ring = load([run.parts(Share())], run.observation_spec, Discrete(6)).ring
     used = (time.process_time() - cpu, time.monotonic() - wall)
-    results[decompressor] = (*used, (_resident("VmHWM") - before) / frames.nbytes)
+    kept = ring.num_rows * _FRAME_BYTES
+    results[decompressor] = (*used, (_resident("VmHWM") - before) / kept)
 
 
 def _resident(name: str) -> int:
