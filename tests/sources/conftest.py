@@ -139,11 +139,11 @@ def trained_on_data(tmp_path_factory, made_data, data_flags):
     """The directory of such a run, trained once for all tests that ask for it: to read only."""
 
     @functools.cache
-    def trained(agent="cql", pruned=False):
+    def trained(agent, pruned):
         base_dir = tmp_path_factory.mktemp("trained") / "run"
         own = data_flags(made_data, agent=agent, pruned=pruned)
         assert train.main([f"--base_dir={base_dir}", *own]) == 0
         gin.clear_config()
         return base_dir
 
-    return trained
+    return lambda agent="cql", pruned=False: trained(agent, pruned)
