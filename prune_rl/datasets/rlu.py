@@ -129,9 +129,7 @@ class RLURun:
             Damaged: a file is not what it should be.
         """
         if not self.splits:
-            raise ConfigError(
-                f"{self.path}: every split lacks files; {'; '.join(self.gaps)}"
-            )
+            raise ConfigError(f"{self.path}: every split lacks files; {'; '.join(self.gaps)}")
         uncounted = [split for split in self.splits if split.name not in self._lengths]
         with ThreadPoolExecutor(_NUM_COUNTERS) as pool:
             counted = pool.map(lambda split: rlu_records.count(split.shards), uncounted)

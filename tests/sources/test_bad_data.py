@@ -1,4 +1,4 @@
-"""`prune_rl.train` on data that are wrong, missing, damaged, too large: a line, and nothing left."""
+"""Training on data that are wrong, missing, damaged or too large: a line, and nothing left."""
 
 import gzip
 import io
