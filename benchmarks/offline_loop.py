@@ -21,7 +21,7 @@ import jax
 from prune_rl import compilation_cache
 from prune_rl.acting.beside import EvaluationBeside
 from prune_rl.composition import compose
-from prune_rl.dataset_making import create_runner, make
+from prune_rl.dataset_tool.making import create_runner, make
 from prune_rl.runner import Runner
 
 _NATURE = ["agents/cql.gin", "networks/nature.gin"]

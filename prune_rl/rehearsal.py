@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 import psutil
 
+from prune_rl.parts import Parts
 from prune_rl.price import MIB, Pace, Size, Work
-from prune_rl.session import Parts
 
 _SHARE = 100  # a run is rehearsed for one part in so many of its own time
 _MOST_PLAYS = 16  # beside a gradient step

@@ -11,6 +11,7 @@ import gin
 
 from prune_rl.errors import ConfigError
 from prune_rl.learning.saved import to_states
+from prune_rl.parts import Parts
 from prune_rl.price import EPISODE_STEPS, Price, Size, Work, in_bytes, size
 from prune_rl.recording import provenance, run_directory
 from prune_rl.recording.checkpoints import Checkpointer
@@ -18,7 +19,7 @@ from prune_rl.recording.logs import RunLog
 from prune_rl.recording.progress import RunProgress, say_finished, say_goes_on
 from prune_rl.recording.recorder import Recorder
 from prune_rl.rehearsal import peak_device, peak_ram, rehearse
-from prune_rl.session import Parts, Session
+from prune_rl.session import Session
 from prune_rl.signals import StopSignals
 from prune_rl.state import per_seed
 

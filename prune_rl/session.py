@@ -1,76 +1,28 @@
 """A run between two of its steps: it can be saved there, stop, and be taken up again."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from prune_rl import randomness
 from prune_rl.acting.beside import EvaluationBeside
 from prune_rl.acting.evaluation import Evaluation
-from prune_rl.acting.policy import Policy
-from prune_rl.diagnostics.suite import MATRIX, BoundDiagnostics
-from prune_rl.environments.batch import EnvironmentBatch, EnvironmentFailed
+from prune_rl.diagnostics.suite import MATRIX
+from prune_rl.environments.batch import EnvironmentFailed
 from prune_rl.errors import ConfigError, RunEnded
-from prune_rl.learning.state import Params
+from prune_rl.parts import Parts
 from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
 from prune_rl.recording.logs import Positions, has_logs, require_logged
 from prune_rl.recording.recorder import Moment, Recorder
 from prune_rl.signals import Stopped, StopSignals
-from prune_rl.sources.source import Source
 from prune_rl.state import State, part, per_seed
-from prune_rl.trainer import Trainer
 
 _WAIT_SECONDS = 0.1  # between looks at signals
 
 
 class AllDiverged(RunEnded):
     """No seed of a run is finite any more; that is logged and saved."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What a run is made of.
-
-    Attributes:
-      base_dir: the run directory; a run that it holds is resumed.
-      source: whose clock counts the steps here.
-      policy: how the agent plays.
-      trainer: of the source and the agent.
-      seeds: S of them.
-      num_iterations: how many times to train, then to evaluate if asked to.
-      training_steps: of the source's clock, per iteration.
-      evaluation: `num_steps` (agent steps) and `num_episodes` of each seed per evaluation; none if
-        both are 0.
-      checkpoint_minutes: how long it may run without saving; every iteration is saved anyway.
-      create_environments: makes the games of all seeds, from a stream of their randomness.
-      diagnostics: what to measure beside returns and losses, if anything.
-    """
-
-    base_dir: Path
-    source: Source
-    policy: Policy
-    trainer: Trainer
-    seeds: Sequence[int]
-    num_iterations: int
-    training_steps: int
-    evaluation: Mapping[str, int]
-    checkpoint_minutes: float
-    create_environments: Callable[..., EnvironmentBatch]
-    diagnostics: BoundDiagnostics | None
-
-    def new_evaluation(self, iteration: int, params: Mapping[str, Params]) -> Evaluation:
-        """That of weights: it depends on them, on seeds and iteration only."""
-        return Evaluation(
-            self.policy,
-            self.create_environments(randomness.EVALUATION, iteration),
-            params=params,
-            keys=randomness.evaluation_keys(self.seeds, iteration),
-            **self.evaluation,
-        )
 
 
 class Session:

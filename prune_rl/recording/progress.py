@@ -5,9 +5,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+from prune_rl.progress import clock, terminal_bar
 from prune_rl.recording.metrics import CLOCKS
 
 _REFRESH_SECONDS = 2.0
@@ -36,14 +34,7 @@ class RunProgress:
         self._stream, self._on_terminal = stream, stream.isatty()
         self._period = _REFRESH_SECONDS if self._on_terminal else _PLAIN_SECONDS
         self._next = self._started + self._period
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            console=Console(file=stream),
-            disable=not self._on_terminal,
-        )
+        self._bar = terminal_bar(stream)
         self._task = self._bar.add_task("starting", total=total_steps, completed=done_steps)
 
     def due(self) -> bool:
@@ -65,7 +56,7 @@ class RunProgress:
         if self._on_terminal:
             self._bar.update(self._task, completed=steps, description=text)
         else:
-            eta = _clock((self._total - steps) / rate) if rate > 0 else "?"
+            eta = clock((self._total - steps) / rate) if rate > 0 else "?"
             share = steps / self._total
             print(f"{text}  {share:.0%}  ETA {eta}", file=self._stream, flush=True)
 
@@ -96,9 +87,3 @@ def say_diverged(seed: int, gradient_step: int) -> None:
 def say_goes_on(directory: Path, *, clock: str, steps: int) -> None:
     """Says that a run is taken up, and where: what it had done since is done again."""
     print(f"{directory}: going on after {steps:,} {CLOCKS[clock]}", file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

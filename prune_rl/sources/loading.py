@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prune_rl.datasets.experience import Part
-from prune_rl.datasets.progress import Bar, in_numbers
+from prune_rl.progress import Bar, in_numbers
 from prune_rl.replay.ring import ROW_FIELDS, FrameRing, row_dtypes
 from prune_rl.specs import ActionSpec, ObservationSpec
 

@@ -10,7 +10,7 @@ import pytest
 
 from prune_rl import randomness, train
 from prune_rl.agents.dqn import DQNAgent
-from prune_rl.dataset_making import create_runner, make
+from prune_rl.dataset_tool.making import create_runner, make
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.environments.minatar import MinAtarEnvironment
 from prune_rl.networks.torsos.minatar import MinAtarTorso

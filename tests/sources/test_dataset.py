@@ -14,9 +14,10 @@ import pytest
 from prune_rl import train
 from prune_rl.acting.evaluation import Evaluation
 from prune_rl.errors import ConfigError
+from prune_rl.parts import Parts
 from prune_rl.reporting import runs
 from prune_rl.reporting.curves import draw
-from prune_rl.session import Parts, Session
+from prune_rl.session import Session
 from prune_rl.sources.dataset import DatasetSource
 from prune_rl.trainer import Trainer
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from prune_rl.datasets import command, flags
+from prune_rl.dataset_tool import command, flags
 from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError, RunEnded
 
@@ -29,7 +29,7 @@ def runs(monkeypatch):
 def test_help_teaches_and_imports_nothing_heavy(name):
     code = (
         "import sys\n"
-        "from prune_rl.datasets import command\n"
+        "from prune_rl.dataset_tool import command\n"
         f"try:\n    command.main({name.split()!r} + ['--help'])\n"
         "except SystemExit:\n    pass\n"
         "heavy = {'jax', 'numpy', 'gin', 'matplotlib', 'rich', 'tensorflow', 'urllib.request'}\n"
@@ -214,7 +214,7 @@ def test_make_hands_on_what_the_flags_say(monkeypatch, capfd, tmp_path):
         return folder, given
 
     module = SimpleNamespace(make=make, create_runner=create_runner)
-    monkeypatch.setitem(sys.modules, "prune_rl.dataset_making", module)
+    monkeypatch.setitem(sys.modules, "prune_rl.dataset_tool.making", module)
     argv = [f"--out={tmp_path}", "--format=rlu", "--agent_steps=30", "--checkpoint_rows=7"]
     gin = ["--gin_files=a.gin", "--gin_files=b.gin", "--gin_bindings=x.y=1"]
     assert command.main(["make", *argv, *gin]) == 0
@@ -226,7 +226,7 @@ def test_make_hands_on_what_the_flags_say(monkeypatch, capfd, tmp_path):
 
 def test_make_without_an_agent(monkeypatch, capfd, tmp_path):
     monkeypatch.setitem(
-        sys.modules, "prune_rl.dataset_making", SimpleNamespace(make=None, create_runner=None)
+        sys.modules, "prune_rl.dataset_tool.making", SimpleNamespace(make=None, create_runner=None)
     )
     argv = ["make", f"--out={tmp_path}", "--format=rlu", "--agent_steps=30"]
     assert command.main(argv) == 2

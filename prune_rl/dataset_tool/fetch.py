@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from prune_rl.datasets import catalogue, download, server
-from prune_rl.datasets.download import Corrupt, Wanted
-from prune_rl.datasets.progress import Bar, in_bytes
-from prune_rl.datasets.server import Missing, Offer
-from prune_rl.datasets.threads import Check, in_threads
+from prune_rl.dataset_tool import catalogue, download, server
+from prune_rl.dataset_tool.download import Corrupt, Wanted
+from prune_rl.dataset_tool.server import Missing, Offer
+from prune_rl.dataset_tool.threads import Check, in_threads
 from prune_rl.errors import ConfigError
+from prune_rl.progress import Bar, in_bytes
 
 SUMS = "SHA256SUMS"
 _STORED = ("observation", "action", "reward", "terminal")

@@ -1,6 +1,6 @@
 """What is said of runs that are whole, and of others."""
 
-from prune_rl.datasets.verify import verify
+from prune_rl.dataset_tool.verify import verify
 
 from .scripted_run import ScriptedRun
 

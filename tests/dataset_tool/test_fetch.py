@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prune_rl.datasets import catalogue, command, fetch, server
+from prune_rl.dataset_tool import catalogue, command, fetch, server
 from prune_rl.errors import ConfigError
 
 from .faulty_server import FaultyServer

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from prune_rl.datasets import progress
-from prune_rl.datasets.progress import Bar, in_bytes, in_numbers
+from prune_rl import progress
+from prune_rl.progress import Bar, in_bytes, in_numbers
 
 
 def test_sizes_in_words():

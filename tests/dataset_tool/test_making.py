@@ -18,14 +18,14 @@ import pytest
 
 import prune_rl.datasets
 from prune_rl import __version__
-from prune_rl.dataset_making import create_runner, make
+from prune_rl.dataset_tool.making import create_runner, make
 from prune_rl.errors import ConfigError
 from prune_rl.recording import progress
 from prune_rl.signals import Stopped
 from prune_rl.specs import FINAL, TERMINATED, TRUNCATED
 from prune_rl.trainer import Trainer
 
-from .interrupted.again import at
+from ..interrupted.again import at
 
 _MINATAR = (
     "Runner.num_seeds=2",
@@ -312,7 +312,7 @@ _MAKES = """
 import sys
 from functools import partial
 from pathlib import Path
-from prune_rl.dataset_making import create_runner, make
+from prune_rl.dataset_tool.making import create_runner, make
 
 files, bindings = ["experiments/minatar_breakout.gin"], sys.argv[2:]
 settings = {"gin_files": files, "gin_bindings": bindings, "agent_steps": 1_000_000}

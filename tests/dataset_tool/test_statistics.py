@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from prune_rl.dataset_tool.statistics import summarise
 from prune_rl.datasets.experience import Block
-from prune_rl.datasets.statistics import summarise
 
 _ON, _TERMINATED, _TRUNCATED, _FINAL = range(4)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from prune_rl.datasets.threads import in_threads
+from prune_rl.dataset_tool.threads import in_threads
 
 
 def _never():

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prune_rl.datasets.flags import parser
+from prune_rl.dataset_tool.flags import parser
 from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.signals import INTERRUPTED, Stopped, StopSignals
 
@@ -55,7 +55,7 @@ def _last_words(error: BaseException) -> tuple[str, int]:
 
 
 def _list(flags: argparse.Namespace) -> int:
-    from prune_rl.datasets import catalogue, listing
+    from prune_rl.dataset_tool import catalogue, listing
 
     if flags.game:
         catalogue.require_any(flags.game)
@@ -67,7 +67,7 @@ def _list(flags: argparse.Namespace) -> int:
 
 
 def _fetch(flags: argparse.Namespace) -> int:
-    from prune_rl.datasets import fetch
+    from prune_rl.dataset_tool import fetch
 
     if flags.dataset == "rlu" and flags.mirror is None:
         if flags.checkpoints is not None:
@@ -90,8 +90,8 @@ def _fetch(flags: argparse.Namespace) -> int:
 
 
 def _verify(flags: argparse.Namespace) -> int:
-    from prune_rl.datasets.progress import Bar, in_numbers
-    from prune_rl.datasets.verify import verify
+    from prune_rl.dataset_tool.verify import verify
+    from prune_rl.progress import Bar, in_numbers
 
     runs = _find_runs(flags.path)
     with (
@@ -105,8 +105,8 @@ def _verify(flags: argparse.Namespace) -> int:
 
 
 def _describe(flags: argparse.Namespace) -> int:
-    from prune_rl.datasets import describe
-    from prune_rl.datasets.progress import Bar, in_numbers
+    from prune_rl.dataset_tool import describe
+    from prune_rl.progress import Bar, in_numbers
 
     _require_writable(flags)
     runs = _find_runs(flags.path)
@@ -130,7 +130,7 @@ def _describe(flags: argparse.Namespace) -> int:
 
 def _make(flags: argparse.Namespace) -> int:
     from prune_rl import compilation_cache
-    from prune_rl.dataset_making import create_runner, make
+    from prune_rl.dataset_tool.making import create_runner, make
 
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")

@@ -5,7 +5,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from prune_rl.datasets.catalogue import CAVEATS, DATASETS, OFFLINE_GAMES
+from prune_rl.dataset_tool.catalogue import CAVEATS, DATASETS, OFFLINE_GAMES
 from prune_rl.environments.games import MINATAR, SUITES
 
 _NARROW = 100  # columns, where the terminal does not say

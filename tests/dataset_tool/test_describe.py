@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from prune_rl.datasets import describe
+from prune_rl.dataset_tool import describe
 
 from .scripted_run import ScriptedRun
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from prune_rl.datasets import catalogue
+from prune_rl.dataset_tool import catalogue
 from prune_rl.environments.games import ATARI_17, ATARI_60, MINATAR
 from prune_rl.errors import ConfigError
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from prune_rl.datasets import server
+from prune_rl.dataset_tool import server
+from prune_rl.dataset_tool.server import Cut, Missing, Offer
 from prune_rl.datasets.experience import Damaged
 from prune_rl.datasets.gzip_files import open_gzip
-from prune_rl.datasets.server import Cut, Missing, Offer
 from prune_rl.errors import ConfigError
 
 Watch = Callable[[int], None]  # told of bytes that came, or (less than 0) went; raises to stop

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from prune_rl.dataset_tool.statistics import Summary, summarise
 from prune_rl.datasets.experience import Block, Run, Share
-from prune_rl.datasets.progress import in_bytes
-from prune_rl.datasets.statistics import Summary, summarise
+from prune_rl.progress import in_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prune_rl.datasets import download, server
-from prune_rl.datasets.download import Corrupt, Wanted
-from prune_rl.datasets.server import Missing, Unreachable
+from prune_rl.dataset_tool import download, server
+from prune_rl.dataset_tool.download import Corrupt, Wanted
+from prune_rl.dataset_tool.server import Missing, Unreachable
 from prune_rl.errors import ConfigError
 
 from .faulty_server import FaultyServer

@@ -25,6 +25,25 @@ def in_numbers(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def terminal_bar(stream: TextIO) -> Progress:
+    """A bar with what is going on, its share and its ETA; shows nothing where no terminal is."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        console=Console(file=stream),
+        disable=not stream.isatty(),
+    )
+
+
+def clock(seconds: float) -> str:
+    """'1:02:03'."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
 class Bar:
     """Progress of many threads towards a total; a context manager."""
 
@@ -46,14 +65,7 @@ class Bar:
         self._period = _REFRESH_SECONDS if self._on_terminal else _PLAIN_SECONDS
         self._began = time.monotonic()
         self._next = self._began + self._period
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            console=Console(file=stream),
-            disable=not self._on_terminal,
-        )
+        self._bar = terminal_bar(stream)
         self._task = self._bar.add_task(what, total=total, completed=done)
 
     def advance(self, count: int) -> None:
@@ -74,7 +86,7 @@ class Bar:
             self._bar.update(self._task, completed=self._done, description=text)
             return
         share = self._done / max(self._total, 1)
-        left = _clock((self._total - self._done) / rate) if rate > 0 else "?"
+        left = clock((self._total - self._done) / rate) if rate > 0 else "?"
         print(f"{text}  {share:.0%}  ETA {left}", file=self._stream, flush=True)
 
     def __enter__(self) -> "Bar":
@@ -83,9 +95,3 @@ class Bar:
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from prune_rl.datasets.describe import name
+from prune_rl.dataset_tool.describe import name
 from prune_rl.datasets.experience import Run, Share
 from prune_rl.errors import ConfigError, first_line
 
