@@ -65,6 +65,9 @@ def test_every_command_of_the_readme_is_known_here():
         "--cell=",
         "reporting.curves",
         "reporting.diagnostics",
+        "datasets make",
+        "datasets verify",
+        "agents/cql.gin",
     )
     assert sorted(_COMMANDS) == sorted(_command_with(word) for word in words)
 
@@ -133,6 +136,19 @@ def test_a_pruning_method_of_ones_own_and_the_diagnostics(tmp_path):
     done = _run(_command_with("reporting.diagnostics"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/diagnostics.png").exists()
+
+
+def test_a_dataset_is_made_verified_and_learned_from(tmp_path):
+    done = _run(f"{_command_with('datasets make')} --agent_steps=300", tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = _run(_command_with("datasets verify"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("at most 303 transitions: whole\n")
+    short = "--gin_bindings=Runner.training_steps=6"
+    done = _run(f"{_command_with('agents/cql.gin')} {short}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    *_, last = (tmp_path / "runs/cql/metrics.jsonl").read_text().splitlines()
+    assert json.loads(last) | {"phase": "eval", "gradient_steps": 12} == json.loads(last)
 
 
 def test_run_tests_runs_pytest():
