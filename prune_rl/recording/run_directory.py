@@ -5,6 +5,7 @@ import difflib
 import fcntl
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import TextIO
 from prune_rl.errors import ConfigError
 from prune_rl.recording import logs, tensor_files
 
-# Decides when a run is saved, not what it does.
-_FREE = "Runner.checkpoint_minutes"
+# When a run is saved, and where its data lie: nothing that decides what it does.
+_FREE = ("Runner.checkpoint_minutes", "Dataset.path", "Dataset.chunks", "Dataset.cache_gib")
 _CONFIG = "config.gin"
 _FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard")
 _FILES = ("config.gin", "provenance.json", "curve.png", *logs.FILES)
@@ -129,7 +130,7 @@ def _require_starts(base_dir: Path) -> None:
 def _first_difference(recorded: str, now: str) -> str | None:
     delta = [
         line
-        for line in difflib.ndiff(recorded.splitlines(), now.splitlines())
+        for line in difflib.ndiff(_statements(recorded), _statements(now))
         if line[:2] in ("- ", "+ ") and _decides(line[2:].strip())
     ]
     if not delta:
@@ -139,6 +140,11 @@ def _first_difference(recorded: str, now: str) -> str | None:
     return f"there: {was}; now: {now_is}"
 
 
+def _statements(config: str) -> list[str]:
+    """The lines of config.gin, those joined over which gin breaks a long value."""
+    return re.sub(r"\\?\n +", "", config).splitlines()
+
+
 def _decides(line: str) -> bool:
     """Whether a line of config.gin says something about what the run does."""
-    return bool(line) and not line.startswith(("#", _FREE))
+    return bool(line) and not line.startswith(("#", *(f"{name} =" for name in _FREE)))

@@ -11,6 +11,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.recording import run_directory
 
 _CONFIG = "# Parameters for DQNAgent:\nDQNAgent.gamma = 0.99\n\nRunner.seed = 3\n"
+_LONG = f"Dataset.unit = \\\n    '{'x' * 90}'\n"  # as gin writes it
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def test_comments_and_empty_lines_are_no_settings(base_dir, config):
             _CONFIG.replace("Runner.seed = 3\n", ""),
             "there: Runner.seed = 3; now: not set",
         ),
+        (_CONFIG + _LONG, f"there: not set; now: Dataset.unit = '{'x' * 90}'"),
     ],
 )
 def test_a_setting_changed_added_or_dropped_is_another_run(base_dir, config, difference):
@@ -65,6 +67,19 @@ def test_a_setting_changed_added_or_dropped_is_another_run(base_dir, config, dif
 
 def test_when_to_save_is_no_setting_of_what_is_done(base_dir):
     run_directory.prepare(base_dir, _CONFIG + "Runner.checkpoint_minutes = 5\n")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "Dataset.path = 'elsewhere'\n",
+        _LONG.replace("unit", "path"),
+        "Dataset.chunks = None\n",
+        "Dataset.cache_gib = 2\n",
+    ],
+)
+def test_where_data_lie_is_no_setting_of_what_is_learned(base_dir, setting):
+    run_directory.prepare(base_dir, _CONFIG + setting)
 
 
 def test_a_directory_that_is_held_names_who_holds_it(base_dir):
