@@ -1,13 +1,16 @@
-"""Games of MinAtar that were played before, as fixed data."""
+"""Games of MinAtar that were played before, as fixed data, and runs that learn from some."""
 
+import functools
+import shutil
 from typing import ClassVar
 
 import gin
 import numpy as np
 import pytest
 
-from prune_rl import randomness
+from prune_rl import randomness, train
 from prune_rl.agents.dqn import DQNAgent
+from prune_rl.dataset_making import create_runner, make
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.environments.minatar import MinAtarEnvironment
 from prune_rl.networks.torsos.minatar import MinAtarTorso
@@ -80,3 +83,67 @@ def make_setting():
         return Setting(own, seeds, lambda *stream: _games(seeds, "breakout", *stream), num_steps)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made_data(tmp_path_factory):
+    """Two runs of MinAtar Breakout, made by seeds 0 and 1 in 300 agent steps, in files of 100."""
+    out = tmp_path_factory.mktemp("made") / "data"
+    settings = {"agent_steps": 300, "gin_files": ["experiments/minatar_breakout.gin"]}
+    bindings = ["Runner.num_seeds=2", "DQNAgent.min_replay_history=1000"]
+    create = functools.partial(create_runner, **settings, gin_bindings=bindings)
+    make(out, format="dqn_replay", agent_steps=300, create_runner=create, checkpoint_rows=100)
+    gin.clear_config()
+    return out
+
+
+@pytest.fixture
+def own_data(made_data, tmp_path):
+    """A copy of these runs, to damage; returns the folder and that of the files of run 1."""
+    folder = shutil.copytree(made_data, tmp_path / "data")
+    return folder, folder / "breakout" / "1" / "replay_logs"
+
+
+_SHORT = (
+    "Runner.num_iterations=3",
+    "Runner.training_steps=10",
+    "Runner.evaluation_steps=20",
+    "Runner.num_seeds=2",
+    "Dataset.batch_size=4",
+    "Dataset.fraction=0.5",
+    "CQLAgent.target_update_period=7",
+)
+_PRUNED = (
+    "create_updater_from_config.update_freq=2",
+    "create_updater_from_config.update_start_step=4",
+    "create_updater_from_config.update_end_step=24",
+)
+
+
+@pytest.fixture(scope="session")
+def data_flags():
+    """Flags of a run on data, 3 x 10 gradient steps of two seeds on MinAtar, but for its folder."""
+
+    def flags(path, *bindings, agent="cql", pruned=False):
+        files = [f"agents/{agent}.gin", "networks/minatar.gin", "suites/minatar.gin"]
+        files += ["pruning/magnitude.gin"] * pruned
+        given = [] if path is None else [f"Dataset.path={str(path)!r}"]
+        given += [*_SHORT, *(_PRUNED if pruned else ()), *bindings]
+        return [f"--gin_files={x}" for x in files] + [f"--gin_bindings={x}" for x in given]
+
+    return flags
+
+
+@pytest.fixture(scope="session")
+def trained_on_data(tmp_path_factory, made_data, data_flags):
+    """The directory of such a run, trained once for all tests that ask for it: to read only."""
+
+    @functools.cache
+    def trained(agent, pruned):
+        base_dir = tmp_path_factory.mktemp("trained") / "run"
+        own = data_flags(made_data, agent=agent, pruned=pruned)
+        assert train.main([f"--base_dir={base_dir}", *own]) == 0
+        gin.clear_config()
+        return base_dir
+
+    return lambda agent="cql", pruned=False: trained(agent, pruned)
