@@ -170,8 +170,8 @@ def _create_environments(
 def _bound_game(create_one: CreateEnvironment) -> str | None:
     """What gin says of the `game_name` of a function; None if nothing."""
     try:
-        game = gin.query_parameter(f"{getattr(create_one, '__name__', '')}.game_name")
-    except ValueError:
+        game = gin.get_bindings(getattr(create_one, "__name__", "")).get("game_name")
+    except ValueError:  # none of gin's functions
         return None
     return game if isinstance(game, str) else None
 

@@ -1,5 +1,7 @@
 """What becomes of gin's names when a run is built."""
 
+from functools import partial
+
 import gin
 import jax
 import jax.numpy as jnp
@@ -7,10 +9,13 @@ import numpy as np
 import optax
 import pytest
 
-from prune_rl import configuration, experiment
+from prune_rl import configuration, experiment, randomness
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.agents.rainbow import RainbowAgent
+from prune_rl.environments.atari import create_atari_environment
+from prune_rl.environments.games import num_actions
 from prune_rl.errors import ConfigError
+from prune_rl.sources.dataset import DatasetSource
 from prune_rl.specs import Box, Discrete, ObservationSpec
 
 _PARAMS = {
@@ -134,3 +139,118 @@ def test_without_an_environment_an_online_run_says_what_to_add(tmp_path):
     )
     with pytest.raises(ConfigError, match=r"Runner.create_environment_fn: not set; add --gin_fi"):
         experiment.create_runner(tmp_path / "run")
+
+
+class _Data:
+    """Fixed data that say what they are of, and hold nothing."""
+
+    action_spec = Discrete(3)
+
+    def __init__(self, channels=4, **protocol):
+        self.observation_spec, self.protocol = ObservationSpec((10, 10, channels)), protocol
+        self.setting = None
+
+    def __call__(self, setting):
+        self.setting = setting
+        return self
+
+
+_BREAKOUT = {"suite": "minatar", "game": "breakout"}
+_FREEWAY = "create_minatar_environment.game_name='freeway'"
+_NAMED = "create_minatar_environment.game_name='breakout'"
+_ON_ATARI = "Runner.create_environment_fn=@create_atari_environment"
+
+
+@pytest.fixture
+def runner_on(tmp_path):
+    """Makes a runner that learns from such data."""
+
+    def make(data, *bindings, evaluated=True):
+        files = ["agents/cql.gin", "networks/minatar.gin", "suites/minatar.gin"]
+        configuration.load(files, bindings)
+        source = partial(DatasetSource, create_dataset_fn=data)
+        steps = 20 if evaluated else 0
+        return experiment.create_runner(
+            tmp_path / "run", create_source_fn=source, evaluation_steps=steps
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("bindings", "game"),
+    [
+        ((), None),
+        ((_NAMED,), "breakout"),
+        (("create_minatar_environment.game_name=%game", "game='breakout'"), "breakout"),
+        (("create_minatar_environment.game_name=None",), None),
+        ((_NAMED, _ON_ATARI), None),
+        ((_NAMED, _ON_ATARI, "create_atari_environment.game_name='Pong'"), "Pong"),
+        ((_NAMED, "Runner.create_environment_fn=None"), None),
+        ((_NAMED, "Runner.create_environment_fn=@create_optimizer"), None),
+    ],
+)
+def test_data_are_asked_for_the_game_that_is_bound(runner_on, bindings, game):
+    data = _Data(**_BREAKOUT)
+    runner_on(data, *bindings, evaluated=False)
+    assert data.setting.game == game
+
+
+def test_a_function_that_gin_does_not_know_has_no_game(runner_on, tmp_path):
+    data = _Data(**_BREAKOUT)
+    runner_on(data, evaluated=False)
+    source = partial(DatasetSource, create_dataset_fn=data)
+    for own in (lambda seed: None, partial(create_atari_environment, game_name="Pong")):
+        settings = {"create_environment_fn": own, "create_source_fn": source}
+        settings |= {"evaluation_steps": 0}
+        experiment.create_runner(tmp_path / "run", **settings)
+        assert data.setting.game is None
+
+
+@pytest.mark.parametrize("bindings", [(), (_NAMED,)])
+def test_the_game_that_evaluates_is_that_of_the_data(runner_on, bindings):
+    runner = runner_on(_Data(**_BREAKOUT), *bindings)
+    games = runner.create_environments(randomness.EVALUATION, 0)
+    assert games.protocol["game"] == "breakout"
+    assert runner.source.protocol == _BREAKOUT | {"evaluation": games.protocol}
+    games.close()
+
+
+def test_data_that_do_not_say_their_game_need_one_that_is_bound(runner_on):
+    with pytest.raises(ConfigError, match=r"create_minatar_environment\.game_name"):
+        runner_on(_Data())
+    games = runner_on(_Data(), _NAMED).create_environments(randomness.EVALUATION, 0)
+    assert games.protocol["game"] == "breakout"
+    games.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "bindings", "message"),
+    [
+        (_BREAKOUT, (_ON_ATARI,), r"expected @create_minatar_environment, for the data are of br"),
+        ({"suite": "atari", "game": "Pong"}, (), "expected @create_atari_environment, for the da"),
+        (_BREAKOUT, ("Runner.create_environment_fn=None",), "not set; add --gin_files=suites/mi"),
+        (_BREAKOUT, (_FREEWAY,), r"games as the data's, .*\(10, 10, 4\)"),
+        (_BREAKOUT | {"channels": 5}, (), r"games as the data's, .*\(10, 10, 5\)"),
+    ],
+)
+def test_games_that_cannot_evaluate_the_data_are_refused(runner_on, data, bindings, message):
+    with pytest.raises(ConfigError, match=f"Runner.create_environment_fn[=:].*{message}"):
+        runner_on(_Data(**data), *bindings)
+    runner_on(_Data(**data), *bindings, evaluated=False)
+
+
+@pytest.mark.parametrize(
+    ("game", "count"), [("Pong", 6), ("Breakout", 4), ("Seaquest", 18), ("Freeway", 3)]
+)
+def test_a_games_minimal_actions_are_those_of_its_environment(game, count):
+    """Counts: Machado et al. 2018, the ALE's documentation."""
+    assert num_actions(game) == count
+    environment = create_atari_environment(0, game)
+    assert environment.action_spec.num_actions == count
+    environment.close()
+
+
+def test_a_game_that_there_is_not_has_no_actions():
+    with pytest.raises(ConfigError, match="'Pongg': no such Atari game; did you mean 'Pong'"):
+        num_actions("Pongg")
