@@ -12,7 +12,7 @@ from prune_rl.replay.transitions import inputs, transitions
 from prune_rl.specs import Batch, Draw, Probe
 from prune_rl.state import State, array_to_json, json_to_array, part, per_seed
 
-_AT_ONCE = 256  # batches whose places are drawn together: a stream takes as long to begin
+AT_ONCE = 256  # batches whose places are drawn together: a stream takes as long to begin
 
 
 class SharedReplay:
@@ -50,9 +50,9 @@ class SharedReplay:
 
     def sample(self) -> Batch:
         """The next batch: `batch_size` transitions of each seed, in fresh arrays."""
-        block, place = divmod(self._drawn, _AT_ONCE)
+        block, place = divmod(self._drawn, AT_ONCE)
         if block != self._block:
-            self._block, self._places = block, self._draw(f"data {block}", _AT_ONCE)
+            self._block, self._places = block, self._draw(f"data {block}", AT_ONCE)
         self._drawn += 1
         return transitions(self._ring, self._places[:, place], self._horizon, self._gamma)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,14 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import gin
+import numpy as np
 
 from prune_rl.datasets.experience import Part, Run, Share
 from prune_rl.datasets.finding import find_runs
 from prune_rl.environments.games import num_actions
 from prune_rl.errors import ConfigError, nearest, require
-from prune_rl.replay.ram import GIB, available_bytes
+from prune_rl.replay.ram import GIB, available_bytes, require_room
 from prune_rl.replay.ring import bytes_per_row
-from prune_rl.replay.shared import SharedReplay
+from prune_rl.replay.shared import AT_ONCE, SharedReplay
 from prune_rl.settings import Count, CountOrZero, OneOf, Positive, Range, checked_as
 from prune_rl.sources.loading import Loaded, OnDisk, load, load_on_disk
 from prune_rl.sources.source import Setting
@@ -85,8 +87,9 @@ def load_dataset(
     """
     if path is None:
         raise ConfigError("Dataset.path: not set; name a dataset (python -m prune_rl.datasets)")
-    share = Share(fraction, unit, seed, setting.agent.update_horizon)
+    share = Share(float(fraction), unit, seed, setting.agent.update_horizon)
     chosen = _Chosen(path, run, share, setting)
+    chosen.require_room(batch_size, len(setting.seeds))
     chosen.say(sys.stderr)
     specs = (chosen.observation_spec, chosen.action_spec)
     if chunks is None:
@@ -188,6 +191,13 @@ class _Chosen:
         for run in self.runs:
             for line in run.missing:
                 print(f"      run {run.number}: missing {line}", file=stream, flush=True)
+
+    def require_room(self, batch_size: int, num_seeds: int) -> None:
+        """Raises `ConfigError` if memory does not hold a batch of all seeds, and what is ahead."""
+        spec = self.observation_spec
+        observation = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+        each = 2 * observation + AT_ONCE * _START_BYTES
+        require_room("Dataset.batch_size", batch_size, num_seeds * batch_size * each)
 
     def require_ram(self, fraction: float) -> None:
         """Raises `ConfigError` if memory does not hold the share."""

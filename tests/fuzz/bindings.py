@@ -70,6 +70,11 @@ KINDS = {
     "some patterns": ((), ("empty list",)),
     "patterns or none": (("none",), ("empty list",)),
     "function": ((), ()),
+    "folder": ((), ()),
+    "folder or none": (("none",), ("string",)),
+    "share": (("one", "fraction"), ()),
+    "number or none": (("none", "one"), ("count",)),
+    "any or zero": (("zero", "one", "count", "huge"), ("too large",)),
     "torso": ((), ("made",)),
     "interventions": (("empty list",), ()),
     "diagnostics": (("none",), ()),
@@ -101,6 +106,8 @@ RIGHT = {
     "ReDo.layers": ["'torso/*'", "['torso/Dense_0']"],
     "Reset.reset_layers": ["'all'", "['head']"],
     "ReplayBuffer.max_capacity": ["64", "100"],
+    "Dataset.unit": ["'transitions'"],
+    "Dataset.fraction": ["0.1", "1e-3"],
 }
 _AGENT = {
     **dict.fromkeys(("gamma", "epsilon_train", "epsilon_eval"), "fraction"),
@@ -178,7 +185,12 @@ PARAMETERS = {
         **{"interventions": "interventions", "diagnostics": "diagnostics"},
         "checkpoint_minutes": "positive",
     },
-    # Nothing here trains a cell of a grid, or learns from data.
+    "Dataset": {
+        **{"setting": "given by the code", "path": "folder", "chunks": "folder or none"},
+        **{"run": "number or none", "seed": "any or zero", "fraction": "share"},
+        **{"unit": "choice", "batch_size": "size", "cache_gib": "positive"},
+    },
+    # Nothing here trains a cell of a grid, or learns from data of another source.
     "Grid": dict.fromkeys(("axes", "shared", "num_seeds", "seeds_per_cell"), "given by the code"),
     "DatasetSource": dict.fromkeys(("setting", "create_dataset_fn"), "given by the code"),
     "MixedSource": dict.fromkeys(
@@ -208,6 +220,7 @@ _MINATAR = ("networks/minatar.gin", "suites/minatar.gin")  # after an agent of A
 FILES = {
     "RainbowAgent": ("agents/rainbow.gin", *_MINATAR),
     "CQLAgent": ("agents/cql.gin", *_MINATAR),
+    "Dataset": ("agents/cql.gin", *_MINATAR),
     "PrioritizedSampler": ("agents/rainbow.gin", *_MINATAR),
     "Augmentation": ("agents/drq_eps.gin", *_MINATAR),
     "NatureTorso": ("networks/nature.gin",),
@@ -231,6 +244,9 @@ BASE = (
     ),
     *("create_updater_from_config.update_end_step = None",),
 )
+
+# Besides, of what is used only there: DATA stands for a folder of data of MinAtar Breakout.
+SETTINGS = {"Dataset": ("Runner.create_source_fn = @DatasetSource", "Dataset.path = 'DATA'")}
 
 
 class Case(NamedTuple):
@@ -262,9 +278,10 @@ def _case(rng: random.Random) -> Case:
         verdict = "valid"
     extra = [file for name, *_ in drawn for file in FILES.get(name, ())]
     game = ('create_atari_environment.game_name = "Pong"',) if "atari" in str(extra) else ()
+    more = [setting for name, *_ in drawn for setting in SETTINGS.get(name, ())]
     bindings = tuple(binding for _, binding, _, _ in drawn)
     return Case(
-        (*base, *extra), (*BASE, *game), bindings, verdict, all(short for *_, short in drawn)
+        (*base, *extra), (*BASE, *game, *more), bindings, verdict, all(short for *_, short in drawn)
     )
 
 

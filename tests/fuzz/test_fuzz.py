@@ -11,6 +11,7 @@ import gin
 import pytest
 
 from prune_rl import configuration, experiment, train
+from tests.datasets.replay_logs import play, write_ours
 
 from . import bindings
 
@@ -29,7 +30,8 @@ class _Parts:
 
 def _flags(case, base_dir):
     short = base_dir.with_suffix(".gin")
-    short.write_text("\n".join(case.settings) + "\n")
+    data = base_dir.parent / "data"
+    short.write_text("\n".join(case.settings).replace("DATA", str(data)) + "\n")
     flags = [f"--base_dir={base_dir}", "--no_compilation_cache"]
     flags += [f"--gin_files={name}" for name in (*case.files, short)]
     return flags + [f"--gin_bindings={binding}" for binding in case.bindings]
@@ -41,7 +43,8 @@ def _outcome(case, base_dir, capsys):
         code = train.main(_flags(case, base_dir))
     except BaseException as error:
         return f"escaped: {type(error).__name__}: {error}"[:300]
-    lines = capsys.readouterr().err.splitlines()
+    read = str(base_dir.parent / "data")  # what is read is said before it is
+    lines = [x for x in capsys.readouterr().err.splitlines() if not x.startswith(f"{read}: ")]
     ours = [line for line in lines if line.startswith("prune_rl.train: ")]
     if code == 0:
         return "valid" if not ours else f"code 0 with {lines}"
@@ -64,6 +67,15 @@ def _strange(cases, tmp_path, capsys):
             strange[number, case.files[1:], case.bindings] = f"not {case.verdict}: {outcome}"
         shutil.rmtree(tmp_path / str(number), ignore_errors=True)
     return strange, counts
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    """Data to learn from; what a name without a folder makes is made beside them."""
+    folder = tmp_path / "data" / "breakout" / "1" / "replay_logs"
+    form = {"shape": (10, 10, 4), "stack_size": 1, "suite": "minatar", "game": "breakout"}
+    write_ours(folder, play(1, [20, 20], stack_size=1), [20, 19], **form)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
