@@ -96,7 +96,7 @@ def load_dataset(
         chosen.require_ram(fraction)
         loaded = load(chosen.groups, *specs)
     else:
-        on_disk = OnDisk(Path(chunks), int(cache_gib * GIB), chosen.digest)
+        on_disk = OnDisk(Path(chunks), int(min(cache_gib * GIB, chosen.num_bytes)), chosen.digest)
         loaded = load_on_disk(chosen.groups, *specs, on_disk)
     chosen.require_actions(loaded)
     return StoredData(loaded, chosen, setting, batch_size)
@@ -170,7 +170,7 @@ class _Chosen:
         return transitions, total, frames
 
     @property
-    def _bytes(self) -> int:
+    def num_bytes(self) -> int:
         """Of memory, for all of the share."""
         transitions, _, frames = self._counts()
         row = bytes_per_row(self.observation_spec, self.action_spec)
@@ -184,7 +184,7 @@ class _Chosen:
         print(
             f"{self._path}: {run.game}, run {numbers}: {transitions:,} of {total:,} transitions "
             f"({transitions / max(total, 1):.1%}), with {frames:,} frames "
-            f"({min(frames / max(total, 1), 1):.1%}); {self._bytes / GIB:.2f} GiB in memory",
+            f"({min(frames / max(total, 1), 1):.1%}); {self.num_bytes / GIB:.2f} GiB in memory",
             file=stream,
             flush=True,
         )
@@ -201,7 +201,7 @@ class _Chosen:
 
     def require_ram(self, fraction: float) -> None:
         """Raises `ConfigError` if memory does not hold the share."""
-        needed, free = self._bytes, available_bytes()
+        needed, free = self.num_bytes, available_bytes()
         if needed > free:
             sizes = f"needs {needed / GIB:,.2f} GiB, {free / GIB:.2f} GiB are available"
             largest = f"the largest that fits is {fraction * free / needed:.2g}"

@@ -1,4 +1,4 @@
-"""`prune_rl.train` on data that are wrong, missing, damaged, too large: a line, and nothing left."""
+"""`prune_rl.train` on data that are wrong, lost, damaged, too large: one line, nothing left."""
 
 import gzip
 import io
@@ -203,6 +203,11 @@ def test_chunks_of_all_are_those_of_all_however_it_is_written(made_data, data_fl
     for fraction in ("1", "1.0"):
         flags = data_flags(made_data, _chunks(tmp_path), f"Dataset.fraction={fraction}")
         assert train.main(["--dry_run", *flags]) == 0
+
+
+def test_a_cache_larger_than_any_memory_is_one_of_all_frames(made_data, data_flags, tmp_path):
+    flags = data_flags(made_data, _chunks(tmp_path), "Dataset.cache_gib=1e30")
+    assert train.main(["--dry_run", *flags]) == 0
 
 
 def test_chunks_of_damaged_data_are_not_kept(own_data, refused, tmp_path):

