@@ -20,10 +20,11 @@ _ELSEWHERE = {
         *("agent", "num_seeds", "seed", "interventions", "diagnostics"),
         "checkpoint_minutes",  # of the machine, not of the experiment
     },
+    "Dataset": {"path", "chunks", "cache_gib"},  # of the machine
     "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
-# Parameters that it sets otherwise: a reference to what a file chooses.
-_CHOSEN = {"torso", "create_environment_fn", "create_source_fn"}
+# Parameters that it sets otherwise: a reference to what a file chooses, the paper's share.
+_CHOSEN = {"torso", "create_environment_fn", "create_source_fn", "fraction"}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ _CHOSEN = {"torso", "create_environment_fn", "create_source_fn"}
         ("agents/dqn.gin", "DQNAgent"),
         ("agents/rainbow.gin", "RainbowAgent"),
         ("agents/cql.gin", "CQLAgent"),
+        ("agents/cql.gin", "Dataset"),
         ("agents/atari.gin", "create_optimizer"),
         ("agents/atari.gin", "create_atari_environment"),
         ("agents/atari.gin", "Runner"),

@@ -97,7 +97,7 @@ _CQL = _ATARI | {
     "head_init": "xavier_uniform",
     "evaluation": (125_000, 0),
     "training_steps": 62_500,
-    "data": ("data/dqn_replay", 0.05),
+    "data": ("data/dqn_replay", 0.05, "windows", None, 0, 32),
 }
 _AGENTS = {
     "dqn": _DQN,
@@ -288,7 +288,8 @@ def _data(create_source):
     create_dataset = _settings("DatasetSource")["create_dataset_fn"]
     assert create_dataset is gin.get_configurable("Dataset")
     settings = _settings("Dataset")
-    return settings["path"], settings["fraction"]
+    names = ("path", "fraction", "unit", "run", "seed", "batch_size")
+    return tuple(settings[name] for name in names)
 
 
 def _torso(torso):

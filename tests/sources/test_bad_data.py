@@ -159,7 +159,7 @@ def test_a_missing_file_is_said_and_its_checkpoint_left_out(
     assert train.main([f"--base_dir={tmp_path / 'run'}", *data_flags(data)]) == 0
     first, second, *_ = capsys.readouterr().err.splitlines()
     assert " of 499 transitions " in first  # the one before it lacks the end of its last
-    assert second == f"      run 1: missing {_FRAMES}"
+    assert second == f"      run 1: no {_FRAMES}"
     assert read_metrics(tmp_path / "run")[-1]["gradient_steps"] == 30
 
 
