@@ -199,13 +199,6 @@ class _Chosen:
         each = 2 * observation + AT_ONCE * _START_BYTES
         require_room("Dataset.batch_size", batch_size, num_seeds * batch_size * each)
 
-    def require_room(self, batch_size: int, num_seeds: int) -> None:
-        """Raises `ConfigError` if memory does not hold a batch of all seeds, and what is ahead."""
-        spec = self.observation_spec
-        observation = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
-        each = 2 * observation + AT_ONCE * _START_BYTES
-        require_room("Dataset.batch_size", batch_size, num_seeds * batch_size * each)
-
     def require_ram(self, fraction: float) -> None:
         """Raises `ConfigError` if memory does not hold the share."""
         needed, free = self.num_bytes, available_bytes()
