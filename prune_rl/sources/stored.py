@@ -90,7 +90,7 @@ def load_dataset(
     share = Share(float(fraction), unit, seed, setting.agent.update_horizon)
     chosen = _Chosen(path, run, share, setting)
     chosen.require_room(batch_size, len(setting.seeds))
-    chosen.say(sys.stderr)
+    chosen.say(sys.stderr, chunks)
     specs = (chosen.observation_spec, chosen.action_spec)
     if chunks is None:
         chosen.require_ram(fraction)
@@ -176,15 +176,16 @@ class _Chosen:
         row = bytes_per_row(self.observation_spec, self.action_spec)
         return frames * row + transitions * _START_BYTES
 
-    def say(self, stream: TextIO) -> None:
-        """What will be read, and what is missing; before any frame is."""
+    def say(self, stream: TextIO, chunks: str | None) -> None:
+        """What will be read, where to, and what is missing; before any frame is."""
         transitions, total, frames = self._counts()
         run = self.runs[0]
         numbers = ", ".join(str(own.number) for own in self.runs)
+        where = f"in {chunks}" if chunks else f"{self.num_bytes / GIB:.2f} GiB in memory"
         print(
             f"{self._path}: {run.game}, run {numbers}: {transitions:,} of {total:,} transitions "
             f"({transitions / max(total, 1):.1%}), with {frames:,} frames "
-            f"({min(frames / max(total, 1), 1):.1%}); {self.num_bytes / GIB:.2f} GiB in memory",
+            f"({min(frames / max(total, 1), 1):.1%}); {where}",
             file=stream,
             flush=True,
         )
