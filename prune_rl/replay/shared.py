@@ -1,6 +1,9 @@
 """One ring of rows that nothing is added to, from which S seeds draw, each by itself."""
 
+import threading
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,8 @@ from prune_rl.specs import Batch, Draw, Probe
 from prune_rl.state import State, array_to_json, json_to_array, part, per_seed
 
 AT_ONCE = 256  # batches whose places are drawn together: a stream takes as long to begin
+
+AHEAD, _THREADS = 4, 2  # batches that are drawn before they are asked for, and who draws them
 
 
 class SharedReplay:
@@ -47,14 +52,31 @@ class SharedReplay:
         self._horizon, self._gamma, self.batch_size = horizon, gamma, batch_size
         self._drawn = self._asked = 0  # batches of `sample`, and of `sample_uniformly`
         self._block, self._places = -1, np.empty((len(seeds), 0, batch_size), np.int64)
+        self._lock, self._pool = threading.Lock(), ThreadPoolExecutor(_THREADS, "batches")
+        self._ahead: deque[Future[Batch]] = deque()  # those after the ones that were handed out
 
     def sample(self) -> Batch:
-        """The next batch: `batch_size` transitions of each seed, in fresh arrays."""
-        block, place = divmod(self._drawn, AT_ONCE)
-        if block != self._block:
-            self._block, self._places = block, self._draw(f"data {block}", AT_ONCE)
+        """The next batch: `batch_size` transitions of each seed, in fresh arrays.
+
+        Further ones are drawn while the learner is busy with it.
+        """
+        self._draw_ahead()
+        batch = self._ahead.popleft().result()
         self._drawn += 1
-        return transitions(self._ring, self._places[:, place], self._horizon, self._gamma)
+        self._draw_ahead()
+        return batch
+
+    def _draw_ahead(self) -> None:
+        while len(self._ahead) < AHEAD:
+            self._ahead.append(self._pool.submit(self._batch, self._drawn + len(self._ahead)))
+
+    def _batch(self, number: int) -> Batch:
+        block, place = divmod(number, AT_ONCE)
+        with self._lock:
+            if block != self._block:
+                self._block, self._places = block, self._draw(f"data {block}", AT_ONCE)
+            places = self._places[:, place]
+        return transitions(self._ring, places, self._horizon, self._gamma)
 
     def sample_uniformly(self, size: int) -> Batch:
         """`size` transitions of each seed, drawn apart from those of `sample`."""
@@ -98,4 +120,5 @@ class SharedReplay:
             was = array_to_json(state["data"])
             same = all(was.get(key) == own[key] for key in own if key != "path")
             require(same, "Dataset.path", own, f"the data that the run began with, {was}")
+        self._ahead.clear()
         self._drawn, self._asked = int(states[0]["drawn"]), int(states[0]["asked"])

@@ -18,7 +18,7 @@ from prune_rl.environments.games import num_actions
 from prune_rl.errors import ConfigError, nearest, require
 from prune_rl.replay.ram import GIB, available_bytes, require_room
 from prune_rl.replay.ring import bytes_per_row
-from prune_rl.replay.shared import AT_ONCE, SharedReplay
+from prune_rl.replay.shared import AHEAD, AT_ONCE, SharedReplay
 from prune_rl.settings import Count, CountOrZero, OneOf, Positive, Range, checked_as
 from prune_rl.sources.loading import Loaded, OnDisk, load, load_on_disk
 from prune_rl.sources.source import Setting
@@ -197,7 +197,7 @@ class _Chosen:
         """Raises `ConfigError` if memory does not hold a batch of all seeds, and what is ahead."""
         spec = self.observation_spec
         observation = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
-        each = 2 * observation + AT_ONCE * _START_BYTES
+        each = 2 * (1 + AHEAD) * observation + AT_ONCE * _START_BYTES
         require_room("Dataset.batch_size", batch_size, num_seeds * batch_size * each)
 
     def require_ram(self, fraction: float) -> None:

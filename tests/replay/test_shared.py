@@ -1,9 +1,13 @@
 """Fixed rows that several seeds draw from: what a batch holds, and on what it depends."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
+from prune_rl.replay import shared
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.shared import SharedReplay
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED, Discrete, Draw, ObservationSpec
@@ -113,6 +117,43 @@ def test_it_goes_on_to_the_bit_after_any_number_of_batches(make_replay, drawn):
             np.testing.assert_array_equal(a, b)
         a, b = first.sample_uniformly(4), second.sample_uniformly(4)
         np.testing.assert_array_equal(_rows(a), _rows(b))
+
+
+def test_batches_are_drawn_before_they_are_asked_for(make_replay, monkeypatch):
+    """By threads; in the order that they would have alone, whichever is done first."""
+    gathered, threads, own = threading.Semaphore(0), set(), shared.transitions
+
+    def spied(*args):
+        threads.add(threading.current_thread().name.partition("_")[0])
+        if len(threads) == 1 and gathered._value == 0:
+            time.sleep(0.05)  # the first is done last
+        gathered.release()
+        return own(*args)
+
+    monkeypatch.setattr(shared, "transitions", spied)
+    replay = make_replay()
+    first = _rows(replay.sample())
+    for _ in range(1 + shared.AHEAD):
+        assert gathered.acquire(timeout=30)
+    assert not gathered.acquire(timeout=0.05)
+    assert threads == {"batches"}
+    monkeypatch.undo()
+    np.testing.assert_array_equal(first, _rows(make_replay().sample()))
+
+
+def test_what_goes_wrong_ahead_is_told_where_the_batch_is_asked_for(make_replay, monkeypatch):
+    replay, own, calls = make_replay(), shared.transitions, iter(range(99))
+
+    def failing(*args):
+        if next(calls) >= 3:
+            raise ConfigError("Dataset.chunks='x': damaged")
+        return own(*args)
+
+    monkeypatch.setattr(shared, "transitions", failing)
+    for _ in range(3):
+        replay.sample()
+    with pytest.raises(ConfigError, match="damaged"):
+        replay.sample()
 
 
 def test_probes_of_a_name_are_alike_and_move_nothing(make_replay):
