@@ -18,7 +18,10 @@ class RunEnded(Exception):  # noqa: N818
     `python -m prune_rl.train` prints the message alone and exits with `exit_code`.
     """
 
-    exit_code = 1
+    @property
+    def exit_code(self) -> int:
+        """1, unless there is more to say."""
+        return 1
 
 
 def nearest(name: str, choices: Iterable[str], *, listed: int = 12) -> str:
@@ -57,11 +60,11 @@ def first_line(error: BaseException) -> str:
 def blaming(binding: str, function: object) -> Iterator[None]:
     """Names the binding of a user's own `function` where it raises what is no `ConfigError`.
 
-    Memory that is lacking is not blamed on it.
+    Neither memory that is lacking nor a signal that came meanwhile is blamed on it.
     """
     try:
         yield
-    except (ConfigError, MemoryError):
+    except (ConfigError, MemoryError, RunEnded):
         raise
     except Exception as error:
         what = f"it raised {type(error).__name__}: {first_line(error)}"

@@ -34,6 +34,8 @@ def terminal_bar(stream: TextIO) -> Progress:
         TimeRemainingColumn(),
         console=Console(file=stream),
         disable=not stream.isatty(),
+        redirect_stdout=False,  # what is printed meanwhile goes where the user sent it
+        redirect_stderr=False,
     )
 
 

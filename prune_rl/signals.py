@@ -21,7 +21,12 @@ class Stopped(RunEnded):
 
     def __init__(self, received: signal.Signals, stands: str) -> None:
         super().__init__(f"{received.name}: {stands}")
-        self.exit_code = INTERRUPTED if received == signal.SIGINT else _RUN_AGAIN
+        self.received = received
+
+    @property
+    def exit_code(self) -> int:
+        """See above; not kept, for gin wraps what is raised within a configurable."""
+        return INTERRUPTED if self.received == signal.SIGINT else _RUN_AGAIN
 
 
 class StopSignals:

@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flags.dry_run:
             return _dry_run(flags, began)
         with StopSignals() as stop:
-            runner = _prepare(flags)
+            with stop.raising("nothing was begun"):  # reading data may take minutes
+                runner = _prepare(flags)
 
             def announce(price: "Price") -> None:
                 _say(price._replace(startup=time.monotonic() - began), flags, sys.stderr)

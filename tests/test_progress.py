@@ -1,6 +1,10 @@
 """What is said of how far something is, off a terminal."""
 
 import io
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +54,20 @@ def test_a_user_who_asks_to_stop_is_heard():
 
     with pytest.raises(RuntimeError, match="stopped"):
         Bar("reading", 10, check=check, stream=io.StringIO()).advance(1)
+
+
+def test_what_is_printed_while_a_bar_is_on_a_terminal_goes_where_it_was_sent(tmp_path):
+    """As of `verify data > report.txt`, whose bar is on the terminal."""
+    own, other = pty.openpty()
+    code = (
+        "from prune_rl.progress import Bar\n"
+        "with Bar('reading', 10) as bar:\n"
+        "    bar.advance(5)\n"
+        "    print('Pong/1: whole')\n"
+    )
+    with (tmp_path / "report.txt").open("w") as report:
+        subprocess.run([sys.executable, "-c", code], stdout=report, stderr=other, check=True)
+    os.close(other)
+    assert (tmp_path / "report.txt").read_text() == "Pong/1: whole\n"
+    assert b"reading" in os.read(own, 10_000)
+    os.close(own)

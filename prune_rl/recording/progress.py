@@ -31,6 +31,7 @@ class RunProgress:
         stream = stream or sys.stderr
         self._unit, self._total, self._num_iterations = CLOCKS[clock], total_steps, num_iterations
         self._first, self._started = done_steps, time.monotonic()
+        self._done = done_steps  # what is shown may lie before it: an evaluation's iteration
         self._stream, self._on_terminal = stream, stream.isatty()
         self._period = _REFRESH_SECONDS if self._on_terminal else _PLAIN_SECONDS
         self._next = self._started + self._period
@@ -46,18 +47,18 @@ class RunProgress:
     ) -> None:
         """Shows where the run stands; `mean_return` is None while no episode has ended."""
         now = time.monotonic()
-        self._next = now + self._period
-        rate = (steps - self._first) / max(now - self._started, 1e-9)
+        self._next, self._done = now + self._period, max(self._done, steps)
+        rate = (self._done - self._first) / max(now - self._started, 1e-9)
         returned = "-" if mean_return is None else f"{mean_return:.2f}"
         text = (
             f"iteration {iteration + 1}/{self._num_iterations} {phase}  "
             f"{rate:,.0f} {self._unit}/s  return {returned}  sparsity {sparsity:.3f}"
         )
         if self._on_terminal:
-            self._bar.update(self._task, completed=steps, description=text)
+            self._bar.update(self._task, completed=self._done, description=text)
         else:
-            eta = clock((self._total - steps) / rate) if rate > 0 else "?"
-            share = steps / self._total
+            eta = clock((self._total - self._done) / rate) if rate > 0 else "?"
+            share = self._done / self._total
             print(f"{text}  {share:.0%}  ETA {eta}", file=self._stream, flush=True)
 
     def __enter__(self) -> "RunProgress":

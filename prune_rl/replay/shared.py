@@ -118,7 +118,10 @@ class SharedReplay:
         require(seeds == expected, "replay state: seeds", seeds, str(expected))
         for state, own in zip(states, self._identities, strict=True):
             was = array_to_json(state["data"])
-            same = all(was.get(key) == own[key] for key in own if key != "path")
-            require(same, "Dataset.path", own, f"the data that the run began with, {was}")
+            differ = [name for name in own if name != "path" and was.get(name) != own[name]]
+            began = (
+                f"the data that the run began with, { ({name: was.get(name) for name in differ}) }"
+            )
+            require(not differ, "Dataset.path", {name: own[name] for name in differ}, began)
         self._ahead.clear()
         self._drawn, self._asked = int(states[0]["drawn"]), int(states[0]["asked"])

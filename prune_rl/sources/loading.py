@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -114,12 +115,17 @@ def _read(
     write: Write,
 ) -> list[np.ndarray]:
     """Fills `fields` (rows, ...) and writes frames; returns the starts of each group."""
-    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))
+    pool, abandoned = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)), Event()
     total = sum(part.num_rows for group in groups for part in group)
     with Bar("reading frames", total, words=in_numbers) as bar:
 
+        def tell(num_rows: int) -> None:
+            if abandoned.is_set():
+                raise RuntimeError("nobody waits for what is read")
+            bar.advance(num_rows)
+
         def fill(part: Part, first: int) -> np.ndarray:
-            return _fill(part, first, fields=fields, write=write, tell=bar.advance)
+            return _fill(part, first, fields=fields, write=write, tell=tell)
 
         try:
             pairs = [list(zip(*own, strict=True)) for own in zip(groups, places, strict=True)]
@@ -127,6 +133,7 @@ def _read(
             # In order, so that the first that is damaged is the one that is named.
             return [np.concatenate([x.result() for x in own]) for own in futures]
         finally:
+            abandoned.set()
             pool.shutdown(cancel_futures=True)
 
 

@@ -1,12 +1,13 @@
 """Fixed data beside what the agent plays: offline to online."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
 import jax
 import numpy as np
 
+from prune_rl.errors import require
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.settings import Fraction, checked
 from prune_rl.sources.dataset import CreateDataset, FixedData, create_dataset
@@ -37,12 +38,21 @@ class MixedSource(OnlineSource):
         create_dataset_fn: CreateDataset | None = None,
         dataset_share: Fraction = 0.5,
     ) -> None:
-        super().__init__(setting)
+        # Data first: what memory they leave is the replay's.
         dataset = create_dataset("MixedSource", create_dataset_fn, setting)
+        super().__init__(setting)
         binding = "MixedSource.create_dataset_fn"
         require_same_specs(binding, dataset, self, "the environment's")
+        _require_same_game(binding, dataset.protocol, self.protocol)
         self.protocol = self.protocol | {"dataset": dataset.protocol}
         self.replay = MixedReplay(self._buffer, dataset, dataset_share)
+
+
+def _require_same_game(binding: str, data: Mapping[str, Any], played: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` where both say what game they are of, and it is not the same."""
+    for name in ("suite", "game"):
+        if name in data and name in played:
+            require(data[name] == played[name], binding, data[name], f"data of {played[name]}")
 
 
 class MixedReplay:

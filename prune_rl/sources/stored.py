@@ -17,7 +17,7 @@ from prune_rl.datasets.finding import find_runs
 from prune_rl.environments.games import num_actions
 from prune_rl.errors import ConfigError, nearest, require
 from prune_rl.replay.ram import GIB, available_bytes, require_room
-from prune_rl.replay.ring import bytes_per_row
+from prune_rl.replay.ring import ROW_FIELDS, bytes_per_row, row_dtypes
 from prune_rl.replay.shared import AHEAD, AT_ONCE, SharedReplay
 from prune_rl.settings import Count, CountOrZero, OneOf, Positive, Range, checked_as
 from prune_rl.sources.loading import Loaded, OnDisk, load, load_on_disk
@@ -96,7 +96,9 @@ def load_dataset(
         chosen.require_ram(fraction)
         loaded = load(chosen.groups, *specs)
     else:
-        on_disk = OnDisk(Path(chunks), int(min(cache_gib * GIB, chosen.num_bytes)), chosen.digest)
+        cache_bytes = int(min(cache_gib * GIB, chosen.num_bytes))
+        chosen.require_cache(cache_gib, cache_bytes)
+        on_disk = OnDisk(Path(chunks), cache_bytes, chosen.digest)
         loaded = load_on_disk(chosen.groups, *specs, on_disk)
     chosen.require_actions(loaded)
     return StoredData(loaded, chosen, setting, batch_size)
@@ -183,8 +185,8 @@ class _Chosen:
         numbers = ", ".join(str(own.number) for own in self.runs)
         where = f"in {chunks}" if chunks else f"{self.num_bytes / GIB:.2f} GiB in memory"
         print(
-            f"{self._path}: {run.game}, run {numbers}: {transitions:,} of {total:,} transitions "
-            f"({transitions / max(total, 1):.1%}), with {frames:,} frames "
+            f"{self._path}: {run.game}, run {numbers}: {transitions:,} of at most {total:,} "
+            f"transitions ({transitions / max(total, 1):.1%}), with {frames:,} frames "
             f"({min(frames / max(total, 1), 1):.1%}); {where}",
             file=stream,
             flush=True,
@@ -208,6 +210,19 @@ class _Chosen:
             largest = f"the largest that fits is {fraction * free / needed:.2g}"
             advice = f"{largest}, or keep frames on disk: Dataset.chunks='FOLDER'"
             raise ConfigError(f"Dataset.fraction={fraction}: {sizes}; {advice}")
+
+    def require_cache(self, cache_gib: float, cache_bytes: int) -> None:
+        """Raises `ConfigError` if memory does not hold the cache and what lies beside frames."""
+        transitions, _, frames = self._counts()
+        dtypes = row_dtypes(self.observation_spec, self.action_spec)
+        beside = sum(dtypes[name].itemsize for name in ROW_FIELDS[1:])
+        # They are read from the folder before they are those of the ring.
+        needed = cache_bytes + 2 * (frames * beside + transitions * _START_BYTES)
+        free = available_bytes()
+        if needed > free:
+            sizes = f"{needed / GIB:,.2f} GiB with all that is not frames"
+            expected = f"less than the {free / GIB:.2f} GiB that are available"
+            raise ConfigError(f"Dataset.cache_gib={cache_gib}: {sizes}; expected {expected}")
 
     def require_actions(self, loaded: Loaded) -> None:
         """Raises `ConfigError` if the data hold none, or actions that the game has not."""

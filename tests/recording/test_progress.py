@@ -4,8 +4,9 @@ import io
 
 import pytest
 
+from prune_rl.progress import clock as as_clock
 from prune_rl.recording import progress
-from prune_rl.recording.progress import RunProgress, _clock, say_finished
+from prune_rl.recording.progress import RunProgress, say_finished
 
 
 class _Terminal(io.StringIO):
@@ -52,7 +53,7 @@ def test_rate_and_time_left_are_those_of_this_start(clock):
     )
 
 
-def test_steps_are_those_of_the_runs_clock(clock):
+def test_steps_are_those_of_the_runsas_clock(clock):
     stream = io.StringIO()
     shown = RunProgress(
         clock="gradient_steps", total_steps=100, done_steps=0, num_iterations=1, stream=stream
@@ -90,5 +91,5 @@ def test_terminal_gets_a_bar():
     assert "━" in _show(_Terminal())
 
 
-def test_clock():
-    assert _clock(3 * 3600 + 61.4) == "3:01:01"
+def testas_clock():
+    assert as_clock(3 * 3600 + 61.4) == "3:01:01"

@@ -2,7 +2,10 @@
 
 import gzip
 import io
+import os
 import resource
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -158,7 +161,7 @@ def test_a_missing_file_is_said_and_its_checkpoint_left_out(
     capsys.readouterr()
     assert train.main([f"--base_dir={tmp_path / 'run'}", *data_flags(data)]) == 0
     first, second, *_ = capsys.readouterr().err.splitlines()
-    assert " of 499 transitions " in first  # the one before it lacks the end of its last
+    assert " of at most 499 transitions " in first  # the one before it lacks the end of its last
     assert second == f"      run 1: no {_FRAMES}"
     assert read_metrics(tmp_path / "run")[-1]["gradient_steps"] == 30
 
@@ -233,3 +236,22 @@ def test_where_other_files_are_no_chunks_are_made(made_data, refused, tmp_path):
     (tmp_path / "chunks" / "thesis.tex").write_text("words")
     assert "no folder of chunks" in refused(made_data, _chunks(tmp_path))
     assert snapshot(tmp_path / "chunks") == {"thesis.tex": b"words"}
+
+
+def test_a_signal_while_data_are_read_ends_it_at_once(
+    made_data, data_flags, monkeypatch, tmp_path, capsys
+):
+    """With the code that asks for another try, and nothing begun."""
+    own = CheckpointPart.blocks
+
+    def slow(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for block in own(self):
+            time.sleep(0.05)
+            yield block
+
+    monkeypatch.setattr(CheckpointPart, "blocks", slow)
+    run = tmp_path / "run"
+    assert train.main([f"--base_dir={run}", *data_flags(made_data)]) == 75
+    assert capsys.readouterr().err.splitlines()[-1].endswith("SIGTERM: nothing was begun")
+    assert not run.exists()

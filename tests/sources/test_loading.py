@@ -1,5 +1,7 @@
 """What is read of scripted parts, and where it comes to lie: in memory or in chunks on disk."""
 
+import os
+import signal
 import threading
 import time
 
@@ -9,6 +11,7 @@ import pytest
 from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError
 from prune_rl.replay.ring import ROW_FIELDS
+from prune_rl.signals import Stopped, StopSignals
 from prune_rl.sources import loading
 from prune_rl.sources.loading import OnDisk, load, load_on_disk
 from prune_rl.specs import FINAL, GOES_ON, Discrete
@@ -161,3 +164,33 @@ def test_more_rows_than_were_said_are_not_written_over_the_next(loaded):
     group[0].num_rows = 5
     with pytest.raises(RuntimeError, match="part 100: more rows than the 5 it said"):
         loaded([group])
+
+
+def test_a_signal_does_not_wait_for_what_is_being_read(monkeypatch):
+    """Once the one who asked is gone, a part stops at its next block."""
+    under_way, read = threading.Event(), []
+
+    class Endless(ScriptedPart):
+        def blocks(self):
+            for _ in range(1000):
+                under_way.set()
+                time.sleep(0.01)
+                read.append(self.name)
+                yield from ScriptedPart("", 0, 4, 8).blocks()
+
+    own = loading.Bar.__enter__
+
+    def interrupted(bar):
+        def interrupt():
+            under_way.wait(30)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=interrupt).start()
+        return own(bar)
+
+    monkeypatch.setattr(loading.Bar, "__enter__", interrupted)
+    groups = [[Endless(f"part {i}", 0, 4000, 8000) for i in range(4)]]
+    expected = pytest.raises(Stopped, match="SIGTERM: nothing was begun")
+    with StopSignals() as stop, expected, stop.raising("nothing was begun"):
+        load(groups, SPEC, ACTIONS)
+    assert len(read) < 100

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from prune_rl.errors import ConfigError
+from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.sources.mixed import MixedSource
 from prune_rl.specs import Discrete, Draw, Inputs, ObservationSpec
 
@@ -100,3 +101,31 @@ def test_bad_settings_are_one_line(make_source, make_setting, played_games):
 
     with pytest.raises(ConfigError, match=r"create_dataset_fn=.*10, 5.*10, 4"):
         MixedSource(make_setting(), create_dataset_fn=other_observations)
+
+
+def test_data_of_another_game_of_the_same_form_are_refused(make_setting, played_games):
+    """Freeway and Breakout alike have three actions; here their data say what they are of."""
+    create = lambda own: played_games(own, reward=7)  # noqa: E731
+
+    def of_another(setting):
+        data = create(setting)
+        data.protocol = {"suite": "minatar", "game": "freeway"}
+        return data
+
+    with pytest.raises(ConfigError, match=r"='freeway': expected data of breakout"):
+        MixedSource(make_setting(), create_dataset_fn=of_another)
+
+
+def test_data_are_loaded_before_the_replay_asks_for_its_memory(
+    make_setting, played_games, monkeypatch
+):
+    asked = []
+    own = ReplayBuffer.__init__
+
+    def spied(self, **settings):
+        asked.append(type(self).__name__)
+        own(self, **settings)
+
+    monkeypatch.setattr(ReplayBuffer, "__init__", spied)
+    MixedSource(make_setting(), create_dataset_fn=played_games)
+    assert asked == ["PlayedGames", "ReplayBuffer"]

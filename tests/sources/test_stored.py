@@ -77,7 +77,7 @@ def test_what_is_read_is_said_before_and_what_is_missing(loaded, capsys):
     loaded(ScriptedRun(1, gaps=("no files of checkpoint 7",)), path="data/x")
     first, second = capsys.readouterr().err.splitlines()
     assert first == (
-        "data/x: breakout, run 1: 13 of 30 transitions (43.3%), with 15 frames (50.0%); "
+        "data/x: breakout, run 1: 13 of at most 30 transitions (43.3%), with 15 frames (50.0%); "
         "0.00 GiB in memory"
     )
     assert second == "      run 1: no files of checkpoint 7"
@@ -98,6 +98,14 @@ def test_more_than_memory_holds_is_refused_before_it_is_read(loaded, monkeypatch
     expected = r"Dataset.fraction=0.5: needs .*largest that fits is 0.24, or keep frames on disk"
     with pytest.raises(ConfigError, match=expected):
         loaded(run, fraction=0.5)
+
+
+def test_a_cache_that_memory_does_not_hold_is_refused(loaded, monkeypatch, tmp_path):
+    monkeypatch.setattr(stored, "available_bytes", lambda: 3000)
+    run = ScriptedRun(1, error=AssertionError("it was read"))
+    expected = r"Dataset.cache_gib=1.0: 0.00 GiB with all that is not frames; expected less than"
+    with pytest.raises(ConfigError, match=expected):
+        loaded(run, chunks=str(tmp_path / "chunks"))
 
 
 def test_a_damaged_part_is_named(loaded):
