@@ -77,7 +77,14 @@ class Runner(Parts):
         # Not of the games, which have not begun.
         agent = to_states(self.trainer.agent_state, self.policy.learner.state_axes)
         states = per_seed(agent=agent, replay=self.source.replay.get_state())
+        if self._evaluates_beside:
+            weights = to_states(self.trainer.agent_state.params, 0)
+            states = [own | {"evaluated": x} for own, x in zip(states, weights, strict=True)]
         return size(self.policy.learner, states, self._work().steps, self.training_steps)
+
+    @property
+    def _evaluates_beside(self) -> bool:
+        return self.source.clock == "gradient_steps" and any(self.evaluation.values())
 
     def _work(self) -> Work:
         steps, own = self.num_iterations * self.training_steps, self.evaluation
@@ -88,6 +95,8 @@ class Runner(Parts):
             notes.append(self.no_updates)
         if own["num_episodes"]:
             notes.append(f"evaluated episodes are taken to last {EPISODE_STEPS:,} agent steps")
+        if self._evaluates_beside:
+            notes.append("evaluations are counted as if they came after training, not beside it")
         if self.diagnostics is not None:
             notes.append("diagnostics are not counted")
         return Work(

@@ -8,6 +8,7 @@ import pytest
 
 from prune_rl import configuration, rehearsal, train
 from prune_rl.experiment import create_runner
+from prune_rl.learning.state import AgentState
 from prune_rl.price import Pace, Size, Work
 from prune_rl.rehearsal import Peaks, peak_ram, rehearse
 from prune_rl.trainer import Trainer
@@ -40,11 +41,13 @@ def _parts(clock, step, update, *, nominal, horizon=1, begin=0.5, evaluated=0.3)
     )
     return SimpleNamespace(
         trainer=SimpleNamespace(
-            play=clock.takes("play", step), learn=clock.takes("learn", update), agent_state=()
+            play=clock.takes("play", step),
+            learn=clock.takes("learn", update),
+            agent_state=AgentState({}, (), (), ()),
         ),
         source=SimpleNamespace(nominal_gradient_steps=lambda steps: nominal),
         policy=SimpleNamespace(agent=SimpleNamespace(update_horizon=horizon)),
-        new_evaluation=lambda iteration: evaluation,
+        new_evaluation=lambda iteration, params: evaluation,
     )
 
 

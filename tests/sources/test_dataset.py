@@ -8,11 +8,13 @@ import sys
 import threading
 from types import ModuleType
 
+import jax
 import numpy as np
 import pytest
 
 from prune_rl import train
 from prune_rl.acting.evaluation import Evaluation
+from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError
 from prune_rl.parts import Parts
 from prune_rl.reporting import runs
@@ -61,8 +63,21 @@ def offline(tmp_path, monkeypatch, played_games):
 
 def test_a_run_without_an_environment_is_priced_by_its_gradient_steps(offline, capsys):
     assert train.main(["--dry_run", *offline]) == 0
-    _, time = capsys.readouterr().out.splitlines()
+    _, time, note = capsys.readouterr().out.splitlines()
     assert " for 120 gradient steps of 2 seeds, " in time
+    assert note.strip().startswith("evaluations are counted as if they came after training")
+
+
+def test_the_weights_that_are_evaluated_beside_training_count_for_the_disk(tmp_path, offline):
+    none = "--gin_bindings=Runner.evaluation_steps=0"
+    sizes = []
+    for more in ([], [none]):
+        flags = parser().parse_args(["--base_dir=unused", *offline, *more])
+        runner = train._create_runner(flags, tmp_path / "run")
+        sizes.append(runner.size.disk_bytes)
+        params = runner.trainer.agent_state.params
+    own = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    assert sizes[0] - sizes[1] == 3 * own  # of two checkpoints, and of one being written
 
 
 def test_a_run_without_an_environment(tmp_path, offline):
