@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,9 +105,13 @@ def require_files(path: Path, expected: Mapping[str, int]) -> None:
 
 def write_extra(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     """Writes `arrays` beside the frames, durably; returns their digest."""
-    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path / _EXTRA)
-    _sync(path / _EXTRA)
-    return _digest(path / _EXTRA)
+    file = path / _EXTRA
+    file.touch()
+    as_others = stat.S_IMODE(file.stat().st_mode)
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, file)
+    file.chmod(as_others)  # safetensors writes a file that its owner alone may read
+    _sync(file)
+    return _digest(file)
 
 
 def read_extra(path: Path, digest: str) -> dict[str, np.ndarray]:

@@ -78,6 +78,20 @@ def test_what_threads_wrote_in_uneven_pieces_is_read_back(tmp_path, dtype):
     assert os.listdir(tmp_path / "new") == ["store"]
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_every_file_has_the_mode_that_the_process_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        path = _write(tmp_path / "store", _frames(), extra={"actions": np.arange(9)})
+    finally:
+        os.umask(before)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert {file.name for file in files} > {"about.json", "extra.safetensors", "zarr.json"}
+    assert {file.name: file.stat().st_mode & 0o777 for file in files} == {
+        file.name: mode for file in files
+    }
+
+
 def test_rows_that_nobody_wrote_are_zero(tmp_path):
     frames = _frames()
     with ChunkWriter(tmp_path / "store", _ROWS, _SHAPE, np.uint8, "data") as writer:
