@@ -234,6 +234,24 @@ def test_a_store_of_other_data_or_a_folder_of_other_things_is_refused(tmp_path):
     assert _open(_write(tmp_path / "empty", _frames())) is not None
 
 
+def test_what_is_not_ours_is_never_to_be_deleted(tmp_path):
+    """A dataset with its about.json, another's array of frames, the disk itself."""
+    logs, array = tmp_path / "Pong/1/replay_logs", tmp_path / "array"
+    logs.mkdir(parents=True)
+    (logs / "about.json").write_text('{"format": 1, "files": {}}')
+    (array / "frames").mkdir(parents=True)
+    (array / "frames" / "zarr.json").write_text("{}")
+    for other in (logs, array, tmp_path, Path("/")):
+        with pytest.raises(ConfigError) as caught:
+            _open(other)
+        problem = "no folder of chunks, its about.json cannot be read; name another folder"
+        assert str(caught.value) == f"Dataset.chunks='{other}': {problem}"
+    path = _write(tmp_path / "store", _frames())
+    _flip(path / "about.json", 20)
+    with pytest.raises(ConfigError, match="name another folder, or delete it, and it is made anew"):
+        _open(path)
+
+
 def test_frames_that_do_not_fit_are_refused(tmp_path):
     with ChunkWriter(tmp_path / "store", 10, _SHAPE, np.uint8, "data") as writer:
         for first, frames in (
