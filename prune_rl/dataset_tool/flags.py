@@ -27,9 +27,9 @@ _LIST = "what public datasets there are, how large, which games they have, and w
 _FETCH = """\
 Fetches a run of a game, several files at a time. What is cut is resumed, by the next try or by
 the same command; a file is in its place only if it is whole and has its checksum, that of the
-mirror's SHA256SUMS, else the server's, else gzip's own. Files that are there are not fetched
-again. Of --dataset=rlu without a mirror, tensorflow-datasets fetches and prepares all of a run,
-and starts anew when it is interrupted.
+mirror's SHA256SUMS or of the run's about.json, else the server's, else gzip's own. Files that are
+there are not fetched again. Of --dataset=rlu without a mirror, tensorflow-datasets fetches and
+prepares all of a run, and starts anew when it is interrupted.
 """
 _FETCH_EPILOG = """\
 examples:
