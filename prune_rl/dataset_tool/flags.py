@@ -49,7 +49,8 @@ examples:
 _VERIFY = """\
 Reads every byte of every run at or below a path, and names file and offset of what is wrong:
 truncated gzip, wrong types, unequal lengths, impossible values, missing files. Exit code 1 if
-anything is.
+anything is. Checkpoints of which nothing is there are noted, and are not wrong: a run may have
+been fetched in part.
 """
 _DESCRIBE = """\
 Reads every run at or below a path, a few megabytes in memory at a time, and says what is in it:
