@@ -93,14 +93,12 @@ def _verify(flags: argparse.Namespace) -> int:
     from prune_rl.dataset_tool.verify import verify
     from prune_rl.progress import Bar, in_numbers
 
-    runs = _find_runs(flags.path)
-    with (
-        StopSignals() as stop,
-        Bar(
-            "verifying", len(runs), words=in_numbers, check=_check(stop, "not all was read")
-        ) as bar,
-    ):
-        problems = verify(runs, _problems, partial(print, flush=True), bar.advance)
+    not_all = "not all was read"
+    with StopSignals() as stop, stop.raising(not_all):
+        runs = _find_runs(flags.path)
+        total = sum(map(_num_rows, runs))
+        with Bar("verifying", total, words=in_numbers, check=_check(stop, not_all)) as bar:
+            problems = verify(runs, _problems, partial(print, flush=True), bar.advance)
     return _PROBLEMS if problems else 0
 
 
@@ -155,14 +153,21 @@ def _find_runs(path: Path) -> "Sequence[Run]":
     return find_runs("PATH", path)
 
 
-def _problems(run: "Run") -> Iterable[str]:
-    from prune_rl.datasets.dqn_replay import problems as of_replay
-    from prune_rl.datasets.rlu import problems as of_episodes
+def _problems(run: "Run", watch: Callable[[int], None]) -> Iterable[str]:
+    found: Iterable[str] = _format_of(run).problems(run, watch)
+    return found
 
-    of: Callable[[Any], Iterable[str]] = of_episodes
-    if run.protocol["format"] == "dqn_replay":
-        of = of_replay
-    return of(run)
+
+def _num_rows(run: "Run") -> int:
+    count: int = _format_of(run).num_rows(run)
+    return count
+
+
+def _format_of(run: "Run") -> Any:
+    """The module that reads the format of a run."""
+    from prune_rl.datasets import dqn_replay, rlu
+
+    return dqn_replay if run.protocol["format"] == "dqn_replay" else rlu
 
 
 def _require_writable(flags: argparse.Namespace) -> None:

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from prune_rl.dataset_tool import catalogue, download, server
+from prune_rl.dataset_tool import catalogue, checksums, download, server
+from prune_rl.dataset_tool.checksums import SUMS
 from prune_rl.dataset_tool.download import Corrupt, Wanted
 from prune_rl.dataset_tool.server import Missing, Offer
 from prune_rl.dataset_tool.threads import Check, in_threads
+from prune_rl.datasets.dqn_replay_files import in_ranges
 from prune_rl.errors import ConfigError
 from prune_rl.progress import Bar, in_bytes
 
-SUMS = "SHA256SUMS"
 _STORED = ("observation", "action", "reward", "terminal")
 _BESIDE = ("add_count", "invalid_range")
-_OURS = ("truncation_ckpt", "about.json")  # published data have neither
 _COMES_LAST = {"about.json", "dataset_info.json"}  # what is there with them counts as complete
 _CHECKPOINT = re.compile(r"(?:_ckpt\.|checkpoint_)(\d+)")
-_SUM = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
 
 
 class _Ended(Exception):  # noqa: N818
@@ -58,7 +57,8 @@ def dqn_replay(
     """Fetches a run into out/GAME/RUN/replay_logs, of all or some checkpoints.
 
     Args:
-        mirror: of the same tree, with a `SHA256SUMS` of it or without, also of data made here.
+        mirror: of the same tree, with a `SHA256SUMS` of it or without, also of data made here,
+            whose `about.json` then says which files there are.
 
     Raises:
         ConfigError: no such game or run, no network, nothing there.
@@ -69,12 +69,14 @@ def dqn_replay(
         catalogue.require_game(game, catalogue.DQN_REPLAY)
         _require_run(run)
     root = mirror or catalogue.DQN_REPLAY_URL
-    sums = _sums(root) if mirror else None
-    if sums is None:
-        names = _names(checkpoints or catalogue.CHECKPOINTS, ours=mirror is not None)
-        wanted = [_wanted(root, f"{below}/{name}", out) for name in names]
-    else:
+    sums = checksums.of_mirror(root) if mirror else None
+    if sums is not None:
         wanted = _listed(sums, root, below, out, checkpoints)
+    elif mirror and (own := checksums.of_ours(root, below, checkpoints)):
+        wanted = [_wanted(root, path, out, sha256) for path, sha256 in own.items()]
+    else:
+        names = _names(checkpoints or catalogue.CHECKPOINTS)
+        wanted = [_wanted(root, f"{below}/{name}", out) for name in names]
     return fetch(wanted, out / below, jobs=jobs, check=check)
 
 
@@ -94,7 +96,7 @@ def rlu_mirror(
         ConfigError, OSError: as `dqn_replay`.
     """
     below = f"{catalogue.RLU_BUILDER}/{game}_run_{run}"
-    sums = _sums(mirror)
+    sums = checksums.of_mirror(mirror)
     if sums is None:
         what = f"--mirror={mirror}: it has no {SUMS}"
         raise ConfigError(f"{what}, which --dataset=rlu needs: its files' names differ")
@@ -137,8 +139,8 @@ def fetch(wanted: Sequence[Wanted], directory: Path, *, jobs: int, check: Check)
         ConfigError, OSError: as `dqn_replay`; Corrupt once all that can be had is there.
     """
     offers = _ask_all(wanted, jobs, check)
-    missing = [x.path.name for x in wanted if x not in offers and not _is_ours(x.path.name)]
-    if all(_is_ours(x.path.name) for x in offers):
+    missing = [x.path.name for x in wanted if x not in offers]
+    if all(x.path.name in _COMES_LAST for x in offers):
         at = wanted[0].url.rpartition("/")[0] if wanted else str(directory)
         raise ConfigError(f"{at}: nothing of the run is there")
     there = in_threads(lambda x: download.is_there(x, offers[x]), list(offers), jobs, check)
@@ -154,12 +156,16 @@ def fetch(wanted: Sequence[Wanted], directory: Path, *, jobs: int, check: Check)
 
 def lines(fetched: Fetched) -> Iterator[str]:
     """What a user reads of it: what is missing, then what is there."""
-    whole = [name for name in fetched.missing if _CHECKPOINT.search(name)]
-    numbers = sorted({int(x[1]) for name in whole if (x := _CHECKPOINT.search(name))})
-    for number in numbers:
-        of_it = [name for name in whole if int(_CHECKPOINT.findall(name)[0]) == number]
-        told = "all of it" if len(of_it) == len(_STORED + _BESIDE) else ", ".join(of_it)
-        yield f"missing on the server: checkpoint {number}: {told}"
+    lacking: dict[int, list[str]] = {}
+    for name in fetched.missing:
+        if match := _CHECKPOINT.search(name):
+            lacking.setdefault(int(match[1]), []).append(name)
+    absent = [number for number in sorted(lacking) if set(_names([number])) <= {*lacking[number]}]
+    if absent:
+        many = "s" if len(absent) > 1 else ""
+        yield f"missing on the server: all of checkpoint{many} {in_ranges(absent)}"
+    for number in sorted(set(lacking) - set(absent)):
+        yield f"missing on the server: checkpoint {number}: {', '.join(lacking[number])}"
     size = in_bytes(fetched.num_bytes)
     yield f"{fetched.num_files:,} files, {size}, whole: {fetched.directory}"
 
@@ -169,44 +175,20 @@ def _require_run(run: int) -> None:
         raise ConfigError(f"--run={run}: expected 1 to {catalogue.RUNS[-1]}")
 
 
-def _names(checkpoints: Iterable[int], *, ours: bool) -> list[str]:
-    names = [
+def _names(checkpoints: Iterable[int]) -> list[str]:
+    """The files of published checkpoints."""
+    return [
         name
         for number in checkpoints
         for name in (
             *(f"$store$_{kind}_ckpt.{number}.gz" for kind in _STORED),
             *(f"{kind}_ckpt.{number}.gz" for kind in _BESIDE),
-            *([f"truncation_ckpt.{number}.gz"] if ours else []),
         )
     ]
-    return [*names, *(["about.json"] if ours else [])]
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith(_OURS)
 
 
 def _wanted(root: str, path: str, out: Path, sha256: str | None = None) -> Wanted:
     return Wanted(f"{root.rstrip('/')}/{quote(path)}", out / path, sha256)
-
-
-def _sums(root: str) -> dict[str, str] | None:
-    """Path below the root to SHA-256, as `sha256sum` writes them; None if there is no list.
-
-    Raises:
-        ConfigError: it is no such list, or no network.
-    """
-    url = f"{root.rstrip('/')}/{SUMS}"
-    try:
-        text = server.get_text(url)
-    except Missing:
-        return None
-    found = [(_SUM.fullmatch(line), line) for line in text.splitlines() if line.strip()]
-    for match, line in found:
-        if match is None or match[2].startswith("/") or ".." in Path(match[2]).parts:
-            what = "expected lines of 64 digits, two blanks and a path below it, as sha256sum has"
-            raise ConfigError(f"{url}: {line[:80]!r}: {what}")
-    return {match[2]: match[1].lower() for match, _ in found if match}
 
 
 def _listed(

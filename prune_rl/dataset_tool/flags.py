@@ -27,9 +27,9 @@ _LIST = "what public datasets there are, how large, which games they have, and w
 _FETCH = """\
 Fetches a run of a game, several files at a time. What is cut is resumed, by the next try or by
 the same command; a file is in its place only if it is whole and has its checksum, that of the
-mirror's SHA256SUMS, else the server's, else gzip's own. Files that are there are not fetched
-again. Of --dataset=rlu without a mirror, tensorflow-datasets fetches and prepares all of a run,
-and starts anew when it is interrupted.
+mirror's SHA256SUMS or of the run's about.json, else the server's, else gzip's own. Files that are
+there are not fetched again. Of --dataset=rlu without a mirror, tensorflow-datasets fetches and
+prepares all of a run, and starts anew when it is interrupted.
 """
 _FETCH_EPILOG = """\
 examples:
@@ -49,7 +49,8 @@ examples:
 _VERIFY = """\
 Reads every byte of every run at or below a path, and names file and offset of what is wrong:
 truncated gzip, wrong types, unequal lengths, impossible values, missing files. Exit code 1 if
-anything is.
+anything is. Checkpoints of which nothing is there are noted, and are not wrong: a run may have
+been fetched in part.
 """
 _DESCRIBE = """\
 Reads every run at or below a path, a few megabytes in memory at a time, and says what is in it:

@@ -30,16 +30,29 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / NAME
     try:
-        about = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise Damaged(f"{path}: cannot be read: {first_line(error)}") from error
+    return parse(str(path), content)
+
+
+def parse(where: str, content: bytes | str) -> dict[str, Any]:
+    """What an `about.json` says; `where` it is, a path or a URL, begins every message.
+
+    Raises:
+        Damaged: as `read_about`.
+    """
+    try:
+        about = json.loads(content)
+    except ValueError as error:
+        raise Damaged(f"{where}: cannot be read: {first_line(error)}") from error
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise Damaged(f'{path}: expected {{"format": {_FORMAT}, …}}')
+        raise Damaged(f'{where}: expected {{"format": {_FORMAT}, …}}')
     for name, form in _TYPES.items():
         if not isinstance(about.get(name), form):
-            raise Damaged(f"{path}: {name}={about.get(name)!r}, expected {form.__name__}")
+            raise Damaged(f"{where}: {name}={about.get(name)!r}, expected {form.__name__}")
     if about["suite"] not in _SUITES:
-        raise Damaged(f"{path}: suite={about['suite']!r}, expected one of {', '.join(_SUITES)}")
+        raise Damaged(f"{where}: suite={about['suite']!r}, expected one of {', '.join(_SUITES)}")
     return about

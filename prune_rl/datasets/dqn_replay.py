@@ -5,7 +5,8 @@ Ours add `about.json` and, where episodes were truncated, a field that says so.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError
 from prune_rl.specs import ObservationSpec
 
+Watch = Callable[[int], None]
+
+_PIECE_ROWS, _BLOCK_BYTES = 1000, 1 << 20  # read between two looks at what the user wants
 _PUBLISHED = 50  # checkpoints, 0 to 49, of every published run
 
 
@@ -97,19 +101,25 @@ def _published(folder: Path) -> dict[str, Any]:
     }
 
 
-def problems(run: DQNReplayRun) -> Iterator[str]:
-    """Reads every file of a run to its end, and says what is wrong, a line for each thing."""
-    yield from (f"{run.folder}: {gap}" for gap in run.gaps)
+def problems(run: DQNReplayRun, watch: Watch = lambda _: None) -> Iterator[str]:
+    """Reads every file of a run to its end, and says what is wrong, a line for each thing.
+
+    Checkpoints that are absent as a whole are not: a run may be there in part.
+
+    Args:
+        watch: told, as frames are read, how many more; raises to stop.
+    """
+    yield from (f"{run.folder}: {gap}" for gap in run.lacking)
     unfinished = False
     for number in run.fields:
         num_frames, arrays = None, {}
         for name in sorted(run.fields[number]):
             try:
                 if name == "observation":
-                    num_frames = _read_frames(run, number)
+                    num_frames = _read_frames(run, number, watch)
                 else:
                     arrays[name] = read_field(run.folder, number, name)
-                _require_digest(path_of(run.folder, name, number), run.digests)
+                _require_digest(path_of(run.folder, name, number), run.digests, watch)
             except Damaged as error:
                 yield str(error)
         yield from impossible(run.folder, number, arrays, num_frames, run.most_actions)
@@ -119,23 +129,40 @@ def problems(run: DQNReplayRun) -> Iterator[str]:
         yield f"{run.folder}: {UNFINISHED}"
 
 
-def _read_frames(run: DQNReplayRun, number: int) -> int:
+def num_rows(run: DQNReplayRun) -> int:
+    """How many frames `problems` tells of if all is well; looks at beginnings of files."""
+    total = 0
+    for number in run.fields:
+        with suppress(Damaged), open_frames(run.folder, number, run.observation_spec) as file:
+            total += file.shape[0]
+    return total
+
+
+def _read_frames(run: DQNReplayRun, number: int, watch: Watch) -> int:
     """How many there are in a checkpoint; reads them all. Raises `Damaged`."""
     with open_frames(run.folder, number, run.observation_spec) as file:
+        while (rows := min(_PIECE_ROWS, file.shape[0] - file.row)) > 0:
+            file.skip_to(file.row + rows)
+            watch(rows)
         file.end()
         return file.shape[0]
 
 
-def _require_digest(path: Path, digests: Mapping[str, Mapping[str, Any]] | None) -> None:
+def _require_digest(
+    path: Path, digests: Mapping[str, Mapping[str, Any]] | None, watch: Watch
+) -> None:
     """Raises `Damaged` unless a file is the one that `about.json` lists, if there is one."""
     if digests is None:
         return
     listed = digests.get(path.name)
     if listed is None:
         raise Damaged(f"{path}: not listed in {about_file.NAME}")
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    for name, value in (("bytes", path.stat().st_size), ("sha256", digest)):
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            watch(0)
+    for name, value in (("bytes", path.stat().st_size), ("sha256", digest.hexdigest())):
         if listed.get(name) != value:
             said = f"{about_file.NAME} says {listed.get(name)}"
             raise Damaged(f"{path}: {name} {value}, but {said}")

@@ -4,7 +4,7 @@ Layout: github.com/google-research/batch_rl, `replay_logs/`; see `Cursor` for th
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,14 @@ def number_of(name: str) -> int | None:
     """Which checkpoint a file belongs to by its name; None: to none."""
     match = _NAME.fullmatch(name)
     return int(match[3]) if match else None
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers: '3-7, 9'."""
+    firsts = [i for i in numbers if i - 1 not in numbers]
+    lasts = [i for i in numbers if i + 1 not in numbers]
+    ranges = zip(firsts, lasts, strict=True)
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
 
 
 def checkpoints_in(folder: Path) -> dict[int, set[str]]:

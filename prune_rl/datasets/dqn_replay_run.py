@@ -14,6 +14,7 @@ import numpy as np
 from prune_rl.datasets.dqn_replay_files import (
     Checkpoint,
     Rows,
+    in_ranges,
     number_of,
     path_of,
     read_checkpoint,
@@ -63,11 +64,21 @@ class DQNReplayRun:
         return [number for number in self.fields if number not in lacking]
 
     @property
+    def absent(self) -> list[str]:
+        """Checkpoints that have no file at all: 'no files of checkpoints 3-7, 9', or nothing."""
+        found = (number_of(name) for name in self.missing)
+        numbers = sorted({x for x in found if x is not None and x not in self.fields})
+        return [f"no files of checkpoints {in_ranges(numbers)}"] if numbers else []
+
+    @property
+    def lacking(self) -> list[str]:
+        """The files that checkpoints lack which have others: 'no add_count_ckpt.3.gz'."""
+        return [f"no {name}" for name in self.missing if number_of(name) in {None, *self.fields}]
+
+    @property
     def gaps(self) -> list[str]:
-        """What is missing in words, such as 'no files of checkpoints 3-7, 9'."""
-        absent = sorted({number_of(name) or 0 for name in self.missing} - set(self.fields))
-        named = [f"no {name}" for name in self.missing if number_of(name) not in absent]
-        return [f"no files of checkpoints {_in_ranges(absent)}", *named] if absent else named
+        """What is missing in words."""
+        return [*self.absent, *self.lacking]
 
     def parts(self, share: Share) -> list[CheckpointPart]:
         """One for each checkpoint that has transitions; reads all files but the frames.
@@ -155,11 +166,3 @@ def _stretches(own: Checkpoint, before: Checkpoint | None, num_rows: int) -> lis
     older = lost and added is not None and added >= own.size and not in_order
     stretches = [newest, Stretch(row, num_rows, False)] if older else [newest]
     return [stretch for stretch in stretches if stretch.last > stretch.first]
-
-
-def _in_ranges(numbers: list[int]) -> str:
-    """Rising numbers: '3-7, 9'."""
-    firsts = [i for i in numbers if i - 1 not in numbers]
-    lasts = [i for i in numbers if i + 1 not in numbers]
-    ranges = zip(firsts, lasts, strict=True)
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)

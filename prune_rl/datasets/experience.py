@@ -95,7 +95,8 @@ class Run(Protocol):
         observation_spec: of its frames, and how many make an observation.
         num_actions: None where nothing on disk says so; then it is that of the game.
         protocol: JSON facts for the provenance stamp: format, path, clipped rewards and so on.
-        gaps: what should be there and is not, in words; it is left out.
+        absent: checkpoints of which nothing is there, in words: of a run that came in part.
+        gaps: these, and what else should be there and is not, in words; it is left out.
     """
 
     @property
@@ -115,6 +116,9 @@ class Run(Protocol):
 
     @property
     def protocol(self) -> Mapping[str, Any]: ...
+
+    @property
+    def absent(self) -> Sequence[str]: ...
 
     @property
     def gaps(self) -> Sequence[str]: ...

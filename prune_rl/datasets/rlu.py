@@ -9,8 +9,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from prune_rl.errors import ConfigError
 _BUILDERS = ("rlu_atari", "rlu_atari_checkpoints", "rlu_atari_checkpoints_ordered")
 _FEATURES = {*rlu_records.FLAGS, "observation", "action", "reward"}
 _EDGE_BYTES = 4096  # of a file's beginning and end, that tell it from others
+_WATCHED = 500  # frames that are read between two looks at what the user wants
 _NUM_COUNTERS = 4  # splits that are counted at once
 
 
@@ -95,7 +98,8 @@ class RLURun:
     """A `Run` in a directory that tensorflow-datasets prepared.
 
     Attributes, besides those of a `Run`: `path`; `builder`, `config` and `version` as they are
-    called there; `splits` whose files are all there, and `gaps`, those that lack some, in words.
+    called there; `splits` whose files are all there; `lacking`, the files that the others lack,
+    but for those that have none.
     """
 
     suite = "atari"
@@ -108,7 +112,14 @@ class RLURun:
         listed = [_split(path, info, split) for split in info["splits"]]
         whole = [split for split in listed if all(shard.path.is_file() for shard in split.shards)]
         self.splits = sorted(whole, key=lambda split: (split.number, split.name))
-        self.gaps = [f"split {x.name} lacks files" for x in listed if x not in whole]
+        absent = [x for x in listed if not any(shard.path.is_file() for shard in x.shards)]
+        names = ", ".join(split.name for split in absent)
+        self.absent = [f"no files of splits {names}"] if absent else []
+        partial = [x for x in listed if x not in whole and x not in absent]
+        self.gaps = [*self.absent, *(f"split {x.name} lacks files" for x in partial)]
+        self.lacking = [
+            shard.path for x in partial for shard in x.shards if not shard.path.is_file()
+        ]
         self.files = sorted(shard.path for split in listed for shard in split.shards)
         self._lengths: dict[str, Lengths] = {}
         self.protocol: Mapping[str, Any] = {
@@ -128,16 +139,24 @@ class RLURun:
             ConfigError: no split is there.
             Damaged: a file is not what it should be.
         """
-        if not self.splits:
-            raise ConfigError(f"{self.path}: every split lacks files; {'; '.join(self.gaps)}")
-        uncounted = [split for split in self.splits if split.name not in self._lengths]
-        with ThreadPoolExecutor(_NUM_COUNTERS) as pool:
-            counted = pool.map(lambda split: rlu_records.count(split.shards), uncounted)
-            self._lengths |= zip((split.name for split in uncounted), counted, strict=True)
+        self._count()
         name, lengths = f"{self.game}/{self.number}", self._lengths
         return [
             part_of(name, split, lengths[split.name], share, self.number) for split in self.splits
         ]
+
+    def num_steps(self) -> int:
+        """Of all episodes, T + 1 of T transitions each. Raises as `parts` does."""
+        self._count()
+        return sum(int(own.steps.sum()) for own in self._lengths.values())
+
+    def _count(self) -> None:
+        if not self.splits:
+            raise ConfigError(f"{self.path}: every split lacks files; {'; '.join(self.gaps)}")
+        uncounted = [split for split in self.splits if split.name not in self._lengths]
+        with ThreadPoolExecutor(_NUM_COUNTERS) as pool, _ended() as watch:
+            counted = pool.map(lambda split: rlu_records.count(split.shards, watch), uncounted)
+            self._lengths |= zip((split.name for split in uncounted), counted, strict=True)
 
     def identity(self) -> str:
         """Of the files' names, sizes, beginnings and ends, and of what describes them."""
@@ -152,6 +171,21 @@ class RLURun:
                 data.seek(max(size - _EDGE_BYTES, 0))
                 digest.update(data.read(_EDGE_BYTES))
         return digest.hexdigest()
+
+
+@contextmanager
+def _ended() -> Iterator[Callable[[int], None]]:
+    """What raises in threads once the context is left, so that nobody waits for them."""
+    ended = threading.Event()
+
+    def watch(count: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    try:
+        yield watch
+    finally:
+        ended.set()
 
 
 def _split(path: Path, info: Mapping[str, Any], split: Mapping[str, Any]) -> Split:
@@ -170,24 +204,37 @@ def _split(path: Path, info: Mapping[str, Any], split: Mapping[str, Any]) -> Spl
     return Split(split["name"], int(number[1]) if number else 0, shards)
 
 
-def problems(run: RLURun) -> Iterator[str]:
-    """Reads everything; says, in a line each, what is missing, damaged or impossible."""
-    for file in run.files:
-        if not file.is_file():
-            yield f"{file}: missing, though dataset_info.json names it"
+def num_rows(run: RLURun) -> int:
+    """How many frames `problems` tells of if all is well; counts them unless `parts` has."""
+    try:
+        return run.num_steps()
+    except ConfigError:
+        return 0
+
+
+def problems(run: RLURun, watch: Callable[[int], None] = lambda _: None) -> Iterator[str]:
+    """Reads everything; says, in a line each, what is missing, damaged or impossible.
+
+    Splits that are absent as a whole are not: a run may be there in part.
+
+    Args:
+        watch: told, as frames are read, how many more; raises to stop.
+    """
+    for file in run.lacking:
+        yield f"{file}: missing, though dataset_info.json names it"
     for split in run.splits:
         try:
-            lengths = rlu_records.count(split.shards)
-            yield from _problems_of(split, lengths)
+            rlu_records.count(split.shards, watch)
+            yield from _problems_of(split, watch)
         except Damaged as error:
             yield str(error)
 
 
-def _problems_of(split: Split, lengths: Lengths) -> Iterator[str]:
+def _problems_of(split: Split, watch: Callable[[int], None]) -> Iterator[str]:
     checkpoints = set()
     for episode in rlu_records.read(split.shards, 0, np.ones(split.num_episodes, bool)):
         if episode is not None:
-            yield from _wrong_in(episode)
+            yield from _wrong_in(episode, watch)
             checkpoints.add(episode.checkpoint)
     if min(checkpoints, default=0) < 0 or (
         split.name.startswith("checkpoint") and len(checkpoints) > 1
@@ -195,10 +242,12 @@ def _problems_of(split: Split, lengths: Lengths) -> Iterator[str]:
         yield f"{split.shards[0].path}: episodes of checkpoints {sorted(checkpoints)}, expected one"
 
 
-def _wrong_in(episode: Episode) -> Iterator[str]:
+def _wrong_in(episode: Episode, watch: Callable[[int], None]) -> Iterator[str]:
     yield from impossible(episode)
     try:
-        rlu_records.frames(episode, np.arange(len(episode.pngs)))
+        for rows in np.split(np.arange(n := len(episode.pngs)), range(_WATCHED, n, _WATCHED)):
+            rlu_records.frames(episode, rows)
+            watch(len(rows))
     except Damaged as error:
         yield str(error)
     sums = [

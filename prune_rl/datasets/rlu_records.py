@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,8 +86,10 @@ def _lacking(package: str) -> ConfigError:
     return ConfigError(f"RL Unplugged data needs {package}: pip install 'prune_rl[rlu]'")
 
 
-def count(shards: Sequence[Shard]) -> Lengths:
+def count(shards: Sequence[Shard], watch: Callable[[int], None] = lambda _: None) -> Lengths:
     """The steps of every episode, in the files' order; no image is decoded.
+
+    `watch` is told of every episode that no frame of it was read; it raises to stop.
 
     Raises:
         Damaged: a file or an episode is not what it should be.
@@ -99,6 +101,7 @@ def count(shards: Sequence[Shard]) -> Lengths:
         first, last, ends = (flags[name] for name in FLAGS)
         _require_whole(where, first, last, ends)
         steps.append(len(first))
+        watch(0)
         terminal.append(ends[-1])
     return Lengths(np.array(steps, np.int64), np.array(terminal, bool))
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,14 +17,23 @@ PARTIAL = ".partial"
 def staged(out: Path) -> Iterator[Path]:
     """Gives `out`/.partial to write to; what is there in the end is moved up into `out`.
 
-    If anything is raised, all of it is removed. A process that is killed leaves `.partial`, which
-    the next one removes and says so.
+    If anything is raised, all of it is removed, with the folders made for it. A process that is
+    killed leaves `.partial`, which the next one removes and says so.
 
     Raises:
         ConfigError: `out` is not empty, is being filled by another process, or cannot be made.
         OSError: writing failed; the message names `out`.
     """
-    is_new, partial = not out.exists(), out / PARTIAL
+    partial = out / PARTIAL
+    made = [folder for folder in (out, *out.parents) if not os.path.exists(folder)]
+    try:
+        yield from _filled(out, partial)
+    finally:
+        with suppress(OSError):
+            _remove_empty(made)
+
+
+def _filled(out: Path, partial: Path) -> Iterator[Path]:
     lock = _locked(out, partial)
     try:
         _require_empty(out)
@@ -39,9 +48,6 @@ def staged(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lock)
-        if is_new:
-            with suppress(OSError):  # it is not empty: all went well
-                out.rmdir()
 
 
 def _locked(out: Path, partial: Path) -> int:
@@ -74,6 +80,13 @@ def _clear(partial: Path) -> None:
     if leftover:
         said = f"--out={partial.parent}: removed {PARTIAL}, which a process that was ended had left"
         print(said, file=sys.stderr, flush=True)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Those that are there; raises `OSError` at the first that holds something."""
+    for folder in folders:
+        if os.path.isdir(folder):
+            folder.rmdir()
 
 
 def _sync(folder: Path) -> None:

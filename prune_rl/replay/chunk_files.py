@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from prune_rl.errors import ConfigError
 
 ROWS_PER_CHUNK, ROWS_PER_SHARD = 16, 1024
 FRAMES = "frames"
-ANEW = "delete it, and it is made anew"
+ANEW = "delete it, and it is made anew"  # said of stores alone
+_ELSEWHERE = "name another folder"
 
 _ABOUT, _EXTRA = "about.json", "extra.safetensors"
+_ARRAY = "zarr.json"  # says the form of the frames, in their folder
 _FORMAT, _ZSTD_LEVEL = 1, 3
 # What tensorstore puts around its reasons; where it and safetensors quote the operating system.
 _AROUND = re.compile(r"^[A-Z_]+: | \[\w+='.*$", re.DOTALL)
@@ -77,7 +80,8 @@ def naming(path: Path, done: str) -> Iterator[None]:
     except (OSError, ValueError, NotImplementedError, SafetensorError) as error:
         number = _ERRNO.search(str(error))
         reason = os.strerror(int(number[1])) if number else getattr(error, "strerror", None)
-        damage = f"damaged: {' '.join(_AROUND.sub('', str(error)).split())}; {ANEW}"
+        damage = f"damaged: {' '.join(_AROUND.sub('', str(error)).split())}"
+        damage += f"; {ANEW if _is_ours(path) else _ELSEWHERE}"
         raise refusal(path, f"cannot be {done}: {reason}" if reason else damage) from error
 
 
@@ -90,7 +94,13 @@ def read_about(path: Path) -> dict[str, Any]:
         problem = "made by another version, or damaged"
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         problem = f"no folder of chunks, its {_ABOUT} cannot be read"
-    raise refusal(path, f"{problem}; name another folder, or {ANEW}")
+    advice = f"{_ELSEWHERE}, or {ANEW}" if _is_ours(path) else _ELSEWHERE
+    raise refusal(path, f"{problem}; {advice}")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder looks like a store: a user may have named one of anything."""
+    return (path / _ABOUT).is_file() and (path / FRAMES / _ARRAY).is_file()
 
 
 def require_files(path: Path, expected: Mapping[str, int]) -> None:
@@ -104,9 +114,13 @@ def require_files(path: Path, expected: Mapping[str, int]) -> None:
 
 def write_extra(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     """Writes `arrays` beside the frames, durably; returns their digest."""
-    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path / _EXTRA)
-    _sync(path / _EXTRA)
-    return _digest(path / _EXTRA)
+    file = path / _EXTRA
+    file.touch()
+    as_others = stat.S_IMODE(file.stat().st_mode)
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, file)
+    file.chmod(as_others)  # safetensors writes a file that its owner alone may read
+    _sync(file)
+    return _digest(file)
 
 
 def read_extra(path: Path, digest: str) -> dict[str, np.ndarray]:

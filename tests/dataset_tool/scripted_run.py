@@ -18,7 +18,7 @@ class ScriptedRun:
         self.num_actions, self.last_ends = 3, last_ends
         self.protocol = {"format": "dqn_replay", "path": str(path), "stored_rewards": "clipped"}
         self.lengths, self.block_rows = lengths, block_rows
-        self.unreadable = None
+        self.unreadable, self.absent = None, []
 
     def parts(self, share):
         assert share.fraction == 1

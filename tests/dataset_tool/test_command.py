@@ -13,6 +13,8 @@ import pytest
 from prune_rl.dataset_tool import command, flags
 from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError, RunEnded
+from prune_rl.progress import Bar
+from tests.datasets import replay_logs as logs
 
 from .scripted_run import ScriptedRun
 
@@ -22,6 +24,7 @@ def runs(monkeypatch):
     """The runs that are found at any path."""
     runs = [ScriptedRun([4, 6]), ScriptedRun([5], number=2)]
     monkeypatch.setattr(command, "_find_runs", lambda path: runs)
+    monkeypatch.setattr(command, "_num_rows", lambda run: sum(run.lengths))
     return runs
 
 
@@ -140,7 +143,7 @@ def test_whatever_goes_wrong_is_one_line(monkeypatch, capfd, error, code, said, 
 
 
 def test_verify_says_that_all_is_whole(runs, monkeypatch, capfd):
-    monkeypatch.setattr(command, "_problems", lambda run: iter(()))
+    monkeypatch.setattr(command, "_problems", lambda run, watch: iter(()))
     assert command.main(["verify", "data"]) == 0
     assert (
         capfd.readouterr().out.splitlines()[-1] == "2 runs, 2 parts, at most 15 transitions: whole"
@@ -148,7 +151,9 @@ def test_verify_says_that_all_is_whole(runs, monkeypatch, capfd):
 
 
 def test_verify_says_what_is_wrong(runs, monkeypatch, capfd):
-    monkeypatch.setattr(command, "_problems", lambda run: iter([f"{run.number}.gz: truncated"]))
+    monkeypatch.setattr(
+        command, "_problems", lambda run, watch: iter([f"{run.number}.gz: truncated"])
+    )
     assert command.main(["verify", "data"]) == 1
     lines = capfd.readouterr().out.splitlines()
     assert lines[1::2] == ["  1.gz: truncated", "  2.gz: truncated"]
@@ -156,7 +161,7 @@ def test_verify_says_what_is_wrong(runs, monkeypatch, capfd):
 
 
 def test_verify_stops_when_asked(runs, monkeypatch, capfd):
-    def problems(run):
+    def problems(run, watch):
         signal.raise_signal(signal.SIGTERM)
         yield "x.gz: truncated"
 
@@ -164,6 +169,61 @@ def test_verify_stops_when_asked(runs, monkeypatch, capfd):
     assert command.main(["verify", "data"]) == 75
     (line,) = capfd.readouterr().err.splitlines()
     assert line == "prune_rl.datasets: SIGTERM: not all was read"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_verify_stops_within_a_run(tmp_path, monkeypatch, capfd, number, code):
+    """Of three thousand frames of a dataset: none is read after the first thousand."""
+    folder = tmp_path / "Pong/1/replay_logs"
+    logs.write_ours(folder, [logs.Row()] * 2999 + [logs.Row(terminal=1)], [3000], (4, 4, 1), 1)
+    told = []
+
+    def advance(bar, count):
+        told.append(count)
+        if count:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Bar, "advance", advance)
+    assert command.main(["verify", str(tmp_path)]) == code
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == f"prune_rl.datasets: {number.name}: not all was read"
+    assert sum(told) == told[-1] == 1000
+
+
+def test_the_bar_of_verify_counts_frames(tmp_path, monkeypatch):
+    for run, sizes in ((1, [1500, 20]), (2, [30])):
+        folder = tmp_path / f"Pong/{run}/replay_logs"
+        rows = [logs.Row()] * (sum(sizes) - 1) + [logs.Row(terminal=1)]
+        logs.write_ours(folder, rows, sizes, (4, 4, 1), 1, run=run)
+    totals, told = [], []
+    begin = Bar.__init__
+
+    def init(bar, what, total, **options):
+        totals.append(total)
+        begin(bar, what, total, **options)
+
+    monkeypatch.setattr(Bar, "__init__", init)
+    monkeypatch.setattr(Bar, "advance", lambda bar, count: told.append(count))
+    assert command.main(["verify", str(tmp_path)]) == 0
+    assert totals == [sum(told)] == [1550]
+    assert [count for count in told if count] == [1000, 500, 20, 30]
+
+
+def test_a_run_that_was_fetched_in_part_is_whole(tmp_path, capfd):
+    folder = tmp_path / "Pong/1/replay_logs"
+    rows = [logs.Row()] * 59 + [logs.Row(terminal=1)]
+    logs.write_ours(folder, rows, [20, 20, 20], (4, 4, 1), 1)
+    for path in folder.glob("*_ckpt.2.gz"):
+        path.unlink()
+    assert command.main(["verify", str(tmp_path)]) == 0
+    _, note, end = capfd.readouterr().out.splitlines()
+    assert note == "  note: no files of checkpoints 2"
+    assert end.endswith(": whole, but 1 run without all checkpoints")
+    (folder / "add_count_ckpt.1.gz").unlink()
+    assert command.main(["verify", str(tmp_path)]) == 1
+    _, note, problem, end = capfd.readouterr().out.splitlines()
+    assert problem == f"  {folder}: no add_count_ckpt.1.gz"
+    assert end.endswith(": 1 problem")
 
 
 def test_describe_prints_draws_and_writes(runs, tmp_path, capfd):

@@ -114,7 +114,7 @@ def test_missing_files_are_said_and_the_others_come(faulty, tmp_path, capfd):
     assert command.main(_flags(faulty, tmp_path, checkpoints="0-2")) == 0
     assert _there(tmp_path) == faulty.files
     missing, some, done = capfd.readouterr().out.splitlines()
-    assert missing == "missing on the server: checkpoint 1: all of it"
+    assert missing == "missing on the server: all of checkpoint 1"
     assert some == "missing on the server: checkpoint 2: $store$_reward_ckpt.2.gz"
     assert done.startswith("11 files")
 
@@ -201,12 +201,90 @@ def test_a_list_that_is_none_is_refused(faulty, tmp_path, capfd, sums, said):
     assert said in line
 
 
-def test_our_own_data_come_with_about_json_last(faulty, tmp_path):
-    ours = {
-        f"{_RUN}/about.json": json.dumps({"format": 1}).encode(),
-        f"{_RUN}/truncation_ckpt.1.gz": gzip.compress(b"1"),
+def _ours(checkpoints):
+    """A run as we write it."""
+    files = _tree(checkpoints, size=200)
+    files |= {f"{_RUN}/truncation_ckpt.{i}.gz": gzip.compress(b"%d" % i) for i in checkpoints}
+    listed = {
+        path.rpartition("/")[2]: {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        for path, body in files.items()
     }
-    faulty.files |= ours
+    about = {"format": 1, "suite": "atari", "game": "Pong", "run": 1, "num_actions": 6}
+    about |= {"frame_shape": [84, 84, 1], "stack_size": 4, "protocol": {}, "files": listed}
+    return {**files, f"{_RUN}/about.json": json.dumps(about).encode()}
+
+
+def _all_flags(faulty, out):
+    return [x for x in _flags(faulty, out) if "--checkpoints" not in x]
+
+
+@pytest.mark.parametrize("checkpoints", [range(4), range(48, 53)])
+def test_our_own_data_come_whole_however_many_checkpoints_they_have(
+    faulty, tmp_path, capfd, checkpoints
+):
+    faulty.files = _ours(checkpoints)
+    assert command.main(_all_flags(faulty, tmp_path)) == 0
+    assert _there(tmp_path) == faulty.files
+    (line,) = capfd.readouterr().out.splitlines()
+    assert line.startswith(f"{7 * len(checkpoints) + 1} files, ")
+    assert len(faulty.asked) < 3 * len(faulty.files)  # nothing else was
+
+
+def test_our_own_data_are_what_about_json_says(faulty, tmp_path, capfd):
+    faulty.files = files = _ours(range(2))
+    bad, gone = f"{_RUN}/$store$_action_ckpt.1.gz", f"{_RUN}/truncation_ckpt.0.gz"
+    faulty.files = {**files, bad: gzip.compress(b"another")}
+    del faulty.files[gone]
+    assert command.main(_all_flags(faulty, tmp_path)) == 1
+    assert hashlib.sha256(files[bad]).hexdigest() in capfd.readouterr().err
+    assert not (tmp_path / _RUN / "about.json").exists()
+    faulty.files[bad] = files[bad]
+    assert command.main(_all_flags(faulty, tmp_path)) == 0
+    missing, _ = capfd.readouterr().out.splitlines()
+    assert missing == "missing on the server: checkpoint 0: truncation_ckpt.0.gz"
+    assert _there(tmp_path) == {path: body for path, body in files.items() if path != gone}
+
+
+def test_checkpoints_that_our_own_data_lack_are_one_line(faulty, tmp_path, capfd):
+    faulty.files = _ours(range(4))
+    assert command.main(_flags(faulty, tmp_path, checkpoints="2-3,7-9")) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    url = f"{faulty.url}/{_RUN}/about.json"
+    assert line == f"prune_rl.datasets: --checkpoints: {url} has checkpoints 0-3, not 7-9"
+    assert command.main(_flags(faulty, tmp_path, checkpoints="2-3")) == 0
+    numbers = {path.split(".")[1] for path in _there(tmp_path) if path.endswith(".gz")}
+    assert numbers == {"2", "3"}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"../../x_ckpt.0.gz": {}}, "files: '../../x_ckpt.0.gz' is no name of a checkpoint's file"),
+        ({"add_count_ckpt.0.gz": {"sha256": 3}}, "add_count_ckpt.0.gz: sha256=3, expected 64"),
+        ({"add_count_ckpt.0.gz": 3}, "add_count_ckpt.0.gz: sha256=None, expected 64"),
+        (None, "files=None, expected dict"),
+    ],
+)
+def test_an_about_json_that_makes_no_sense_is_one_line(faulty, tmp_path, capfd, files, said):
+    about = f"{_RUN}/about.json"
+    faulty.files = _ours(range(1))
+    faulty.files[about] = json.dumps({**json.loads(faulty.files[about]), "files": files}).encode()
+    assert command.main(_all_flags(faulty, tmp_path)) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"prune_rl.datasets: {faulty.url}/{about}: ")
+    assert said in line
+    assert not _there(tmp_path)
+
+
+def test_missing_checkpoints_are_said_in_ranges(faulty, tmp_path, capfd):
+    assert command.main(_all_flags(faulty, tmp_path)) == 0
+    missing, done = capfd.readouterr().out.splitlines()
+    assert missing == "missing on the server: all of checkpoints 2-49"
+    assert done.startswith("12 files")
+
+
+def test_our_own_data_come_with_about_json_last(faulty, tmp_path):
+    faulty.files = _ours(range(2))
     about = tmp_path / _RUN / "about.json"
     faulty.watch = lambda path: path.endswith(".json") or not about.exists() or 1 / 0
     assert command.main(_flags(faulty, tmp_path)) == 0

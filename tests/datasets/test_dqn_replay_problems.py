@@ -226,6 +226,7 @@ def test_gaps_of_a_published_run(tmp_path):
     assert (run.suite, run.game, run.number, run.num_actions) == ("atari", "Seaquest", 3, None)
     assert len(run.missing) == 4 * 47 + 1
     assert run.gaps == ["no files of checkpoints 2-3, 5-49", f"no {name('action', 4)}"]
+    assert list(problems(run)) == [f"{folder}: no {name('action', 4)}"]
     assert [part.name for part in run.parts(Share())] == [
         "Seaquest/3 checkpoint 0",
         "Seaquest/3 checkpoint 1",

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from prune_rl.datasets import rlu
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.datasets.rlu import find_runs, problems
 from prune_rl.errors import ConfigError
@@ -70,10 +71,39 @@ def test_splits_that_lack_a_file_are_left_out_and_reported(copied, episodes):
     assert list(problems(run)) == [f"{lost}: missing, though dataset_info.json names it"]
 
 
+def test_a_split_without_any_file_is_absent_and_no_problem(copied):
+    for file in files_of(copied, 1):
+        file.unlink()
+    lost = files_of(copied, 2)[0]
+    lost.unlink()
+    run = the_run(copied)
+    assert run.absent == ["no files of splits checkpoint_01"]
+    assert run.gaps == [*run.absent, "split checkpoint_02 lacks files"]
+    assert list(problems(run)) == [f"{lost}: missing, though dataset_info.json names it"]
+
+
+def test_every_frame_that_is_read_is_told_of(copied, episodes, monkeypatch):
+    monkeypatch.setattr(rlu, "_WATCHED", 20)
+    told = []
+    run = the_run(copied)
+    assert list(problems(run, told.append)) == []
+    assert sum(told) == rlu.num_rows(run) == sum(len(x.frames) for own in episodes for x in own)
+    assert max(told) == 20
+
+    def stop(count):
+        told.append(count)
+        raise KeyboardInterrupt
+
+    told.clear()
+    with pytest.raises(KeyboardInterrupt):
+        list(problems(run, stop))
+    assert told == [0]  # while it counts
+
+
 def test_a_run_without_any_whole_split_is_refused(copied):
     for split in range(3):
         files_of(copied, split)[0].unlink()
-    with pytest.raises(ConfigError, match="every split lacks files; see checkpoint_00"):
+    with pytest.raises(ConfigError, match="every split lacks files; split checkpoint_00 lacks"):
         the_run(copied).parts(Share())
 
 

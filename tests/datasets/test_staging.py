@@ -40,6 +40,32 @@ def test_an_error_leaves_it_as_it_was(tmp_path, error, existed):
     assert _names(tmp_path) == ["pong"] * existed
 
 
+@pytest.mark.parametrize("existing", ["", "aa", "aa/bb"])
+def test_an_error_leaves_no_folder_that_was_made_for_it(tmp_path, existing):
+    (tmp_path / existing).mkdir(parents=True, exist_ok=True)
+    before = _names(tmp_path)
+    with pytest.raises(ValueError, match="no"), staged(tmp_path / "aa/bb/cc"):
+        raise ValueError("no")
+    assert _names(tmp_path) == before
+    with (
+        pytest.raises(ConfigError, match="cannot be made"),
+        staged(tmp_path / f"aa/bb/{'c' * 300}"),
+    ):
+        pytest.fail("it began")
+    assert _names(tmp_path) == before
+
+
+def test_folders_that_others_use_meanwhile_stay(tmp_path):
+    def fail():
+        with staged(tmp_path / "aa/bb/cc"):
+            (tmp_path / "aa/precious").write_text("x")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert _names(tmp_path) == ["aa", "aa/precious"]
+
+
 def test_a_full_disk_names_the_flag(tmp_path):
     def fail():
         with staged(tmp_path / "pong"):

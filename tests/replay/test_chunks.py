@@ -78,6 +78,20 @@ def test_what_threads_wrote_in_uneven_pieces_is_read_back(tmp_path, dtype):
     assert os.listdir(tmp_path / "new") == ["store"]
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_every_file_has_the_mode_that_the_process_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        path = _write(tmp_path / "store", _frames(), extra={"actions": np.arange(9)})
+    finally:
+        os.umask(before)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert {file.name for file in files} > {"about.json", "extra.safetensors", "zarr.json"}
+    assert {file.name: file.stat().st_mode & 0o777 for file in files} == {
+        file.name: mode for file in files
+    }
+
+
 def test_rows_that_nobody_wrote_are_zero(tmp_path):
     frames = _frames()
     with ChunkWriter(tmp_path / "store", _ROWS, _SHAPE, np.uint8, "data") as writer:
@@ -218,6 +232,24 @@ def test_a_store_of_other_data_or_a_folder_of_other_things_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     assert _open(tmp_path / "empty") is None
     assert _open(_write(tmp_path / "empty", _frames())) is not None
+
+
+def test_what_is_not_ours_is_never_to_be_deleted(tmp_path):
+    """A dataset with its about.json, another's array of frames, the disk itself."""
+    logs, array = tmp_path / "Pong/1/replay_logs", tmp_path / "array"
+    logs.mkdir(parents=True)
+    (logs / "about.json").write_text('{"format": 1, "files": {}}')
+    (array / "frames").mkdir(parents=True)
+    (array / "frames" / "zarr.json").write_text("{}")
+    for other in (logs, array, tmp_path, Path("/")):
+        with pytest.raises(ConfigError) as caught:
+            _open(other)
+        problem = "no folder of chunks, its about.json cannot be read; name another folder"
+        assert str(caught.value) == f"Dataset.chunks='{other}': {problem}"
+    path = _write(tmp_path / "store", _frames())
+    _flip(path / "about.json", 20)
+    with pytest.raises(ConfigError, match="name another folder, or delete it, and it is made anew"):
+        _open(path)
 
 
 def test_frames_that_do_not_fit_are_refused(tmp_path):
