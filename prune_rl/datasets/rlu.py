@@ -19,12 +19,11 @@ import numpy as np
 from prune_rl.datasets import rlu_parts, rlu_records
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.datasets.rlu_parts import Split, SplitPart, impossible, part_of
-from prune_rl.datasets.rlu_records import Episode, Lengths, Shard
+from prune_rl.datasets.rlu_records import Counted, Episode, Lengths, Shard
 from prune_rl.errors import ConfigError
 
 _BUILDERS = ("rlu_atari", "rlu_atari_checkpoints", "rlu_atari_checkpoints_ordered")
 _FEATURES = {*rlu_records.FLAGS, "observation", "action", "reward"}
-_EDGE_BYTES = 4096  # of a file's beginning and end, that tell it from others
 _NUM_COUNTERS = 4  # splits that are counted at once
 
 
@@ -110,7 +109,7 @@ class RLURun:
         self.splits = sorted(whole, key=lambda split: (split.number, split.name))
         self.gaps = [f"split {x.name} lacks files" for x in listed if x not in whole]
         self.files = sorted(shard.path for split in listed for shard in split.shards)
-        self._lengths: dict[str, Lengths] = {}
+        self._counted: dict[str, Counted] = {}
         self.protocol: Mapping[str, Any] = {
             "format": "rl_unplugged",
             "builder": self.builder,
@@ -130,28 +129,33 @@ class RLURun:
         """
         if not self.splits:
             raise ConfigError(f"{self.path}: every split lacks files; {'; '.join(self.gaps)}")
-        uncounted = [split for split in self.splits if split.name not in self._lengths]
-        with ThreadPoolExecutor(_NUM_COUNTERS) as pool:
-            counted = pool.map(lambda split: rlu_records.count(split.shards), uncounted)
-            self._lengths |= zip((split.name for split in uncounted), counted, strict=True)
-        name, lengths = f"{self.game}/{self.number}", self._lengths
+        name, counted = f"{self.game}/{self.number}", self._count()
         return [
-            part_of(name, split, lengths[split.name], share, self.number) for split in self.splits
+            part_of(name, split, counted[split.name].lengths, share, self.number)
+            for split in self.splits
         ]
 
     def identity(self) -> str:
-        """Of the files' names, sizes, beginnings and ends, and of what describes them."""
-        digest = hashlib.sha256()
+        """SHA-256 of every record that is read, its file's name, and what describes them.
+
+        Raises:
+            Damaged: a file is not what it should be.
+        """
+        counted, digest = self._count(), hashlib.sha256()
         for name in ("dataset_info.json", "features.json"):
             digest.update((self.path / name).read_bytes())
-        for file in filter(Path.is_file, self.files):
-            size = file.stat().st_size
-            digest.update(f"\n{file.name} {size}\n".encode())
-            with file.open("rb") as data:
-                digest.update(data.read(_EDGE_BYTES))
-                data.seek(max(size - _EDGE_BYTES, 0))
-                digest.update(data.read(_EDGE_BYTES))
+        for split in self.splits:
+            names = " ".join(shard.path.name for shard in split.shards)
+            digest.update(f"\n{names} {counted[split.name].sha256}\n".encode())
         return digest.hexdigest()
+
+    def _count(self) -> Mapping[str, Counted]:
+        """Of every split, by its name; reads what it has not read before."""
+        uncounted = [split for split in self.splits if split.name not in self._counted]
+        with ThreadPoolExecutor(_NUM_COUNTERS) as pool:
+            counted = pool.map(lambda split: rlu_records.count(split.shards), uncounted)
+            self._counted |= zip((split.name for split in uncounted), counted, strict=True)
+        return self._counted
 
 
 def _split(path: Path, info: Mapping[str, Any], split: Mapping[str, Any]) -> Split:
@@ -177,7 +181,7 @@ def problems(run: RLURun) -> Iterator[str]:
             yield f"{file}: missing, though dataset_info.json names it"
     for split in run.splits:
         try:
-            lengths = rlu_records.count(split.shards)
+            lengths, _ = rlu_records.count(split.shards)
             yield from _problems_of(split, lengths)
         except Damaged as error:
             yield str(error)

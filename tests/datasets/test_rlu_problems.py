@@ -73,7 +73,7 @@ def test_splits_that_lack_a_file_are_left_out_and_reported(copied, episodes):
 def test_a_run_without_any_whole_split_is_refused(copied):
     for split in range(3):
         files_of(copied, split)[0].unlink()
-    with pytest.raises(ConfigError, match="every split lacks files; see checkpoint_00"):
+    with pytest.raises(ConfigError, match="every split lacks files; split checkpoint_00"):
         the_run(copied).parts(Share())
 
 
