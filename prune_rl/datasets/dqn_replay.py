@@ -5,6 +5,7 @@ Ours add `about.json` and, where episodes were truncated, a field that says so.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,12 @@ def _missing(
 
 def _published(folder: Path) -> dict[str, Any]:
     """What `about.json` would say of a run as published."""
-    run, game = folder.resolve().parent, folder.resolve().parent.parent
+    run = Path(os.path.abspath(folder)).parent  # as it is called, wherever links lead to
     if not run.name.isdecimal():
         raise ConfigError(f"{folder}: expected GAME/RUN/replay_logs, RUN a number")
     return {
         "suite": "atari",
-        "game": game.name,
+        "game": run.parent.name,
         "run": int(run.name),
         "num_actions": None,
         "frame_shape": (84, 84, 1),
