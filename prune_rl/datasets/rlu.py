@@ -18,6 +18,7 @@ import numpy as np
 
 from prune_rl.datasets import rlu_parts, rlu_records
 from prune_rl.datasets.experience import Damaged, Share
+from prune_rl.datasets.folders import datasets_below
 from prune_rl.datasets.rlu_parts import Split, SplitPart, impossible, part_of
 from prune_rl.datasets.rlu_records import Counted, Episode, Lengths, Shard
 from prune_rl.errors import ConfigError
@@ -28,19 +29,18 @@ _NUM_COUNTERS = 4  # splits that are counted at once
 
 
 def find_runs(path: Path) -> list["RLURun"]:
-    """The runs at or below `path`, by game and number; the newest version of each.
+    """The runs at or below `path`, at any depth, by game and number; the newest version of each.
 
     Raises:
         Damaged: a `dataset_info.json` or `features.json` is not what it should be.
     """
     newest: dict[tuple[Path, str, str], RLURun] = {}
-    for file in sorted(path.rglob("dataset_info.json")):
-        folders = file.relative_to(path).parts
-        if any(folder.startswith((".", "incomplete")) for folder in folders):
-            continue  # being written, by us or by tensorflow-datasets
-        run = _run_at(file.parent)
+    for folder in datasets_below(path, lambda _, names: "dataset_info.json" in names):
+        if any(name.startswith("incomplete") for name in folder.relative_to(path).parts):
+            continue  # being written by tensorflow-datasets
+        run = _run_at(folder)
         if run is not None:
-            key = (file.parent.parent, run.builder, run.config)
+            key = (folder.parent, run.builder, run.config)
             newest[key] = max(newest.get(key, run), run, key=lambda each: _numbers(each.version))
     return sorted(newest.values(), key=lambda run: (run.game, run.number, run.builder))
 
