@@ -117,7 +117,7 @@ class RLURun:
             "config": self.config,
             "path": str(path),
             "splits": len(whole),
-            "rewards": "clipped to [-1, 1], as the dataset's description says",
+            "rewards": _rewards(info),
         }
 
     def parts(self, share: Share) -> Sequence[SplitPart]:
@@ -156,6 +156,12 @@ class RLURun:
             counted = pool.map(lambda split: rlu_records.count(split.shards), uncounted)
             self._counted |= zip((split.name for split in uncounted), counted, strict=True)
         return self._counted
+
+
+def _rewards(info: Mapping[str, Any]) -> str:
+    """As stored, by the description that `rlu_writer` gives, or that of tensorflow-datasets."""
+    said = re.search(rlu_records.REWARDS + "(.+)", str(info.get("description")))
+    return said[1] if said else "clipped to [-1, 1], as the dataset's description says"
 
 
 def _split(path: Path, info: Mapping[str, Any], split: Mapping[str, Any]) -> Split:

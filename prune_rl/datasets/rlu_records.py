@@ -21,6 +21,7 @@ from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError, first_line
 
 FRAME_SHAPE = (84, 84, 1)
+REWARDS = "\nStored rewards: "  # begins a line of the description, of datasets of ours
 FLAGS = ("is_first", "is_last", "is_terminal")
 
 
