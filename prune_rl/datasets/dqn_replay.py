@@ -5,7 +5,8 @@ Ours add `about.json` and, where episodes were truncated, a field that says so.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from prune_rl.datasets.dqn_replay_files import (
 )
 from prune_rl.datasets.dqn_replay_run import UNFINISHED, DQNReplayRun
 from prune_rl.datasets.experience import Damaged
+from prune_rl.datasets.folders import datasets_below
 from prune_rl.errors import ConfigError
 from prune_rl.specs import ObservationSpec
 
@@ -32,7 +34,7 @@ _PUBLISHED = 50  # checkpoints, 0 to 49, of every published run
 
 
 def find_runs(path: Path) -> list[DQNReplayRun]:
-    """The runs at or below `path`: a root, a game in it, a run of that or its `replay_logs`.
+    """The runs at or below `path`: a `replay_logs`, or a folder with some at any depth.
 
     Returns them in the order of games and numbers; none if there is none.
 
@@ -40,13 +42,13 @@ def find_runs(path: Path) -> list[DQNReplayRun]:
         ConfigError: a directory does not say which run it holds.
         Damaged: its `about.json` is not what it should be.
     """
-    below = (path.glob(pattern) for pattern in ("replay_logs", "*/replay_logs", "*/*/replay_logs"))
-    folders = [path, *(folder for found in below for folder in found)]
-    runs = [
-        _run(folder, fields)
-        for folder in folders
-        if folder.is_dir() and (fields := checkpoints_in(folder))
-    ]
+
+    def holds_run(folder: Path, names: Sequence[str]) -> bool:
+        # Agents' own checkpoints have such files, too, in folders of other names.
+        is_named = folder == path or folder.name == "replay_logs"
+        return is_named and any(number_of(name) is not None for name in names)
+
+    runs = [_run(folder, checkpoints_in(folder)) for folder in datasets_below(path, holds_run)]
     return sorted(runs, key=lambda run: (run.game, run.number))
 
 
@@ -87,12 +89,12 @@ def _missing(
 
 def _published(folder: Path) -> dict[str, Any]:
     """What `about.json` would say of a run as published."""
-    run, game = folder.resolve().parent, folder.resolve().parent.parent
+    run = Path(os.path.abspath(folder)).parent  # as it is called, wherever links lead to
     if not run.name.isdecimal():
         raise ConfigError(f"{folder}: expected GAME/RUN/replay_logs, RUN a number")
     return {
         "suite": "atari",
-        "game": game.name,
+        "game": run.parent.name,
         "run": int(run.name),
         "num_actions": None,
         "frame_shape": (84, 84, 1),

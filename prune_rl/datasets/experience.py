@@ -131,7 +131,10 @@ class Run(Protocol):
         """
 
     def identity(self) -> str:
-        """64 hexadecimal digits that change with any byte of the data; reads next to nothing."""
+        """64 hexadecimal digits that change with any byte of the data.
+
+        Reads next to nothing once `parts` were asked for.
+        """
 
 
 class Damaged(ConfigError):  # noqa: N818

@@ -1,6 +1,7 @@
 """Finds the runs that a path holds, in any format that is read."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from prune_rl.datasets import dqn_replay, rlu
@@ -17,11 +18,17 @@ def find_runs(binding: str, path: str | Path) -> Sequence[Run]:
     """Every run at or below `path`, by game and number; at least one.
 
     Raises:
-        ConfigError: there is none; names the `binding` that gave the path.
+        ConfigError: there is none, or one twice; names the `binding` that gave the path.
     """
     if not Path(path).exists():
         raise ConfigError(f"{binding}={str(path)!r}: no such directory")
     runs: list[Run] = [*dqn_replay.find_runs(Path(path)), *rlu.find_runs(Path(path))]
     if not runs:
         raise ConfigError(f"{binding}={str(path)!r}: no dataset there; expected {_EXPECTED}")
-    return sorted(runs, key=lambda run: (run.game, run.number))
+    runs.sort(key=lambda run: (run.game, run.number))
+    for run, other in pairwise(runs):
+        if (run.game, run.number) == (other.game, other.number):
+            choices = " or ".join(f"{binding}={own.protocol['path']!r}" for own in (run, other))
+            twice = f"run {run.number} of {run.game} is there twice"
+            raise ConfigError(f"{binding}={str(path)!r}: {twice}; choose one: {choices}")
+    return runs

@@ -20,31 +20,30 @@ import numpy as np
 
 from prune_rl.datasets import rlu_parts, rlu_records
 from prune_rl.datasets.experience import Damaged, Share
+from prune_rl.datasets.folders import datasets_below
 from prune_rl.datasets.rlu_parts import Split, SplitPart, impossible, part_of
-from prune_rl.datasets.rlu_records import Episode, Lengths, Shard
+from prune_rl.datasets.rlu_records import Counted, Episode, Shard
 from prune_rl.errors import ConfigError
 
 _BUILDERS = ("rlu_atari", "rlu_atari_checkpoints", "rlu_atari_checkpoints_ordered")
 _FEATURES = {*rlu_records.FLAGS, "observation", "action", "reward"}
-_EDGE_BYTES = 4096  # of a file's beginning and end, that tell it from others
 _WATCHED = 500  # frames that are read between two looks at what the user wants
 _NUM_COUNTERS = 4  # splits that are counted at once
 
 
 def find_runs(path: Path) -> list["RLURun"]:
-    """The runs at or below `path`, by game and number; the newest version of each.
+    """The runs at or below `path`, at any depth, by game and number; the newest version of each.
 
     Raises:
         Damaged: a `dataset_info.json` or `features.json` is not what it should be.
     """
     newest: dict[tuple[Path, str, str], RLURun] = {}
-    for file in sorted(path.rglob("dataset_info.json")):
-        folders = file.relative_to(path).parts
-        if any(folder.startswith((".", "incomplete")) for folder in folders):
-            continue  # being written, by us or by tensorflow-datasets
-        run = _run_at(file.parent)
+    for folder in datasets_below(path, lambda _, names: "dataset_info.json" in names):
+        if any(name.startswith("incomplete") for name in folder.relative_to(path).parts):
+            continue  # being written by tensorflow-datasets
+        run = _run_at(folder)
         if run is not None:
-            key = (file.parent.parent, run.builder, run.config)
+            key = (folder.parent, run.builder, run.config)
             newest[key] = max(newest.get(key, run), run, key=lambda each: _numbers(each.version))
     return sorted(newest.values(), key=lambda run: (run.game, run.number, run.builder))
 
@@ -121,7 +120,7 @@ class RLURun:
             shard.path for x in partial for shard in x.shards if not shard.path.is_file()
         ]
         self.files = sorted(shard.path for split in listed for shard in split.shards)
-        self._lengths: dict[str, Lengths] = {}
+        self._counted: dict[str, Counted] = {}
         self.protocol: Mapping[str, Any] = {
             "format": "rl_unplugged",
             "builder": self.builder,
@@ -129,7 +128,7 @@ class RLURun:
             "config": self.config,
             "path": str(path),
             "splits": len(whole),
-            "rewards": "clipped to [-1, 1], as the dataset's description says",
+            "rewards": _rewards(info),
         }
 
     def parts(self, share: Share) -> Sequence[SplitPart]:
@@ -139,38 +138,45 @@ class RLURun:
             ConfigError: no split is there.
             Damaged: a file is not what it should be.
         """
-        self._count()
-        name, lengths = f"{self.game}/{self.number}", self._lengths
+        name, counted = f"{self.game}/{self.number}", self._count()
         return [
-            part_of(name, split, lengths[split.name], share, self.number) for split in self.splits
+            part_of(name, split, counted[split.name].lengths, share, self.number)
+            for split in self.splits
         ]
 
     def num_steps(self) -> int:
         """Of all episodes, T + 1 of T transitions each. Raises as `parts` does."""
-        self._count()
-        return sum(int(own.steps.sum()) for own in self._lengths.values())
-
-    def _count(self) -> None:
-        if not self.splits:
-            raise ConfigError(f"{self.path}: every split lacks files; {'; '.join(self.gaps)}")
-        uncounted = [split for split in self.splits if split.name not in self._lengths]
-        with ThreadPoolExecutor(_NUM_COUNTERS) as pool, _ended() as watch:
-            counted = pool.map(lambda split: rlu_records.count(split.shards, watch), uncounted)
-            self._lengths |= zip((split.name for split in uncounted), counted, strict=True)
+        return sum(int(own.lengths.steps.sum()) for own in self._count().values())
 
     def identity(self) -> str:
-        """Of the files' names, sizes, beginnings and ends, and of what describes them."""
-        digest = hashlib.sha256()
+        """SHA-256 of every record that is read, its file's name, and what describes them.
+
+        Raises:
+            Damaged: a file is not what it should be.
+        """
+        counted, digest = self._count(), hashlib.sha256()
         for name in ("dataset_info.json", "features.json"):
             digest.update((self.path / name).read_bytes())
-        for file in filter(Path.is_file, self.files):
-            size = file.stat().st_size
-            digest.update(f"\n{file.name} {size}\n".encode())
-            with file.open("rb") as data:
-                digest.update(data.read(_EDGE_BYTES))
-                data.seek(max(size - _EDGE_BYTES, 0))
-                digest.update(data.read(_EDGE_BYTES))
+        for split in self.splits:
+            names = " ".join(shard.path.name for shard in split.shards)
+            digest.update(f"\n{names} {counted[split.name].sha256}\n".encode())
         return digest.hexdigest()
+
+    def _count(self) -> Mapping[str, Counted]:
+        """Of every split, by its name; reads what it has not read before."""
+        if not self.splits:
+            raise ConfigError(f"{self.path}: every split lacks files; {'; '.join(self.gaps)}")
+        uncounted = [split for split in self.splits if split.name not in self._counted]
+        with ThreadPoolExecutor(_NUM_COUNTERS) as pool, _ended() as watch:
+            counted = pool.map(lambda split: rlu_records.count(split.shards, watch), uncounted)
+            self._counted |= zip((split.name for split in uncounted), counted, strict=True)
+        return self._counted
+
+
+def _rewards(info: Mapping[str, Any]) -> str:
+    """As stored, by the description that `rlu_writer` gives, or that of tensorflow-datasets."""
+    said = re.search(rlu_records.REWARDS + "(.+)", str(info.get("description")))
+    return said[1] if said else "clipped to [-1, 1], as the dataset's description says"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ TensorFlow is imported here and in `rlu_writer.py`, inside functions, and sees n
 
 import contextlib
 import functools
+import hashlib
 import itertools
 import logging
 import os
@@ -20,6 +21,7 @@ from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError, first_line
 
 FRAME_SHAPE = (84, 84, 1)
+REWARDS = "\nStored rewards: "  # begins a line of the description, of datasets of ours
 FLAGS = ("is_first", "is_last", "is_terminal")
 
 
@@ -40,6 +42,13 @@ class Lengths(NamedTuple):
 
     steps: np.ndarray
     terminal: np.ndarray
+
+
+class Counted(NamedTuple):
+    """Episodes of a split, and 64 hexadecimal digits that change with any byte of its records."""
+
+    lengths: Lengths
+    sha256: str
 
 
 class Episode(NamedTuple):
@@ -86,8 +95,8 @@ def _lacking(package: str) -> ConfigError:
     return ConfigError(f"RL Unplugged data needs {package}: pip install 'prune_rl[rlu]'")
 
 
-def count(shards: Sequence[Shard], watch: Callable[[int], None] = lambda _: None) -> Lengths:
-    """The steps of every episode, in the files' order; no image is decoded.
+def count(shards: Sequence[Shard], watch: Callable[[int], None] = lambda _: None) -> Counted:
+    """Reads every record, in the files' order, for its steps; no image is decoded.
 
     `watch` is told of every episode that no frame of it was read; it raises to stop.
 
@@ -95,15 +104,17 @@ def count(shards: Sequence[Shard], watch: Callable[[int], None] = lambda _: None
         Damaged: a file or an episode is not what it should be.
     """
     parse = _parser(FLAGS)
-    steps, terminal = [], []
+    steps, terminal, digest = [], [], hashlib.sha256()
     for where, record in _records(shards, 0, sum(shard.num_episodes for shard in shards)):
+        digest.update(hashlib.sha256(record).digest())  # where a record ends matters, too
         flags = _parsed(parse, where, record)["steps"]
         first, last, ends = (flags[name] for name in FLAGS)
         _require_whole(where, first, last, ends)
         steps.append(len(first))
         watch(0)
         terminal.append(ends[-1])
-    return Lengths(np.array(steps, np.int64), np.array(terminal, bool))
+    lengths = Lengths(np.array(steps, np.int64), np.array(terminal, bool))
+    return Counted(lengths, digest.hexdigest())
 
 
 def _require_whole(where: str, first: np.ndarray, last: np.ndarray, terminal: np.ndarray) -> None:

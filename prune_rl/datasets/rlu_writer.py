@@ -100,11 +100,17 @@ def _writer(folder: Path, run: Run) -> Any:
     )
     info = tfds.core.DatasetInfo(
         builder=identity,
-        description=f"{run.game}, run {run.number}, written by prune_rl. {dict(run.protocol)}",
+        description=_description(run),
         features=atari_utils.features_dict(),
         disable_shuffling=True,
     )
     return tfds.core.SequentialWriter(info, max_examples_per_shard=sys.maxsize)
+
+
+def _description(run: Run) -> str:
+    said = f"{run.game}, run {run.number}, written by prune_rl. {dict(run.protocol)}"
+    rewards = run.protocol.get("stored_rewards", run.protocol.get("rewards"))
+    return said if rewards is None else f"{said}{rlu_records.REWARDS}{rewards}"
 
 
 class _Episode:

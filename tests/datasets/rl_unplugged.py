@@ -143,3 +143,32 @@ def flip(file, place):
     data = bytearray(file.read_bytes())
     data[place] ^= 1
     file.write_bytes(data)
+
+
+def records_of(file):
+    """The bytes of every record."""
+    if "tfrecord" in file.name:
+        import tensorflow as tf
+
+        return [record.numpy() for record in tf.data.TFRecordDataset([str(file)])]
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    reader = ArrayRecordReader(str(file))
+    return list(reader.read_all())
+
+
+def rewrite(file, records):
+    """As tensorflow-datasets writes them."""
+    if "tfrecord" in file.name:
+        import tensorflow as tf
+
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for record in records:
+                writer.write(record)
+        return
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    writer = ArrayRecordWriter(str(file), "group_size:1")
+    for record in records:
+        writer.write(record)
+    writer.close()

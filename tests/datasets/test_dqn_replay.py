@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,3 +204,15 @@ def test_rows_that_are_no_padding_survive(tmp_path):
     assert [x.stack[-1] for x in found] == frames
     assert found[11].stack == (0, 0, 0, 12)
     assert found[13].stack == (0, 12, 13, 14)
+
+
+def test_a_run_is_that_which_its_path_names_wherever_links_lead_to(tmp_path, monkeypatch):
+    rows = logs.play(0, [30, 25], 4)
+    logs.publish(tmp_path / "store/Breakout/3/replay_logs", rows, 40, final=True)
+    (tmp_path / "data/Pong").mkdir(parents=True)
+    (tmp_path / "data/Pong/1").symlink_to(tmp_path / "store/Breakout/3")
+    monkeypatch.chdir(tmp_path / "data")
+    for path in ("", "Pong", "Pong/1", "Pong/1/replay_logs"):
+        for named in (Path(path), tmp_path / "data" / path):
+            (run,) = find_runs(named)
+            assert (run.game, run.number) == ("Pong", 1)

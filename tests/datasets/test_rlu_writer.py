@@ -202,6 +202,25 @@ def test_tensorflow_datasets_loads_by_name_and_our_reader_agrees(tmp_path, capfd
     assert (block.ages[-1], block.ends[-1], block.starts[-1]) == (4, FINAL, False)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        ({"stored_rewards": "as they are", "rewards": "clipped"}, "as they are"),
+        ({"rewards": "clipped"}, "clipped"),
+        ({}, "clipped to [-1, 1], as the dataset's description says"),
+    ],
+)
+def test_what_the_run_says_of_its_rewards_is_read_again(tmp_path, protocol, expected):
+    run = _scripted([_stretch(10, range(3), TERMINATED)])
+    run.protocol |= protocol
+    write(run, tmp_path / "first")
+    (written,) = find_runs(tmp_path / "first")
+    assert written.protocol["rewards"] == expected
+    write(written, tmp_path / "second")
+    (again,) = find_runs(tmp_path / "second")
+    assert again.protocol["rewards"] == expected
+
+
 def test_minatar_and_other_frames_are_refused(tmp_path):
     minatar = ObservationSpec(frame_shape=(10, 10, 4), stack_size=1)
     with pytest.raises(ConfigError, match=r"--format=rlu holds Atari frames .*--format=dqn_replay"):
