@@ -61,6 +61,8 @@ def quick_compiling():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    # jax.numpy's own programs too: `linspace`, so C51's support, has other last bits without them.
+    jax.clear_caches()
 
 
 def _minatar_flags(base_dir: Path, *bindings: str, files: Sequence[str] = ()) -> list[str]:

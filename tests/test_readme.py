@@ -204,7 +204,7 @@ def test_the_table_of_figures_counts_as_list_does():
         names = re.findall(r"experiments/\w+\.gin", files)
         numbers = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*\d", number)]
         counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
-    assert len(counted) == 14
+    assert len(counted) == 15
     for name, number in counted.items():
         configuration.load([name], [])
         assert len(Grid()) == number, name

@@ -153,6 +153,7 @@ def _quick_compiling() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()  # see there
 
 
 def _run(directory: Path, kind: type, agent: dict[str, Any], runner: dict[str, Any]) -> Recorded:
