@@ -5,7 +5,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,11 +94,10 @@ def _verify(flags: argparse.Namespace) -> int:
     from prune_rl.dataset_tool.verify import verify
     from prune_rl.progress import Bar, in_numbers
 
-    not_all = "not all was read"
-    with StopSignals() as stop, stop.raising(not_all):
+    with _reading():
         runs = _find_runs(flags.path)
         total = sum(map(_num_rows, runs))
-        with Bar("verifying", total, words=in_numbers, check=_check(stop, not_all)) as bar:
+        with Bar("verifying", total, words=in_numbers) as bar:
             problems = verify(runs, _problems, partial(print, flush=True), bar.advance)
     return _PROBLEMS if problems else 0
 
@@ -107,13 +107,11 @@ def _describe(flags: argparse.Namespace) -> int:
     from prune_rl.progress import Bar, in_numbers
 
     _require_writable(flags)
-    runs = _find_runs(flags.path)
-    total = sum(describe.num_transitions(run) for run in runs)
-    with (
-        StopSignals() as stop,
-        Bar("reading", total, words=in_numbers, check=_check(stop, "not all was read")) as bar,
-    ):
-        found = [describe.describe(run, bar.advance) for run in runs]
+    with _reading():
+        runs = _find_runs(flags.path)
+        total = sum(describe.num_transitions(run) for run in runs)
+        with Bar("reading", total, words=in_numbers) as bar:
+            found = [describe.describe(run, bar.advance) for run in runs]
     for description in found:
         _say(describe.lines(description))
     if flags.json:
@@ -182,6 +180,13 @@ def _require_writable(flags: argparse.Namespace) -> None:
         if flags.out.suffix.removeprefix(".") not in known:
             expected = f"expected a name ending in {', '.join(known)}"
             raise ConfigError(f"--out={flags.out}: {expected}")
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Within, a signal ends the command at once: nothing is written that could be half."""
+    with StopSignals() as stop, stop.raising("not all was read"):
+        yield
 
 
 def _check(stop: StopSignals, stands: str) -> Callable[[], None]:
