@@ -53,7 +53,23 @@ def test_rate_and_time_left_are_those_of_this_start(clock):
     )
 
 
-def test_steps_are_those_of_the_runsas_clock(clock):
+def test_what_is_told_of_an_earlier_iteration_takes_nothing_back(clock):
+    """An evaluation that was played beside the training of the next one."""
+    stream = io.StringIO()
+    shown = RunProgress(
+        clock="gradient_steps", total_steps=1000, done_steps=200, num_iterations=4, stream=stream
+    )
+    clock[0] += 20
+    shown.show(500, iteration=1, phase="train", mean_return=None, sparsity=0.5)
+    shown.show(100, iteration=0, phase="eval", mean_return=2.0, sparsity=0.25)
+    first, second = stream.getvalue().splitlines()
+    assert second == (
+        "iteration 1/4 eval  15 gradient steps/s  return 2.00  sparsity 0.250  50%  ETA 0:00:33"
+    )
+    assert first.endswith("50%  ETA 0:00:33")
+
+
+def test_steps_are_those_of_the_runs_clock(clock):
     stream = io.StringIO()
     shown = RunProgress(
         clock="gradient_steps", total_steps=100, done_steps=0, num_iterations=1, stream=stream
@@ -91,5 +107,5 @@ def test_terminal_gets_a_bar():
     assert "━" in _show(_Terminal())
 
 
-def testas_clock():
+def test_clock():
     assert as_clock(3 * 3600 + 61.4) == "3:01:01"
