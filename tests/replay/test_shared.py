@@ -144,14 +144,15 @@ def test_batches_are_drawn_before_they_are_asked_for(make_replay, monkeypatch):
 
 
 def test_what_goes_wrong_ahead_is_told_where_the_batch_is_asked_for(make_replay, monkeypatch):
-    replay, own, calls = make_replay(), shared.transitions, iter(range(99))
+    replay = make_replay()
+    own = replay._batch
 
-    def failing(ring, *args):
-        if ring is replay._ring and next(calls) >= 3:
+    def failing(number):
+        if number >= 3:
             raise ConfigError("Dataset.chunks='x': damaged")
-        return own(ring, *args)
+        return own(number)
 
-    monkeypatch.setattr(shared, "transitions", failing)
+    monkeypatch.setattr(replay, "_batch", failing)
     for _ in range(3):
         replay.sample()
     with pytest.raises(ConfigError, match="damaged"):
