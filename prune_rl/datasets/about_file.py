@@ -8,7 +8,7 @@ from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import first_line
 
 NAME = "about.json"
-_FORMAT = 1
+FORMAT = 1
 _SUITES = ("atari", "minatar")
 _TYPES = {
     "suite": str,
@@ -48,8 +48,8 @@ def parse(where: str, content: bytes | str) -> dict[str, Any]:
         about = json.loads(content)
     except ValueError as error:
         raise Damaged(f"{where}: cannot be read: {first_line(error)}") from error
-    if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise Damaged(f'{where}: expected {{"format": {_FORMAT}, …}}')
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise Damaged(f'{where}: expected {{"format": {FORMAT}, …}}')
     for name, form in _TYPES.items():
         if not isinstance(about.get(name), form):
             raise Damaged(f"{where}: {name}={about.get(name)!r}, expected {form.__name__}")

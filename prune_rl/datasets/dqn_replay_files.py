@@ -104,10 +104,6 @@ class Checkpoint(NamedTuple):
         """n, its rows."""
         return len(self.rows.actions)
 
-    def open_frames(self, spec: ObservationSpec) -> ArrayFile:
-        """Its frames, uint8 (n, ...) of `spec`. Raises `Damaged` if they are of another form."""
-        return open_frames(self.folder, self.number, spec)
-
     def follows(self, other: "Checkpoint") -> bool:
         """Whether its row 0 came right after the last row of `other`."""
         both = self.cursor.in_order and other.cursor.in_order

@@ -1,7 +1,6 @@
 """An array on disk that grows row by row: a gzip of what `np.save` would write of the whole."""
 
 import hashlib
-import importlib
 import io
 import os
 import zlib
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from prune_rl.datasets.gzip_files import fastest_zlib
 
 _GZIP = 31  # zlib's number for its format with a header of gzip's
 _FAST = 1
@@ -28,7 +29,7 @@ class GrowingArray:
         """Raises `OSError`, as everything here does."""
         self.path, self.num_rows = path, 0
         self._row_shape, self._dtype = row_shape, np.dtype(dtype)
-        self._deflate = _fastest().compressobj(_FAST, zlib.DEFLATED, _GZIP)
+        self._deflate = fastest_zlib().compressobj(_FAST, zlib.DEFLATED, _GZIP)
         self._file = path.open("wb")
         self._file.write(self._header())
 
@@ -66,11 +67,3 @@ def described(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": file.tell(), "sha256": digest}
-
-
-def _fastest() -> Any:
-    """zlib, or what does the same faster, where it is installed."""
-    for name in ("zlib_ng.zlib_ng", "isal.isal_zlib"):
-        with suppress(ImportError):
-            return importlib.import_module(name)
-    return zlib

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prune_rl.datasets import about_file
 from prune_rl.datasets.growing_array import GrowingArray, described
 from prune_rl.errors import ConfigError
 from prune_rl.specs import ActionSpec, Discrete, ObservationSpec
 
 CHECKPOINT_ROWS = 1_000_000  # as published
-FORMAT = 1
 _CUT, _LAST_FRAME = 1, 2  # codes of `truncation`
 _FIELDS: dict[str, type[np.generic]] = {
     "$store$_action": np.int32,
@@ -77,7 +77,7 @@ class Recorder:
             expected = "frames of uint8 images and actions that are numbers"
             raise ConfigError(f"a dataset of {played.game}: expected {expected}, not {spec}")
         self._about: dict[str, Any] = {
-            "format": FORMAT,
+            "format": about_file.FORMAT,
             "suite": played.suite,
             "game": played.game,
             "num_actions": actions.num_actions,
@@ -203,7 +203,7 @@ class _Run:
             self._end_checkpoint()
         counts = {"rows": self._rows, "transitions": self._transitions}
         about = about | counts | {"files": dict(sorted(self._files.items()))}
-        with (self._folder / "about.json").open("w", encoding="utf-8") as file:
+        with (self._folder / about_file.NAME).open("w", encoding="utf-8") as file:
             file.write(json.dumps(about, indent=1, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())

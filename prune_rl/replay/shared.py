@@ -119,9 +119,8 @@ class SharedReplay:
         for state, own in zip(states, self._identities, strict=True):
             was = array_to_json(state["data"])
             differ = [name for name in own if name != "path" and was.get(name) != own[name]]
-            began = (
-                f"the data that the run began with, { ({name: was.get(name) for name in differ}) }"
-            )
+            theirs = {name: was.get(name) for name in differ}
+            began = f"the data that the run began with, {theirs}"
             require(not differ, "Dataset.path", {name: own[name] for name in differ}, began)
         self._ahead.clear()
         self._drawn, self._asked = int(states[0]["drawn"]), int(states[0]["asked"])

@@ -155,7 +155,7 @@ class _Chosen:
     @property
     def protocol(self) -> dict[str, Any]:
         """JSON facts for the provenance stamp."""
-        run, (transitions, _, frames) = self.runs[0], self._counts()
+        run, (transitions, _, frames) = self.runs[0], self._counts
         return dict(run.protocol) | {
             "suite": run.suite,
             "game": run.game,
@@ -164,6 +164,7 @@ class _Chosen:
             "frames": frames,
         }
 
+    @cached_property
     def _counts(self) -> tuple[int, int, int]:
         """Transitions of the share, those there are, and frames of the share, at most."""
         parts = [part for group in self.groups for part in group]
@@ -174,13 +175,13 @@ class _Chosen:
     @property
     def num_bytes(self) -> int:
         """Of memory, for all of the share."""
-        transitions, _, frames = self._counts()
+        transitions, _, frames = self._counts
         row = bytes_per_row(self.observation_spec, self.action_spec)
         return frames * row + transitions * _START_BYTES
 
     def say(self, stream: TextIO, chunks: str | None) -> None:
         """What will be read, where to, and what is missing; before any frame is."""
-        transitions, total, frames = self._counts()
+        transitions, total, frames = self._counts
         run = self.runs[0]
         numbers = ", ".join(str(own.number) for own in self.runs)
         where = f"in {chunks}" if chunks else f"{self.num_bytes / GIB:.2f} GiB in memory"
@@ -213,7 +214,7 @@ class _Chosen:
 
     def require_cache(self, cache_gib: float, cache_bytes: int) -> None:
         """Raises `ConfigError` if memory does not hold the cache and what lies beside frames."""
-        transitions, _, frames = self._counts()
+        transitions, _, frames = self._counts
         dtypes = row_dtypes(self.observation_spec, self.action_spec)
         beside = sum(dtypes[name].itemsize for name in ROW_FIELDS[1:])
         # They are read from the folder before they are those of the ring.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from prune_rl.datasets import growing_array
+from prune_rl.datasets import gzip_files
 from prune_rl.datasets.recorder import Played, Recorder
 from prune_rl.errors import ConfigError
 from prune_rl.specs import Box, Discrete, ObservationSpec
@@ -283,14 +283,14 @@ def test_what_has_no_place_in_the_layout_is_refused(tmp_path, played):
 
 @pytest.mark.parametrize("missing", [(), ("zlib_ng",), ("zlib_ng", "isal")])
 def test_any_compressor_writes_what_gzip_reads(tmp_path, monkeypatch, missing):
-    find = growing_array.importlib.import_module
+    find = gzip_files.importlib.import_module
 
     def without(name):
         if name.split(".")[0] in missing:
             raise ImportError(name)
         return find(name)
 
-    monkeypatch.setattr(growing_array.importlib, "import_module", without)
+    monkeypatch.setattr(gzip_files.importlib, "import_module", without)
     _record(tmp_path, [_script(_random_ends(1))], checkpoint_rows=50)
     for path in _logs(tmp_path).glob("*.gz"):
         plain = subprocess.run(["gzip", "-dc", path], capture_output=True, check=True).stdout
