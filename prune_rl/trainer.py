@@ -18,7 +18,8 @@ import numpy.typing as npt
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
 from prune_rl.learning.saved import from_states, to_states
-from prune_rl.learning.state import AgentState
+from prune_rl.learning.seed_axis import split_seeds
+from prune_rl.learning.state import AgentStates
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.source import Source
 from prune_rl.specs import Batch, Draw, Inputs, Probe
@@ -32,7 +33,7 @@ class Trainer:
     """S seeds that learn from a source in lock-step; what a checkpoint holds.
 
     Attributes:
-      agent_state: pytree, leading seed axis.
+      agent_state: of the seeds, as their strategy lays them.
       gradient_steps: optimizer updates made for each seed, the state's `step` on the host.
     """
 
@@ -47,9 +48,9 @@ class Trainer:
         self._policy, self._source = policy, source
         self._agent, self._learner = policy.agent, policy.learner
         self._interventions = interventions
-        self.agent_state: AgentState = policy.learner.init(seeds)
+        self.agent_state: AgentStates = policy.learner.init(seeds)
         self.gradient_steps = 0
-        self._metrics: list[dict[str, Any]] = []  # values (S,), on the device until fetched
+        self._metrics: list[Any] = []  # values (S,) by name, on the device until fetched
         self._actions: np.ndarray | None = None  # (S, *action) of a step not yet played
         self._num_seeds = len(seeds)
         self._fixed_probe: dict[str, Probe] = {}
@@ -121,13 +122,13 @@ class Trainer:
 
     def take_metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """Means (S,) over the updates sampled since the last call; empty if there were none."""
-        fetched, self._metrics = jax.device_get(self._metrics), []
+        fetched, self._metrics = _fetched(self._metrics), []
         names = fetched[0].keys() if fetched else ()
         return {n: np.mean([m[n] for m in fetched], axis=0, dtype=np.float64) for n in names}
 
     def get_state(self) -> list[State]:
         """Everything that decides the future, of each seed; between steps or after one failed."""
-        self._metrics = jax.device_get(self._metrics)
+        self._metrics = _fetched(self._metrics)
         states = per_seed(
             agent=to_states(self.agent_state, self._learner.state_axes),
             source=self._source.get_state(),
@@ -146,12 +147,20 @@ class Trainer:
         """
         axes = self._learner.state_axes
         self.agent_state = from_states(part(states, "agent"), self.agent_state, axes)
-        self.gradient_steps = int(self.agent_state.step)
+        self.gradient_steps = int(jax.tree.leaves(self.agent_state.step)[0])
         self._source.set_state(part(states, "source"))
         self._metrics = _joined_metrics([state.get("metrics", {}) for state in states])
         failed = "actions" in states[0]
         self._actions = np.stack(part(states, "actions")) if failed else None
         self._fixed_probe = _joined_probes([state.get("probe", {}) for state in states])
+
+
+def _fetched(metrics: Sequence[Any]) -> list[dict[str, npt.NDArray[Any]]]:
+    """Values (S,) on the host, by name."""
+    return [
+        {name: np.array([seed[name] for seed in own]) for name in own[0]}
+        for own in (split_seeds(one, 0) for one in jax.device_get(list(metrics)))
+    ]
 
 
 def _metrics_of(metrics: Sequence[Mapping[str, npt.NDArray[Any]]], seed: int) -> State:

@@ -1,14 +1,12 @@
 """How an agent plays."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.learner import Learner
-from prune_rl.learning.state import AgentState, Params
+from prune_rl.learning.state import AgentStates
 
 
 class Policy(NamedTuple):
@@ -18,9 +16,9 @@ class Policy(NamedTuple):
     learner: Learner
 
     def explore(
-        self, state: AgentState, observations: np.ndarray, agent_steps: int
-    ) -> tuple[np.ndarray, AgentState]:
-        """Actions (S, *action) in training, after so many agent steps; moves the state's keys.
+        self, state: AgentStates, observations: np.ndarray, agent_steps: int
+    ) -> tuple[np.ndarray, AgentStates]:
+        """Actions (S, *action) in training, after so many agent steps; moves the states' keys.
 
         Args:
             state: of S seeds.
@@ -31,10 +29,8 @@ class Policy(NamedTuple):
         actions, keys = self.learner.act(state.params, state.keys, observations, *numbers)
         return np.asarray(actions), state.replace(keys=keys)
 
-    def exploit(
-        self, params: Mapping[str, Params], keys: jax.Array, observations: np.ndarray
-    ) -> tuple[np.ndarray, jax.Array]:
-        """Actions (S, *action) in evaluation, and the next keys (S, 2); see `explore`."""
+    def exploit(self, params: Any, keys: Any, observations: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Actions (S, *action) in evaluation, and the next keys; see `Learner.act`."""
         numbers = self.agent.exploration_eval.values()
         actions, keys = self.learner.act_eval(params, keys, observations, *numbers)
         return np.asarray(actions), keys

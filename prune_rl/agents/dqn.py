@@ -35,4 +35,4 @@ class DQNAgent(ValueAgent):
         """See `Agent.learner`."""
         network = QNetwork(self.torso, self._num_actions(action_spec))
         rules = td_rules(network, self.loss_type)
-        return build_value_learner(rules, observation_spec, optimizers, self._strategy())
+        return build_value_learner(rules, observation_spec, optimizers, self._strategy)

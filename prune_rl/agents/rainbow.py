@@ -73,7 +73,7 @@ class RainbowAgent(ValueAgent):
             noisy=self.noisy,
         )
         rules = self._rules(network)
-        return build_value_learner(rules, observation_spec, optimizers, self._strategy())
+        return build_value_learner(rules, observation_spec, optimizers, self._strategy)
 
     def _rules(self, network: QNetwork) -> Rules:
         """What is learned, by a network with these settings."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, NamedTuple
 import gin
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from prune_rl.diagnostics.dead_units import dead_units
@@ -21,8 +20,8 @@ from prune_rl.diagnostics.srank import srank
 from prune_rl.errors import require
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
-from prune_rl.learning.seed_axis import map_seeds
-from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.learning.seed_axis import split_seeds
+from prune_rl.learning.state import AgentState, AgentStates, Network, Params
 from prune_rl.replay.ram import require_room
 from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
 from prune_rl.specs import Batch, Draw, Inputs, Probe, bytes_of
@@ -147,7 +146,7 @@ class BoundDiagnostics(NamedTuple):
     period: int
     fixed_probe: bool
     draws: Mapping[str, Draw]
-    rows: Callable[[AgentState, Mapping[str, Probe]], list[Row]]
+    rows: Callable[[AgentStates, Mapping[str, Probe]], list[Row]]
 
 
 @gin.configurable
@@ -203,12 +202,13 @@ class Diagnostics:
                 row |= own if alone else {f"{network}/{name}": own[name] for name in own}
             return row
 
-        # One seed after another: per-sample gradients of all at once may not fit.
-        of_seeds = map_seeds(jax.jit(measure), "unroll", (learner.state_axes, 0), 0)
+        compiled = jax.jit(measure)
 
-        def rows(state: AgentState, probe: Mapping[str, Probe]) -> list[Row]:
-            measured = jax.device_get(of_seeds(state, jax.tree.map(jnp.asarray, dict(probe))))
-            return [_of_seed(measured, i) for i in range(len(state.keys))]
+        # One seed after another: per-sample gradients of all at once may not fit.
+        def rows(states: AgentStates, probe: Mapping[str, Probe]) -> list[Row]:
+            own = split_seeds(states, learner.state_axes), split_seeds(dict(probe), 0)
+            measured = [jax.device_get(compiled(*pair)) for pair in zip(*own, strict=True)]
+            return jax.tree.map(lambda leaf: leaf if leaf.ndim else float(leaf), measured)
 
         self._require_room(learner.quantities)
         draws = self._draws(learner.quantities)
@@ -281,10 +281,3 @@ def _num_features(quantities: Quantities) -> int:
     inputs = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), quantities.inputs)
     key = jax.random.PRNGKey(0)
     return jax.eval_shape(lambda: features(quantities.init_params(key), inputs)).shape[-1]
-
-
-def _of_seed(measured: Any, i: int) -> Row:
-    def value(leaf: np.ndarray) -> Any:
-        return leaf[i] if leaf.ndim > 1 else float(leaf[i])
-
-    return jax.tree.map(value, measured)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from prune_rl import randomness
 from prune_rl.learning.quantities import Quantities
-from prune_rl.learning.seed_axis import map_seeds, where_mapped
-from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.learning.seed_axis import laid_out, map_seeds, where_mapped
+from prune_rl.learning.state import AgentState, AgentStates, Network, Params
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Batch
 
@@ -24,34 +24,53 @@ _WATCHED = ("loss", "grad_norm")  # metrics, of any network, by which a seed is 
 _WEIGHTS_PERIOD = 100
 
 
+class OneSeed(NamedTuple):
+    """Functions of one seed, not compiled: what a `Learner` maps over seeds, see there.
+
+    Attributes:
+        act: (parameters by network, key (2,), observation, numbers) -> (action, key).
+        update: (AgentState, Batch without seed axis) -> (AgentState, metrics, priorities (B,)).
+        sync_target: AgentState -> AgentState.
+    """
+
+    act: Callable[..., tuple[jax.Array, jax.Array]]
+    update: Callable[[AgentState, Batch], Updated]
+    sync_target: Callable[[AgentState], AgentState]
+
+
 class Learner(NamedTuple):
     """Compiled functions over S seeds at once; a seed's randomness does not depend on S.
 
+    What seeds hold lies as `strategy` says, see `learning.seed_axis`: parameters, keys, actions,
+    metrics and priorities like the states. Shapes are those of a stacked one.
+
     Attributes:
-        init: seeds, S integers in [0, 2**32) -> AgentState.
+        init: seeds, S integers in [0, 2**32) -> states.
         act: (parameters by network, keys (S, 2), observations (S, *observation), what
             `Agent.exploration` names) -> (actions (S, *action), keys). Donates nothing.
         act_eval: the same as evaluations play, see `Agent.exploration_eval`.
-        update: (AgentState, Batch) -> (AgentState, metrics, priorities); one gradient step of
+        update: (states, Batch) -> (states, metrics, priorities); one gradient step of
             every seed that has not diverged, see `AgentState.diverged_at`. The state given is
             donated: use the one returned. Metrics are (S,) float32 arrays with names of
             `recording.metrics`; priorities (S, B) float32 are what the batch should be sampled by
             from now on.
-        sync_target: AgentState -> AgentState with target networks copies of the online ones, those
+        sync_target: states -> states with target networks copies of the online ones, those
             of a seed that has diverged included; donates like `update`.
-        strategy: how `update` is mapped over seeds, see `learning.seed_axis`.
-        state_axes: seed axes of an AgentState, a prefix as `seed_axis.map_seeds` takes it.
+        one: of which these are made.
+        strategy: number of seeds -> how they lie and are mapped.
+        state_axes: seed axes of a stacked AgentState, a prefix as `seed_axis.map_seeds` takes it.
         quantities: what may be asked of each network, in the order that the agent declares them.
         members: how many members a network has; None for one without a member axis.
         target_sparsities: of each network, see `SparseOptimizer`.
     """
 
-    init: Callable[[Sequence[int]], AgentState]
-    act: Callable[..., tuple[jax.Array, jax.Array]]
-    act_eval: Callable[..., tuple[jax.Array, jax.Array]]
-    update: Callable[[AgentState, Batch], Updated]
-    sync_target: Callable[[AgentState], AgentState]
-    strategy: str
+    init: Callable[[Sequence[int]], AgentStates]
+    act: Callable[..., tuple[Any, Any]]
+    act_eval: Callable[..., tuple[Any, Any]]
+    update: Callable[[AgentStates, Batch], tuple[AgentStates, Any, Any]]
+    sync_target: Callable[[AgentStates], AgentStates]
+    one: OneSeed
+    strategy: Callable[[int], str]
     state_axes: AgentState
     quantities: Mapping[str, Quantities]
     members: Mapping[str, int | None]
@@ -66,7 +85,7 @@ def build_learner(
     update: Callable[[AgentState, Batch], Updated],
     act: Callable[..., tuple[jax.Array, jax.Array]],
     act_eval: Callable[..., tuple[jax.Array, jax.Array]],
-    strategy: str,
+    strategy: Callable[[int], str],
 ) -> Learner:
     """Maps an algorithm, written for one seed, over seeds; compiles at the first call of each.
 
@@ -78,7 +97,7 @@ def build_learner(
             `diverged_at` noted here.
         act: (parameters by network, key (2,), observation, numbers) -> (action, key).
         act_eval: likewise; the same object as `act` is compiled once.
-        strategy: see `learning.seed_axis`.
+        strategy: see `Learner`.
     """
     axis: Any = 0
     networks = {name: Network(axis, axis, own.seed_axes) for name, own in optimizers.items()}
@@ -90,15 +109,20 @@ def build_learner(
         return _unless_diverged(state, after, metrics, axes), metrics, priorities
 
     # One seed per call, whatever the strategy: then first weights never depend on S.
-    init = map_seeds(_first_state(quantities, optimizers, targets), "unroll", 0, axes)
-    acts = {function: _compiled_act(function, strategy) for function in (act, act_eval)}
-    of_seeds = map_seeds(counted_update, strategy, (axes, 0), (axes, 0, 0))
+    first_state = _first_state(quantities, optimizers, targets)
+
+    def init(seeds: Sequence[int]) -> AgentStates:
+        states = [first_state(jax.random.PRNGKey(int(seed))) for seed in seeds]
+        return laid_out(states, axes, strategy(len(seeds)))
+
+    acts = {function: _compiled_act(function) for function in (act, act_eval)}
     return Learner(
-        init=lambda seeds: init(jnp.stack([jax.random.PRNGKey(int(seed)) for seed in seeds])),
+        init=init,
         act=acts[act],
         act_eval=acts[act_eval],
-        update=jax.jit(of_seeds, donate_argnums=0),
-        sync_target=jax.jit(_sync_targets, donate_argnums=0),
+        update=map_seeds(counted_update, (axes, 0), (axes, 0, 0), donate_argnums=0),
+        sync_target=map_seeds(_sync_targets, (axes,), axes, donate_argnums=0),
+        one=OneSeed(act, counted_update, _sync_targets),
         strategy=strategy,
         state_axes=axes,
         quantities=quantities,
@@ -127,12 +151,14 @@ def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.bool(True), *finite]).all()
 
 
-def _compiled_act(act: Callable[..., Any], strategy: str) -> Callable[..., Any]:
-    def of_seeds(params: Any, keys: jax.Array, observations: Any, *numbers: Any) -> Any:
-        axes = (0, 0, 0, *[None for _ in numbers])
-        return map_seeds(act, strategy, axes, 0)(params, keys, observations, *numbers)
+def _compiled_act(act: Callable[..., Any]) -> Callable[..., Any]:
+    def of_one(params: Any, key: jax.Array, observation: Any, numbers: Sequence[Any]) -> Any:
+        return act(params, key, observation, *numbers)
 
-    return jax.jit(of_seeds)
+    of_seeds = map_seeds(of_one, (0, 0, 0, None), (0, 0))
+    return lambda params, keys, observations, *numbers: of_seeds(
+        params, keys, observations, numbers
+    )
 
 
 def _first_state(

@@ -7,14 +7,14 @@ import jax
 import numpy as np
 
 from prune_rl.errors import ConfigError, require
-from prune_rl.learning.seed_axis import join_seeds, split_seeds
+from prune_rl.learning.seed_axis import Separate, join_seeds, split_seeds
 from prune_rl.state import State, flatten, unflatten
 
 
 def to_states(tree: Any, axes: Any) -> list[State]:
     """Copies on the host, of each seed, as 'networks/q/params/params/head/kernel' of an AgentState.
 
-    axes: of that tree, see `Learner.state_axes`.
+    axes: of that tree if it is stacked, see `Learner.state_axes`.
     """
     return [
         unflatten({name: np.array(leaf) for name, leaf in _named_leaves(own)})
@@ -23,13 +23,13 @@ def to_states(tree: Any, axes: Any) -> list[State]:
 
 
 def from_states(states: Sequence[State], like: Any, axes: Any) -> Any:
-    """The inverse of `to_states`, on the device, with the structure of `like`.
+    """The inverse of `to_states`, on the device, with the structure of `like`, Separate or stacked.
 
     Raises:
         ConfigError: an array is missing, unknown, or has another shape or dtype.
     """
-    structure = jax.tree.structure(like)
     shapes = jax.eval_shape(lambda tree: split_seeds(tree, axes)[0], like)
+    structure = jax.tree.structure(shapes)
     trees = []
     for state in states:
         flat = flatten(state)
@@ -37,7 +37,7 @@ def from_states(states: Sequence[State], like: Any, axes: Any) -> Any:
         unknown = sorted(flat.keys() - {name for name, _ in _named_leaves(shapes)})
         require(not unknown, "checkpoint of another agent: arrays", unknown, "none of these")
         trees.append(jax.tree.unflatten(structure, leaves))
-    return join_seeds(trees, axes)
+    return Separate(trees) if isinstance(like, Separate) else join_seeds(trees, axes)
 
 
 def _named_leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -1,71 +1,135 @@
-"""How a program written for one seed runs over S of them.
+"""How a program written for one seed runs over S of them, and how their trees lie.
 
-Two strategies, because neither wins everywhere. 'vmap' batches every operation over the seeds:
-one small program, but convolutions with weights per seed become grouped convolutions, which XLA
-runs slowly on CPU when they are large. 'unroll' writes the seeds one after another into one
-program: every operation keeps its single-seed form, compile time grows with S. A loop inside the
-program (`lax.map`) lost to both on CPU, up to 10 times slower, and is not offered.
+Two strategies, because neither wins everywhere. 'vmap' stacks the seeds on a leading axis and
+batches every operation over it: one dispatch, but convolutions with weights per seed become grouped
+convolutions, which XLA runs slowly on CPU when they are large. 'unroll' gives each seed arrays of
+its own and dispatches the program of one seed S times: each seed costs what it costs alone, and is
+the same to the bit. Seeds that were written one after another into one program, or sliced out of
+stacked arrays and stacked again, cost twice as much (benchmarks/README.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 STRATEGIES = ("vmap", "unroll")
 
 
-def default_strategy(backend: str, torso_name: str) -> str:
-    """The strategy measured fastest for updates of several seeds (benchmarks/seed_strategies.py).
+def default_strategy(backend: str, torso_name: str, num_seeds: int) -> str:
+    """The strategy measured fastest for agent steps of S seeds (`python -m benchmarks`).
 
     Args:
         backend: 'cpu', 'gpu' or 'tpu', as `jax.default_backend()` says.
         torso_name: class name of the torso, as 'ImpalaTorso'.
+        num_seeds: one seed needs no axis.
 
-    Accelerators are unmeasured and get 'vmap', which needs the fewest and largest operations.
+    Accelerators are unmeasured: several seeds get 'vmap', with the fewest and largest operations.
     """
-    if backend == "cpu" and torso_name in ("NatureTorso", "ImpalaTorso"):
-        return "unroll"
-    return "vmap"
+    large_on_cpu = backend == "cpu" and torso_name in ("NatureTorso", "ImpalaTorso")
+    return "unroll" if num_seeds == 1 or large_on_cpu else "vmap"
+
+
+@jax.tree_util.register_pytree_node_class
+class Separate:
+    """Trees of S seeds, alike, each of arrays of its own.
+
+    An attribute of it is that of each seed, Separate again; NumPy stacks one of arrays: (S, ...).
+
+    Attributes:
+        trees: S of them.
+    """
+
+    def __init__(self, trees: Iterable[Any]) -> None:
+        self.trees = tuple(trees)
+
+    def __len__(self) -> int:
+        return len(self.trees)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what Python and JAX look for is none of the seeds'
+            raise AttributeError(name)
+        return Separate(getattr(tree, name) for tree in self.trees)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.stack([np.asarray(tree) for tree in self.trees], dtype=dtype)
+
+    def replace(self, **fields: "Separate") -> "Separate":
+        """With other fields of each seed's tree, which is a dataclass of flax."""
+        columns = zip(*(own.trees for own in fields.values()), strict=True)
+        pairs = zip(self.trees, columns, strict=True)
+        return Separate(tree.replace(**dict(zip(fields, own, strict=True))) for tree, own in pairs)
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        """See `jax.tree_util.register_pytree_node_class`."""
+        return self.trees, None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, trees: Iterable[Any]) -> "Separate":
+        """See `tree_flatten`."""
+        return cls(trees)
 
 
 def map_seeds(
-    function: Callable[..., Any], strategy: str, in_axes: Any, out_axes: Any
+    function: Callable[..., Any],
+    in_axes: tuple[Any, ...],
+    out_axes: Any,
+    donate_argnums: int | Sequence[int] = (),
 ) -> Callable[..., Any]:
-    """Maps `function` over a leading seed axis, with `strategy` one of `STRATEGIES`.
+    """Compiles `function` for S seeds, whichever way they lie.
+
+    Where an argument is `Separate` it runs once for each seed, and each result is Separate; from
+    others with a seed axis (a batch of the host) each seed gets its part. Else it is vmapped.
 
     Args:
         function: takes and returns pytrees of arrays of one seed.
-        strategy: under 'unroll' a seed's weights and actions are the same bits for any S; under
-            'vmap' they may differ in the last ones.
-        in_axes: tree prefix of the arguments as in `jax.vmap`, 0 where an array has the seed axis
-            and None where all seeds share it.
-        out_axes: the same for the results; a shared result must be equal for all seeds.
+        in_axes: of each argument 0, None or a tree prefix as in `jax.vmap`: 0 where a stacked
+            array has the seed axis, None where all seeds share it.
+        out_axes: the same for the results, a tuple if there are several; what seeds share must be
+            equal for all.
+        donate_argnums: as of `jax.jit`.
     """
-    if strategy == "vmap":
-        return jax.vmap(function, in_axes, out_axes)
+    one = jax.jit(function, donate_argnums=donate_argnums)
+    stacked = jax.jit(jax.vmap(function, in_axes, out_axes), donate_argnums=donate_argnums)
 
-    def unrolled(*args: Any) -> Any:
-        mapped = _is_mapped(in_axes, args)
-        leaves = jax.tree.leaves(args)
-        num_seeds = next(len(leaf) for leaf, own in zip(leaves, mapped, strict=True) if own)
-        results = [function(*_take(args, mapped, seed)) for seed in range(num_seeds)]
-        return _stack(results, out_axes)
+    def over_seeds(*args: Any) -> Any:
+        counts = [len(own) for own in args if isinstance(own, Separate)]
+        if not counts:
+            return stacked(*args)
+        pairs = list(zip(args, in_axes, strict=True))
+        results = [one(*(_of_seed(*pair, i) for pair in pairs)) for i in range(counts[0])]
+        if isinstance(out_axes, tuple):
+            return tuple(Separate(own) for own in zip(*results, strict=True))
+        return Separate(results)
 
-    return unrolled
+    over_seeds.programs = (one, stacked)  # type: ignore[attr-defined]  # to count what is compiled
+    return over_seeds
 
 
 def split_seeds(tree: Any, axes: Any) -> list[Any]:
-    """The tree of each seed, from one with a leading seed axis where `axes` (see above) says 0."""
+    """The tree of each seed, from a Separate or one stacked where `axes` (see above) says 0."""
+    if isinstance(tree, Separate):
+        return list(tree.trees)
     mapped, leaves = _is_mapped(axes, tree), jax.tree.leaves(tree)
     num_seeds = next(len(leaf) for leaf, own in zip(leaves, mapped, strict=True) if own)
     return [_take(tree, mapped, seed) for seed in range(num_seeds)]
 
 
 def join_seeds(trees: Sequence[Any], axes: Any) -> Any:
-    """The inverse of `split_seeds`; what all seeds share is taken from the first."""
-    return _stack(trees, axes)
+    """The inverse of `split_seeds`, stacked; what all seeds share is taken from the first."""
+    mapped = _is_mapped(axes, trees[0])
+    of_leaf = zip(*map(jax.tree.leaves, trees), strict=True)  # S values of each leaf
+    pairs = zip(of_leaf, mapped, strict=True)
+    leaves = [jnp.stack(values) if own else values[0] for values, own in pairs]
+    return jax.tree.unflatten(jax.tree.structure(trees[0]), leaves)
+
+
+def laid_out(trees: Sequence[Any], axes: Any, strategy: str) -> Any:
+    """The trees of S seeds as `strategy` wants them to lie."""
+    return Separate(trees) if strategy == "unroll" else join_seeds(trees, axes)
 
 
 def where_mapped(condition: jax.Array, one: Any, other: Any, axes: Any) -> Any:
@@ -85,15 +149,13 @@ def _is_mapped(axes: Any, tree: Any) -> list[bool]:
     return jax.tree.leaves(jax.tree.broadcast(flags, tree))
 
 
+def _of_seed(tree: Any, axes: Any, seed: int) -> Any:
+    if isinstance(tree, Separate):
+        return tree.trees[seed]
+    return tree if axes is None else jax.tree.map(lambda leaf: leaf[seed], tree)
+
+
 def _take(tree: Any, mapped: list[bool], seed: int) -> Any:
     leaves, structure = jax.tree.flatten(tree)
     pairs = zip(leaves, mapped, strict=True)
     return jax.tree.unflatten(structure, [leaf[seed] if own else leaf for leaf, own in pairs])
-
-
-def _stack(results: Sequence[Any], axes: Any) -> Any:
-    mapped = _is_mapped(axes, results[0])
-    of_leaf = zip(*map(jax.tree.leaves, results), strict=True)  # S values of each leaf
-    pairs = zip(of_leaf, mapped, strict=True)
-    leaves = [jnp.stack(values) if own else values[0] for values, own in pairs]
-    return jax.tree.unflatten(jax.tree.structure(results[0]), leaves)

@@ -6,6 +6,7 @@ import jax
 import optax
 from flax import struct
 
+from prune_rl.learning.seed_axis import Separate
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer, SparseState
 
 Params = Any  # flax variables {'params': ...} of one network, or a tree of their axes
@@ -36,7 +37,7 @@ class Network(struct.PyTreeNode):
 class AgentState(struct.PyTreeNode):
     """Everything an agent learns or draws from.
 
-    Seeds add a leading axis S to every array but `step` and the pruners' `count`.
+    Stacked seeds add a leading axis S to every array but `step` and the pruners' `count`.
 
     Attributes:
         networks: by name; JAX sorts them, their places are those in `Learner.quantities`.
@@ -60,3 +61,6 @@ class AgentState(struct.PyTreeNode):
     def with_network(self, name: str, network: Network) -> "AgentState":
         """The state with another network of that name."""
         return self.replace(networks=self.networks | {name: network})
+
+
+AgentStates = AgentState | Separate  # of S seeds, stacked or each on its own

@@ -180,9 +180,12 @@ def _quantities(rules: Rules, observation_spec: ObservationSpec) -> Quantities:
 
 
 def build_value_learner(
-    rules: Rules, observation_spec: ObservationSpec, optimizers: Optimizers, strategy: str
+    rules: Rules,
+    observation_spec: ObservationSpec,
+    optimizers: Optimizers,
+    strategy: Callable[[int], str],
 ) -> Learner:
-    """The learner of an algorithm on one network; arguments as of `Agent.learner`."""
+    """The learner of an algorithm on one network; arguments as of `build_learner`."""
     act_eval = partial(_act, rules.network, False)
     return build_learner(
         {Q: _quantities(rules, observation_spec)},

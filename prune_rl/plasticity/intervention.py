@@ -13,7 +13,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import map_seeds, where_mapped
-from prune_rl.learning.state import AgentState, Network, Params
+from prune_rl.learning.state import AgentState, AgentStates, Network, Params
 from prune_rl.plasticity.occasions import Occasions
 from prune_rl.pruning.moments import map_moments
 from prune_rl.pruning.packing import apply_masks
@@ -62,13 +62,15 @@ class BoundIntervention:
     Attributes:
         occasions: gradient steps after which it acts.
         num_inputs: transitions of each seed whose inputs `apply` looks at; 0 for none.
-        apply: (AgentState, inputs of (S, num_inputs) transitions or None) -> AgentState, all seeds
-            at once but those that have diverged; donates the state.
+        apply: (states, inputs of (S, num_inputs) transitions or None) -> states, of all seeds
+            but those that have diverged; donates the states.
+        one: the same for one seed, not compiled.
     """
 
     occasions: Occasions
     num_inputs: int
-    apply: Callable[[AgentState, Inputs | None], AgentState]
+    apply: Callable[[AgentStates, Inputs | None], AgentStates]
+    one: Callable[[AgentState, Inputs | None], AgentState]
 
 
 def bind(
@@ -121,8 +123,8 @@ def _bind(
         networks = where_mapped(diverged, before.networks, state.networks, axes.networks)
         return state.replace(networks=networks)
 
-    of_seeds = jax.jit(map_seeds(apply, learner.strategy, (axes, 0), axes), donate_argnums=0)
-    return BoundIntervention(occasions, intervention.statistics_batch_size, of_seeds)
+    of_seeds = map_seeds(apply, (axes, 0), axes, donate_argnums=0)
+    return BoundIntervention(occasions, intervention.statistics_batch_size, of_seeds, apply)
 
 
 def _fitting(intervention: Intervention, learner: Learner) -> list[str]:

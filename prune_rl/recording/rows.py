@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
+from prune_rl.learning.seed_axis import map_seeds, split_seeds
 from prune_rl.learning.state import Params
 from prune_rl.pruning.sparsity import weight_sparsity
 
@@ -25,24 +26,24 @@ def mean_return(episodes: Sequence[Episode]) -> float | None:
     return _mean([episode.episode_return for episode in episodes])
 
 
-def sparsity_fields(params: Mapping[str, Params]) -> list[dict[str, Any]]:
+def sparsity_fields(params: Any) -> list[dict[str, Any]]:
     """Each seed's sparsity: of all weights, of each network where there are several, by layer.
 
-    `params` are those of each network, with a leading seed axis.
+    `params` are those of each network, of S seeds as `learning.seed_axis` lays them.
     """
-    of_all, of_networks = jax.device_get(_sparsities(params))
-    of_seeds = [jax.tree.map(lambda x, i=i: float(x[i]), of_networks) for i in range(len(of_all))]
+    of_seeds = split_seeds(jax.device_get(_sparsities(params)), 0)
     return [
-        {"sparsity": float(total)} | _named(own)
-        for total, own in zip(of_all, of_seeds, strict=True)
+        {"sparsity": float(total)} | _named(jax.tree.map(float, of_networks))
+        for total, of_networks in of_seeds
     ]
 
 
-@jax.jit
-@jax.vmap
-def _sparsities(params: Mapping[str, Params]) -> tuple[jax.Array, dict[str, Any]]:
+def _sparsities_of_one(params: Mapping[str, Params]) -> list[Any]:
     of_networks = {name: weight_sparsity(own) for name, own in params.items()}
-    return weight_sparsity(params)["total"], of_networks
+    return [weight_sparsity(params)["total"], of_networks]
+
+
+_sparsities = map_seeds(_sparsities_of_one, (0,), 0)
 
 
 def _named(of_networks: Mapping[str, dict[str, float]]) -> dict[str, Any]:
