@@ -68,7 +68,7 @@ class JaxMinAtar:
                 f"{name!r}: no twin of this game in JAX; these have one: {', '.join(TWINS)}"
             )
         self._rules = TWINS[name]()
-        self._names = _variables_of(self._rules.module.State)
+        self._names = _variables_of(self._rules.module.State())
         self._actions = np.array(actions, np.int32)
         self._sticky_probability = sticky_probability
         self.observation_spec = observation_spec
@@ -106,11 +106,11 @@ class JaxMinAtar:
         return self._rules.module.State(**{f"_{name}": game[name] for name in self._names})
 
 
-def _variables_of(state_class: Any) -> tuple[str, ...]:
+def _variables_of(state: Any) -> tuple[str, ...]:
     """What changes during an episode, without pgx's leading underscore."""
     idle = {"_step_count", "_terminal", "_last_action"}
-    names = [x.name for x in fields(state_class) if x.name.startswith("_") and x.name not in idle]
-    return tuple(name[1:] for name in names if getattr(state_class, name).size)
+    names = [x.name for x in fields(state) if x.name.startswith("_") and x.name not in idle]
+    return tuple(name[1:] for name in names if getattr(state, name).size)
 
 
 def _one_of(number: jax.Array, count: Any) -> jax.Array:
