@@ -13,6 +13,7 @@ import numpy as np
 from prune_rl.environments import random_state
 from prune_rl.environments.base import Frame, require_names
 from prune_rl.environments.games import MINATAR
+from prune_rl.environments.jax_minatar import JaxMinAtar
 from prune_rl.environments.suite import Suite
 from prune_rl.settings import checked
 from prune_rl.specs import Discrete, ObservationSpec
@@ -61,6 +62,20 @@ class MinAtarEnvironment:
 
     def _observe(self) -> Frame:
         return np.asarray(self._game.state(), np.uint8) * np.uint8(255)
+
+    def functional(self) -> JaxMinAtar:
+        """The same game as pure functions of JAX, with random numbers of its own.
+
+        Raises:
+          ConfigError: pgx is not installed, or the game has no proven twin.
+        """
+        return JaxMinAtar(
+            self._game.game_name(),
+            actions=self._actions,
+            sticky_probability=self._game.sticky_action_prob,
+            observation_spec=self.observation_spec,
+            protocol=self.protocol,
+        )
 
     def get_state(self) -> State:
         """Every variable of the game, its last action, and the random stream that sticks it."""
