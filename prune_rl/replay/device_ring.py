@@ -30,6 +30,7 @@ class DeviceRing:
         ages: (num_rows,) int32, rows since the episode's first.
         ends: (num_rows,) uint8.
         cursor: () int32, position of the newest row; -1 while there is none.
+        age: () int32, of the newest row. Read from `ages`, it would make the compiler copy them.
         stack_size: frames in an observation.
     """
 
@@ -39,6 +40,7 @@ class DeviceRing:
     ages: jax.Array
     ends: jax.Array
     cursor: jax.Array
+    age: jax.Array
     stack_size: int = field(metadata={"static": True})
 
     @property
@@ -52,7 +54,8 @@ def empty(num_rows: int, observation_spec: ObservationSpec, action_spec: ActionS
     dtypes = row_dtypes(observation_spec, action_spec)
     rows = {name: num_rows + (name == "frames") for name in dtypes}
     arrays = {name: jnp.zeros((rows[name], *x.shape), x.base) for name, x in dtypes.items()}
-    return DeviceRing(**arrays, cursor=jnp.int32(-1), stack_size=observation_spec.stack_size)
+    cursor, age = jnp.int32(-1), jnp.int32(0)
+    return DeviceRing(**arrays, cursor=cursor, age=age, stack_size=observation_spec.stack_size)
 
 
 def start(ring: DeviceRing, frame: jax.Array) -> DeviceRing:
@@ -60,7 +63,7 @@ def start(ring: DeviceRing, frame: jax.Array) -> DeviceRing:
     cursor = ring.cursor + 1
     here = cursor % ring.num_rows
     frames, ages = _put(ring.frames, here, frame), _put(ring.ages, here, 0)
-    return replace(ring, frames=frames, ages=ages, cursor=cursor)
+    return replace(ring, frames=frames, ages=ages, cursor=cursor, age=jnp.zeros_like(ring.age))
 
 
 def append(
@@ -83,20 +86,20 @@ def append(
     """
     num_rows, ended = ring.num_rows, end != GOES_ON
     here, after = ring.cursor % num_rows, (ring.cursor + 1) % num_rows
-    age = ring.ages[here] + 1
     # Where nothing ended, what is written second is what was written first.
-    cursor = ring.cursor + 1 + ended
+    cursor, age = ring.cursor + 1 + ended, jnp.where(ended, 0, ring.age + 1)
     newest = cursor % num_rows
     frames = _put(ring.frames, after, next_frame)
-    ages = _put(ring.ages, after, age)
+    ages = _put(ring.ages, after, ring.age + 1)
     return replace(
         ring,
         frames=_put(frames, newest, jnp.where(ended, frame, next_frame)),
         actions=_put(ring.actions, here, action),
         rewards=_put(ring.rewards, here, reward),
-        ages=_put(ages, newest, jnp.where(ended, 0, age)),
+        ages=_put(ages, newest, age),
         ends=_put(_put(ring.ends, here, end), after, jnp.where(ended, FINAL, GOES_ON)),
         cursor=cursor,
+        age=age,
     )
 
 
@@ -107,8 +110,7 @@ def _put(rows: jax.Array, slot: jax.Array, row: Any) -> jax.Array:
 def candidates(ring: DeviceRing, horizon: int) -> tuple[jax.Array, jax.Array]:
     """Positions [low, high), () int32 each, between which every transition starts."""
     low = jnp.maximum(ring.cursor - ring.num_rows + 1, 0)
-    current = ring.cursor - ring.ages[ring.cursor % ring.num_rows]
-    return low, jnp.maximum(ring.cursor - horizon + 1, current)
+    return low, jnp.maximum(ring.cursor - horizon + 1, ring.cursor - ring.age)
 
 
 def usable(ring: DeviceRing, positions: jax.Array, low: jax.Array) -> jax.Array:
@@ -202,4 +204,5 @@ def from_state(state: State, ring: DeviceRing) -> DeviceRing:
     cursor = fill({name: x[: ring.num_rows] for name, x in arrays.items()}, state)
     # Copies: a program may not write into what NumPy owns.
     fields: dict[str, Any] = {name: jnp.array(x) for name, x in arrays.items()}
-    return replace(ring, cursor=jnp.int32(cursor), **fields)
+    age = jnp.array(state["age"])
+    return replace(ring, cursor=jnp.int32(cursor), age=age, **fields)
