@@ -22,6 +22,8 @@ from prune_rl.state import Piece, Rows, State
 
 ROW_FIELDS = ("frames", "actions", "rewards", "ages", "ends")
 
+Fields = Mapping[str, np.ndarray]  # (num_rows, ...) of one seed, by name
+
 _PIECE_BYTES = 1 << 24  # of rows that are saved or restored at once
 
 
@@ -65,7 +67,6 @@ class FrameRing:
     ) -> None:
         self.num_rows = num_rows
         self.dtypes = row_dtypes(observation_spec, action_spec)
-        self._row_bytes = bytes_per_row(observation_spec, action_spec)
         self._shape, self.stack_size = observation_spec.shape, observation_spec.stack_size
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
@@ -145,33 +146,8 @@ class FrameRing:
 
         The newest row still lacks action, reward and end; the others never change again.
         """
-        return [self._state_of(seed, int(cursor)) for seed, cursor in enumerate(self.cursors)]
-
-    def _state_of(self, seed: int, cursor: int) -> State:
-        fields, here = self.fields_of(seed), cursor % self.num_rows
-        last = max(cursor, 0)
-        return {
-            "cursor": np.array(cursor, np.int64),
-            "frame": fields["frames"][here].copy(),
-            "age": fields["ages"][here].copy(),
-            "rows": Rows(
-                first=max(cursor - self.num_rows + 1, 0),
-                last=last,
-                capacity=self.num_rows,
-                row_bytes=self._row_bytes,
-                pieces=partial(self._pieces, seed, last),
-            ),
-        }
-
-    def _pieces(self, seed: int, last: int, start: int) -> Iterator[Piece]:
-        """Views of rows `start` to `last` - 1 of a seed, in runs that do not wrap around."""
-        fields = self.fields_of(seed)
-        longest = max(_PIECE_BYTES // self._row_bytes, 1)
-        while start < last:
-            here = start % self.num_rows
-            count = min(last - start, self.num_rows - here, longest)
-            yield start, {name: array[here : here + count] for name, array in fields.items()}
-            start += count
+        cursors = enumerate(self.cursors.tolist())
+        return [state_of(self.fields_of(seed), self.num_rows, own) for seed, own in cursors]
 
     def set_state(self, states: Sequence[State]) -> None:
         """Takes over what `get_state` gave.
@@ -180,25 +156,7 @@ class FrameRing:
           ConfigError: a field has another shape or dtype.
         """
         for seed, state in enumerate(states):
-            fields, cursor, rows = self.fields_of(seed), int(state["cursor"]), state["rows"]
-            newest = {"frames": state["frame"][None], "ages": state["age"][None]}
-            self._require_fitting(newest, tuple(newest))
-            for first, piece in rows.pieces(rows.first):
-                self._require_fitting(piece, ROW_FIELDS)
-                here = first % self.num_rows
-                before_the_end = min(len(piece["ends"]), self.num_rows - here)
-                for name, array in fields.items():
-                    array[here : here + before_the_end] = piece[name][:before_the_end]
-                    array[: len(piece[name]) - before_the_end] = piece[name][before_the_end:]
-            fields["frames"][cursor % self.num_rows] = state["frame"]
-            fields["ages"][cursor % self.num_rows] = state["age"]
-            self.cursors[seed] = cursor
-
-    def _require_fitting(self, piece: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-        dtypes = {name: self.dtypes[name] for name in names}
-        own = {name: (x.shape, x.base) for name, x in dtypes.items()}
-        given = {name: (x.shape[1:], x.dtype) for name, x in piece.items()}
-        require(given == own, "replay state: rows", given, str(own))
+            self.cursors[seed] = fill(self.fields_of(seed), state)
 
     def fields_of(self, seed: int) -> dict[str, np.ndarray]:
         """Views (num_rows, ...) of every field of one seed."""
@@ -208,3 +166,58 @@ class FrameRing:
             name: array[own].reshape(self.num_rows, *self.dtypes[name].shape)
             for name, array in zip(ROW_FIELDS, flat, strict=True)
         }
+
+
+def state_of(fields: Fields, num_rows: int, cursor: int) -> State:
+    """What `FrameRing.get_state` says of one seed, of whose slots the filled ones are given."""
+    last = max(cursor, 0)
+    here = last % num_rows
+    return {
+        "cursor": np.array(cursor, np.int64),
+        "frame": fields["frames"][here].copy(),
+        "age": fields["ages"][here].copy(),
+        "rows": Rows(
+            first=max(cursor - num_rows + 1, 0),
+            last=last,
+            capacity=num_rows,
+            row_bytes=sum(x[0].nbytes for x in fields.values()),
+            pieces=partial(_pieces, fields, last),
+        ),
+    }
+
+
+def _pieces(fields: Fields, last: int, start: int) -> Iterator[Piece]:
+    """Views of rows `start` to `last` - 1 of a seed, in runs that do not wrap around."""
+    num_rows = len(fields["ends"])
+    longest = max(_PIECE_BYTES // sum(x[0].nbytes for x in fields.values()), 1)
+    while start < last:
+        here = start % num_rows
+        count = min(last - start, num_rows - here, longest)
+        yield start, {name: array[here : here + count] for name, array in fields.items()}
+        start += count
+
+
+def fill(fields: Fields, state: State) -> int:
+    """Writes what `state_of` gave of a seed into its slots; its cursor.
+
+    Raises:
+      ConfigError: a field has another shape or dtype.
+    """
+    num_rows, cursor, rows = len(fields["ends"]), int(state["cursor"]), state["rows"]
+    newest = {"frames": state["frame"][None], "ages": state["age"][None]}
+    _require_fitting(newest, {name: fields[name] for name in newest})
+    for first, piece in rows.pieces(rows.first):
+        _require_fitting(piece, fields)
+        here = first % num_rows
+        before_the_end = min(len(piece["ends"]), num_rows - here)
+        for name, array in fields.items():
+            array[here : here + before_the_end] = piece[name][:before_the_end]
+            array[: len(piece[name]) - before_the_end] = piece[name][before_the_end:]
+    for name, row in newest.items():
+        fields[name][cursor % num_rows] = row[0]
+    return cursor
+
+
+def _require_fitting(given: Fields, own: Fields) -> None:
+    forms = [{name: (x.shape[1:], x.dtype) for name, x in each.items()} for each in (given, own)]
+    require(forms[0] == forms[1], "replay state: rows", forms[0], str(forms[1]))
