@@ -97,6 +97,7 @@ class PrioritizedSampler(Sampler):
 
     Attributes:
       max_priorities: (S,) float64, the largest recorded of each seed, 1 at first.
+      priority_exponent: as given.
     """
 
     STATE: ClassVar[frozenset[str]] = frozenset({"priorities", "max_priority"})
@@ -104,7 +105,7 @@ class PrioritizedSampler(Sampler):
 
     def __init__(self, ring: FrameRing, horizon: int, *, priority_exponent: Fraction = 1.0) -> None:
         super().__init__(ring, horizon)
-        self._exponent = priority_exponent
+        self.priority_exponent = priority_exponent
         self.max_priorities = np.ones(ring.num_seeds)
         self._seeds = np.arange(ring.num_seeds)[:, None]
         self._drawn: deque[np.ndarray] = deque()  # positions (S, B) that await their priorities
@@ -218,7 +219,7 @@ class PrioritizedSampler(Sampler):
 
     def _powers(self, priorities: np.ndarray) -> np.ndarray:
         """Priorities raised to the exponent; 0 stays 0, whatever the exponent."""
-        return np.where(priorities == 0, 0.0, priorities**self._exponent)
+        return np.where(priorities == 0, 0.0, priorities**self.priority_exponent)
 
 
 # By the names of Dopamine's `replay_scheme`.
