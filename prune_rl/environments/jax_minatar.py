@@ -50,7 +50,7 @@ class JaxMinAtar:
       observation_spec, protocol: see `prune_rl.environments.base.Environment`.
 
     Raises:
-      ConfigError: pgx is not installed, or the game has no twin.
+      ConfigError: pgx is not installed.
     """
 
     frame_skip = 1
@@ -65,10 +65,6 @@ class JaxMinAtar:
         protocol: dict[str, Any],
     ) -> None:
         pgx = _import_pgx()
-        if name not in TWINS:
-            raise ConfigError(
-                f"{name!r}: no twin of this game in JAX; these have one: {', '.join(TWINS)}"
-            )
         self._rules = TWINS[name]()
         self._names = _variables_of(self._rules.new())
         self._actions = np.array(actions, np.int32)

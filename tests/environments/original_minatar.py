@@ -71,20 +71,11 @@ class Original:
         return np.asarray(self._game.state(), np.uint8) * np.uint8(255)
 
     def variables(self):
-        """As the twin has them."""
-        own = {name: _to_array(name, value) for name, value in self._own().items()}
-        return own | {"last_action": np.int32(self._game.last_action)}
-
-    def _own(self):
-        own = {name: x for name, x in vars(self.env).items() if name not in _NOT_COMPARED}
-        own = {name: x for name, x in own.items() if not callable(x)}
-        if self._game.game_name() == "asterix":
-            del own["shot_timer"]  # nothing reads or changes it
-        return own
+        return to_arrays(self._game)
 
     def survival(self, action, numbers):
         """How many ticks, of those that `numbers` are for, some play lasts that starts so."""
-        kept = _copy(self._own()), self._game.last_action
+        kept = _copy(_variables(self.env)), self._game.last_action
         _, over = self.act(action, numbers[0])
         lasts = 0 if over else 1
         if lasts and len(numbers) > 1:
@@ -92,6 +83,20 @@ class Original:
         vars(self.env).update(kept[0], terminal=False)
         self._game.last_action = kept[1]
         return lasts
+
+
+def to_arrays(game):
+    """The variables of a game of the package, as its twin has them."""
+    own = {name: _to_array(name, value) for name, value in _variables(game.env).items()}
+    return own | {"last_action": np.int32(game.last_action)}
+
+
+def _variables(env):
+    own = {name: x for name, x in vars(env).items() if name not in _NOT_COMPARED}
+    own = {name: x for name, x in own.items() if not callable(x)}
+    if "entities" in own:
+        del own["shot_timer"]  # which Asterix neither reads nor changes
+    return own
 
 
 def _copy(value):

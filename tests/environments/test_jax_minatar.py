@@ -1,100 +1,45 @@
 """The twins in JAX against MinAtar itself: the same actions, and the same numbers drawn."""
 
+import functools
+import sys
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
+import minatar
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 
+from prune_rl.environments.games import MINATAR
 from prune_rl.environments.jax_minatar import TWINS
 from prune_rl.environments.minatar import create_minatar_environment
+from prune_rl.errors import ConfigError
 
-from .original_minatar import Original
+from . import minatar_policies
+from .original_minatar import Original, to_arrays
 
-
-def follow_the_ball(env, rng):
-    """Catches nearly every ball, and so clears walls."""
-    there = env.ball_x + (1 if env.ball_dir in (1, 2) else -1)
-    return int(np.sign(env.pos - there)) % 3
+NUM_TICKS = 2000  # of every call of the compiled play, so that there is one program per game
 
 
-def shoot(env, rng):
-    """Goes below the nearest aliens and fires, and so clears waves."""
-    columns = np.flatnonzero(env.alien_map.any(axis=0))
-    ahead = columns[np.abs(columns - env.pos).argmin()] - env.pos
-    if ahead == 0:
-        return 3 if env.shot_timer == 0 else 0
-    return 1 if ahead < 0 else 2
+@functools.cache
+def twin_of(game, sticky_actions=True):
+    return create_minatar_environment(0, game, sticky_actions=sticky_actions).functional()
 
 
-def cross(env, rng):
-    return int(rng.choice(3, p=(0.1, 0.8, 0.1)))
-
-
-def roam(env, rng):
-    return int(rng.integers(5))
-
-
-def dive(env, rng):
-    """Fetches divers and brings them up; shoots now and then, turns where it is."""
-    if rng.random() < 0.3:
-        return int(rng.choice([1, 3, 5, 5]))
-    if env.oxygen < 40 or env.diver_count == 6:
-        return 2 if env.diver_count else int(rng.choice([1, 3, 4]))
-    if not env.divers:
-        return 4 if env.sub_y < 4 else int(rng.integers(6))
-    x, y = env.divers[0][:2]
-    if y != env.sub_y:
-        return 4 if y > env.sub_y else 2 if env.sub_y > 1 else 0
-    return 3 if x > env.sub_x else 1
-
-
-def late_hour(env, rng):
-    """As after a few surfacings, with some of the crew found."""
-    env.ramp_index = int(rng.integers(0, 20))
-    env.move_speed = max(2, 5 - env.ramp_index // 2)
-    env.e_spawn_speed = 20 - env.ramp_index
-    env.e_spawn_timer = min(env.e_spawn_timer, env.e_spawn_speed)
-    env.diver_count = int(rng.integers(0, 7))
-
-
-def few_aliens(env, rng):
-    env.alien_map *= rng.random((10, 10)) < 0.2
-    env.alien_map[2, 5] = 1
-    env.enemy_move_interval = int(rng.integers(6, 13))
-    env.ramp_index = 12 - env.enemy_move_interval
-
-
-BEGINNINGS = {
-    "seaquest": late_hour,
-    "space_invaders": few_aliens,
-}  # what chance would take long to come to
-NUM_TICKS = {"asterix": 2000, "space_invaders": 2000}
-POLICIES = {
-    "asterix": (roam, 3),
-    "breakout": (follow_the_ball, 1),
-    "freeway": (cross, 1),
-    "seaquest": (dive, 2),
-    "space_invaders": (shoot, 3),
-}
-
-
-def twin_of(game):
-    return create_minatar_environment(0, game).functional()
+def keys_of(count, seed=0):
+    return jax.random.split(jax.random.PRNGKey(seed), count)
 
 
 def numbers_of(twin, keys):
-    """(T, draws) of each tick and (T, draws) of the reset after it, as the twin draws them."""
-    split = jax.vmap(jax.random.split)(keys)
+    """(T, draws) of a tick and (T, draws) of a start with each key, as the twin draws them."""
     counts = (1 + twin._rules.draws, twin._rules.first_draws)
-    drawn = [
-        jax.vmap(lambda key, n=n: jax.random.uniform(key, (n,)))(split[:, i])
-        for i, n in enumerate(counts)
-    ]
-    return [np.asarray(x) for x in drawn]
+    draws = [jax.vmap(lambda key, n=n: jax.random.uniform(key, (n,))) for n in counts]
+    return [np.asarray(draw(keys)) for draw in draws]
 
 
 def chosen(original, wished, numbers):
-    """The wished action unless another lets the episode go on longer."""
+    """The wished action, unless another lets the episode go on for more of the next ticks."""
     longest = {wished: original.survival(wished, numbers)}
     for action in range(len(original.actions)):
         if max(longest.values()) == len(numbers):
@@ -103,73 +48,154 @@ def chosen(original, wished, numbers):
     return max(longest, key=longest.get)
 
 
-def play_the_original(game, twin, keys):
-    """(actions, states after a reset, what each tick showed), driven by the twin's numbers."""
-    original, rng = Original(game), np.random.default_rng(0)
-    policy, depth = POLICIES[game]
-    begin = BEGINNINGS.get(game, lambda *_: None)
-    ticks, firsts = numbers_of(twin, keys)
-    actions, begun, shown, over = [], [], [], True
+def play_the_original(game, keys, seed):
+    """(actions, where episodes start, the states they start in, what ticks show)."""
+    original, rng = Original(game), np.random.default_rng(seed)
+    policy, begin, careful = minatar_policies.of(game)
+    ticks, firsts = numbers_of(twin_of(game), keys)
+    actions, starts, begun, shown, over = [], [], [], [], True
     for t, first in enumerate(firsts):
+        starts.append(over)
         if over:
             original.reset(first)
             begin(original.env, rng)
         begun.append(original.variables())
         action = policy(original.env, rng)
-        if t < len(keys) * 2 // 3:
-            action = chosen(original, action, ticks[t : t + depth])
-        actions.append(action)
-        reward, over = original.act(action, ticks[t])
+        is_careful = rng.random() < careful
+        actions.append(chosen(original, action, ticks[t : t + 2]) if is_careful else action)
+        reward, over = original.act(actions[-1], ticks[t])
         shown.append((original.variables(), original.frame(), reward, over))
-    return np.array(actions), *(
-        jax.tree.map(lambda *x: np.stack(x), *own) for own in (begun, shown)
-    )
+    stacked = [jax.tree.map(lambda *x: np.stack(x), *own) for own in (begun, shown)]
+    return np.array(actions), np.array(starts), *stacked
 
 
-def play_the_twin(twin, keys, actions, begun):
-    """What each tick shows; only where an episode starts is the original's state taken over."""
+@functools.cache
+def compiled(game):
+    """What ticks show; a state is taken from outside where an episode starts, and nowhere else."""
 
-    def tick(carry, x):
-        game, over = carry
-        action, key, first = x
-        game = jax.tree.map(lambda a, b: jnp.where(over, a, b), first, game)
-        game, *shown = twin.step(game, action, jax.random.split(key)[0])
-        return (game, shown[-1]), (game, *shown)
+    def tick(own, x):
+        action, starts, begun, key = x
+        own = jax.tree.map(lambda a, b: jnp.where(starts, a, b), begun, own)
+        own, *shown = twin_of(game).step(own, action, key)
+        return own, (own, *shown)
 
-    start = jax.tree.map(lambda x: x[0], begun), jnp.bool_(True)
-    return jax.jit(lambda: jax.lax.scan(tick, start, (actions, keys, begun))[1])()
+    def play(actions, starts, begun, keys):
+        first = jax.tree.map(lambda x: x[0], begun)
+        return jax.lax.scan(tick, first, (actions, starts, begun, keys))[1]
 
-
-def keys_of(count, seed=0):
-    return jax.random.split(jax.random.PRNGKey(seed), count)
+    return jax.jit(play)
 
 
-@pytest.mark.parametrize("game", TWINS)
-def test_a_twin_plays_as_the_original_where_both_draw_the_same(game):
-    twin, keys = twin_of(game), keys_of(NUM_TICKS.get(game, 3000))
-    actions, begun, expected = play_the_original(game, twin, keys)
-    played = play_the_twin(twin, keys, actions, begun)
+def compare(game, seed):
+    """Returns the variables (T, ...) of an equal play, and where episodes ended."""
+    keys = keys_of(NUM_TICKS, seed)
+    actions, starts, begun, expected = play_the_original(game, keys, seed)
+    played = compiled(game)(actions, starts, begun, keys)
     jax.tree.map(np.testing.assert_array_equal, played, expected)
-    _, frames, rewards, terminated = played
-    assert (frames.dtype, rewards.dtype, terminated.dtype) == (np.uint8, np.float32, bool)
+    assert [x.dtype for x in played[1:]] == [np.uint8, np.float32, bool]
+    return expected[0], expected[3]
 
 
-@pytest.mark.parametrize("game", TWINS)
+def test_every_game_has_a_twin():
+    assert tuple(TWINS) == MINATAR
+
+
+@pytest.mark.parametrize("game", MINATAR)
+def test_a_twin_plays_as_the_original_where_both_draw_the_same(game):
+    variables, over = compare(game, 0)
+    for name, extremes in minatar_policies.REACHED[game].items():
+        assert (variables[name].min(), variables[name].max()) == extremes, name
+    assert over.sum() >= (1 if game in ("breakout", "freeway") else 10)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(1, 11))
+@pytest.mark.parametrize("game", MINATAR)
+def test_a_twin_goes_on_playing_as_the_original(game, seed):
+    compare(game, seed)
+
+
+@pytest.mark.parametrize("game", MINATAR)
 def test_a_twin_starts_as_the_original_and_keeps_the_last_action(game):
-    twin, keys, original = twin_of(game), keys_of(200), Original(game)
-    steps, resets = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    actions = np.arange(200) % len(original.actions)
+    twin, keys, original = twin_of(game), keys_of(100), Original(game)
+    actions = np.resize(original.actions, 100)
 
-    def start(action, step_key, reset_key):
-        game, *_ = twin.step(twin.init(reset_key)[0], action, step_key)
-        return twin.reset(game, reset_key)
+    @jax.jit
+    @jax.vmap
+    def start(action, key):
+        game = twin.init(key)[0] | {"last_action": action}
+        return twin.init(key), twin.reset(game, key)
 
-    started = jax.jit(jax.vmap(start))(actions, steps, resets)
-    for i, (ticks, firsts) in enumerate(zip(*numbers_of(twin, keys), strict=True)):
-        original = Original(game)
-        original.reset(firsts)
-        original.act(actions[i], ticks)
-        original.reset(firsts)
-        own = jax.tree.map(lambda x, i=i: x[i], started)
-        jax.tree.map(np.testing.assert_array_equal, own, (original.variables(), original.frame()))
-    assert len(np.unique(started[0]["last_action"])) == len(original.actions)
+    first, again = start(jnp.asarray(actions), keys)
+    for i, numbers in enumerate(numbers_of(twin, keys)[1]):
+        original.reset(numbers)
+        frame, variables = original.frame(), original.variables()
+        for (own, shown), last in ((first, 0), (again, actions[i])):
+            expected = variables | {"last_action": last}
+            jax.tree.map(np.testing.assert_array_equal, {k: x[i] for k, x in own.items()}, expected)
+            np.testing.assert_array_equal(shown[i], frame)
+
+
+# Of each game: what may be drawn on a tick, seen in its variables afterwards. An action sticks
+# where the last one is not what was asked for.
+OUTCOMES = {
+    "asterix": lambda own: [tuple(row) for row in own["entities"] if row[0] in (0, 9)],
+    "breakout": lambda own: own["pos"],
+    "freeway": lambda own: tuple(own["cars"][:2, 3]),
+    "seaquest": lambda own: (tuple(own["e_subs"][0, :3]), tuple(own["e_fish"][0, :3])),
+    "space_invaders": lambda own: own["pos"],
+}
+
+
+def due(env):
+    """Whatever a tick may draw is due."""
+    own = {"spawn_timer": 0, "e_spawn_timer": 0, "d_spawn_timer": 0, "move_timer": 0}
+    vars(env).update({name: x for name, x in own.items() if name in vars(env)})
+    if hasattr(env, "entities"):
+        env.entities[2] = [4, 3, True, False]
+        env.move_timer = 3
+    if hasattr(env, "cars"):
+        env.pos = 1
+
+
+@pytest.mark.parametrize("game", MINATAR)
+def test_outcomes_come_as_often_as_the_originals(game):
+    theirs, action, last = minatar.Environment(game), 1, 0
+    theirs.seed(0)
+    begun, expected = [], Counter()
+    for _ in range(NUM_TICKS):
+        theirs.reset()
+        theirs.last_action = last
+        due(theirs.env)
+        begun.append(to_arrays(theirs))
+        theirs.act(theirs.minimal_action_set()[action])
+        expected[str(OUTCOMES[game](to_arrays(theirs)))] += 1
+    begun = jax.tree.map(lambda *x: np.stack(x), *begun)
+    steps = np.full(NUM_TICKS, action), np.full(NUM_TICKS, True)
+    own = jax.tree.map(np.asarray, compiled(game)(*steps, begun, keys_of(NUM_TICKS))[0])
+    each = ({name: x[i] for name, x in own.items()} for i in range(NUM_TICKS))
+    counted = Counter(str(OUTCOMES[game](x)) for x in each)
+    outcomes = sorted(expected | counted)
+    table = [[counter[outcome] for outcome in outcomes] for counter in (expected, counted)]
+    print(game, len(outcomes), chi2_contingency(table).pvalue)
+    assert chi2_contingency(table).pvalue > 0.01
+
+
+def test_without_sticky_actions_none_sticks():
+    twin = twin_of("breakout", sticky_actions=False)
+    game = twin.init(jax.random.PRNGKey(0))[0]
+    steps = jax.jit(jax.vmap(lambda key: twin.step(game, jnp.int32(1), key)[0]))(keys_of(200))
+    assert (np.asarray(steps["pos"]) == game["pos"] - 1).all()
+
+
+def test_a_twin_says_what_it_plays_and_by_what():
+    host = create_minatar_environment(0, "breakout")
+    twin = host.functional()
+    assert twin.protocol == host.protocol | {"implementation": "pgx 2.6.0"}
+    assert (twin.observation_spec, twin.action_spec) == (host.observation_spec, host.action_spec)
+
+
+def test_without_pgx_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pgx", None)
+    with pytest.raises(ConfigError, match=r"needs pgx: pip install 'prune_rl\[device\]'$"):
+        create_minatar_environment(0, "breakout").functional()
