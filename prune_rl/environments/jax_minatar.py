@@ -24,18 +24,20 @@ class _Rules(NamedTuple):
     """One game in pgx.
 
     Attributes:
-      module: where pgx has it.
+      new: a `State` of pgx, as it is by default.
       first_draws: numbers that starting an episode takes, each uniform in [0, 1).
       draws: the same of a tick.
       first: from those numbers to what an episode starts with, a `State` of pgx.
       tick: from a `State`, MinAtar's number of an action, and numbers, to the next `State`.
+      observe: from a `State` to (10, 10, channels) bool.
     """
 
-    module: ModuleType
+    new: Callable[..., Any]
     first_draws: int
     draws: int
     first: Callable[[jax.Array], Any]
     tick: Callable[[Any, jax.Array, jax.Array], Any]
+    observe: Callable[[Any], jax.Array]
 
 
 class JaxMinAtar:
@@ -48,7 +50,7 @@ class JaxMinAtar:
       observation_spec, protocol: see `prune_rl.environments.base.Environment`.
 
     Raises:
-      ConfigError: pgx is not installed, or the game has no twin.
+      ConfigError: pgx is not installed.
     """
 
     frame_skip = 1
@@ -63,12 +65,8 @@ class JaxMinAtar:
         protocol: dict[str, Any],
     ) -> None:
         pgx = _import_pgx()
-        if name not in TWINS:
-            raise ConfigError(
-                f"{name!r}: no twin of this game in JAX; these have one: {', '.join(TWINS)}"
-            )
         self._rules = TWINS[name]()
-        self._names = _variables_of(self._rules.module.State())
+        self._names = _variables_of(self._rules.new())
         self._actions = np.array(actions, np.int32)
         self._sticky_probability = sticky_probability
         self.observation_spec = observation_spec
@@ -99,11 +97,11 @@ class JaxMinAtar:
 
     def _seen(self, state: Any, last_action: jax.Array) -> tuple[Variables, jax.Array]:
         game = {name: getattr(state, f"_{name}") for name in self._names}
-        frame = self._rules.module._observe(state).astype(jnp.uint8) * jnp.uint8(255)
+        frame = self._rules.observe(state).astype(jnp.uint8) * jnp.uint8(255)
         return game | {"last_action": last_action}, frame
 
     def _to_pgx(self, game: Variables) -> Any:
-        return self._rules.module.State(**{f"_{name}": game[name] for name in self._names})
+        return self._rules.new(**{f"_{name}": game[name] for name in self._names})
 
 
 def _variables_of(state: Any) -> tuple[str, ...]:
@@ -122,11 +120,12 @@ def _breakout() -> _Rules:
     from pgx.minatar import breakout as pgx
 
     return _Rules(
-        pgx,
+        pgx.State,
         first_draws=1,
         draws=0,
         first=lambda drawn: pgx._init_det(_one_of(drawn[0], 2)),
         tick=lambda state, action, _: pgx._step_det(state, action),
+        observe=pgx._observe,
     )
 
 
@@ -134,11 +133,12 @@ def _space_invaders() -> _Rules:
     from pgx.minatar import space_invaders as pgx
 
     return _Rules(
-        pgx,
+        pgx.State,
         first_draws=0,
         draws=0,
         first=lambda _: pgx.State(),
         tick=lambda state, action, _: pgx._step_det(state, action),
+        observe=pgx._observe,
     )
 
 
@@ -150,11 +150,12 @@ def _freeway() -> _Rules:
         return 1 + _one_of(drawn[:8], 5), jnp.where(drawn[8:] < 0.5, -1, 1)
 
     return _Rules(
-        pgx,
+        pgx.State,
         first_draws=16,
         draws=16,
         first=lambda drawn: pgx._init_det(*cars(drawn)),
         tick=lambda state, action, drawn: pgx._step_det(state, action, *cars(drawn)),
+        observe=pgx._observe,
     )
 
 
@@ -168,13 +169,36 @@ def _asterix() -> _Rules:
         from_left, is_gold = drawn[0] < 1 / 2, drawn[1] < 1 / 3
         return pgx._step_det(state, action, lr=from_left, is_gold=is_gold, slot=slot)
 
-    return _Rules(pgx, first_draws=0, draws=3, first=lambda _: pgx.State(), tick=tick)
+    return _Rules(
+        pgx.State,
+        first_draws=0,
+        draws=3,
+        first=lambda _: pgx.State(),
+        tick=tick,
+        observe=pgx._observe,
+    )
+
+
+def _seaquest() -> _Rules:
+    from pgx.minatar.seaquest import State
+
+    from prune_rl.environments import jax_seaquest
+
+    return _Rules(
+        State,
+        first_draws=0,
+        draws=5,
+        first=lambda _: State(),
+        tick=jax_seaquest.tick,
+        observe=jax_seaquest.observe,
+    )
 
 
 TWINS: dict[str, Callable[[], _Rules]] = {
     "asterix": _asterix,
     "breakout": _breakout,
     "freeway": _freeway,
+    "seaquest": _seaquest,
     "space_invaders": _space_invaders,
 }
 

@@ -67,7 +67,7 @@ class MinAtarEnvironment:
         """The same game as pure functions of JAX, with random numbers of its own.
 
         Raises:
-          ConfigError: pgx is not installed, or the game has no proven twin.
+          ConfigError: pgx is not installed.
         """
         return JaxMinAtar(
             self._game.game_name(),

@@ -1,15 +1,14 @@
 """MinAtar itself, made to draw what a twin in JAX draws, and to say what it holds in its words."""
 
-import copy
-import itertools
-
 import minatar
 import numpy as np
 
-_LENGTHS = {"f_bullets": (5, 3), "e_bullets": (25, 3), "e_fish": (25, 4), "e_subs": (25, 5)}
-_LENGTHS |= {"divers": (5, 4), "entities": (8, 4), "cars": (8, 4)}
-_GONE = {"entities": 99}  # what pgx writes where nothing is; else -1
-_IDLE = {"channels", "action_map", "random", "ramping", "terminal"}
+_ROWS = {"entities": (8, 4), "cars": (8, 4)}  # of what is a list there and an array here
+_ROWS |= {"f_bullets": (5, 3), "e_bullets": (25, 3), "e_fish": (25, 4), "e_subs": (25, 5)}
+_ROWS |= {"divers": (5, 4)}
+_NOTHING = {"entities": 99}  # fills the place of what is not there; else -1 does
+_FLAGS = {"strike", "surface", "sub_or"}
+_NOT_COMPARED = {"channels", "action_map", "ramping", "random", "terminal"}
 
 
 class Scripted:
@@ -26,13 +25,13 @@ class Scripted:
 
     def _take(self, count):
         taken = self._numbers[self._next : self._next + count]
-        assert len(taken) == count, "the original drew more than the twin"
+        assert len(taken) == count, "the original draws more than its twin"
         self._next += count
         return taken
 
     def rand(self, *shape):
-        taken = self._take(int(np.prod(shape, dtype=int)))
-        return taken.reshape(shape) if shape else float(taken[0])
+        taken = self._take(shape[0] if shape else 1)
+        return taken if shape else float(taken[0])
 
     def randint(self, low, high=None, size=None):
         low, high = (0, low) if high is None else (low, high)
@@ -41,77 +40,78 @@ class Scripted:
 
 
 class Original:
-    """One game of the package with scripted numbers.
-
-    Attributes: `env`, the package's own game; `terminal`, whether its episode is over.
-    """
+    """One game of the package with scripted numbers; `env` is the package's own."""
 
     def __init__(self, name, sticky=0.1):
-        self._game, self.random = minatar.Environment(name, sticky_action_prob=sticky), Scripted()
+        self._game, self._random = minatar.Environment(name, sticky_action_prob=sticky), Scripted()
         self.env, self.actions = self._game.env, self._game.minimal_action_set()
-        self._game.random = self.env.random = self.random
+        self._game.random = self.env.random = self._random
         if name == "seaquest":  # its twin's numbers have their places, whoever spawns
-            self._give_places("_spawn_enemy", 1)
-            self._give_places("_spawn_diver", 4)
+            self._give_place("_spawn_enemy", 1)
+            self._give_place("_spawn_diver", 4)
 
-    def _give_places(self, spawn, place):
-        own = getattr(type(self.env), spawn)
+    def _give_place(self, spawn, place):
+        own = getattr(self.env, spawn)
 
-        def placed(env=self.env):
-            env.random.seek(place)
-            own(env)
+        def placed():
+            self._random.seek(place)
+            own()
 
         setattr(self.env, spawn, placed)
 
     def reset(self, numbers):
-        self.random.load(numbers)
+        self._random.load(numbers)
         self._game.reset()
 
     def act(self, action, numbers):
-        self.random.load(numbers)
+        self._random.load(numbers)
         return self._game.act(self.actions[action])
-
-    def survives(self, actions, numbers):
-        """Whether an episode goes on after `actions`, numbers (T, draws); plays nothing."""
-        kept = {k: copy.deepcopy(v) for k, v in vars(self.env).items() if self._is_own(k)}
-        last = self._game.last_action
-        for action, own in zip(actions, numbers, strict=True):
-            self.act(action, own)
-        over = self.env.terminal
-        vars(self.env).update(kept)
-        self._game.last_action = last
-        return not over
-
-    def _is_own(self, name):
-        return name not in {"channels", "action_map", "random", "ramping"} and "_spawn" not in name
 
     def frame(self):
         return np.asarray(self._game.state(), np.uint8) * np.uint8(255)
 
     def variables(self):
-        """As the twin has them: arrays, lists filled up with what stands for nothing."""
-        own = {k: v for k, v in vars(self.env).items() if k not in _IDLE and "_spawn_e" not in k}
-        own = {k: v for k, v in own.items() if not callable(v)}
-        arrays = {name: _array(name, value) for name, value in own.items()}
-        return arrays | {"last_action": np.int32(self._game.last_action)}
+        return to_arrays(self._game)
+
+    def survival(self, action, numbers):
+        """How many ticks, of those that `numbers` are for, some play lasts that starts so."""
+        kept = _copy(_variables(self.env)), self._game.last_action
+        _, over = self.act(action, numbers[0])
+        lasts = 0 if over else 1
+        if lasts and len(numbers) > 1:
+            lasts += max(self.survival(a, numbers[1:]) for a in range(len(self.actions)))
+        vars(self.env).update(kept[0], terminal=False)
+        self._game.last_action = kept[1]
+        return lasts
 
 
-def _array(name, value):
-    if name not in _LENGTHS:
-        array = np.asarray(value)
-        is_map = array.shape == (10, 10) or array.dtype == bool
-        return array.astype(bool if is_map or name in ("strike", "surface", "sub_or") else np.int32)
-    shape, gone = _LENGTHS[name], _GONE.get(name, -1)
-    rows = [[gone] * shape[1] if row is None else [int(x) for x in row] for row in value]
-    rows += [[gone] * shape[1]] * (shape[0] - len(rows))
-    return np.array(rows, np.int32)
+def to_arrays(game):
+    """The variables of a game of the package, as its twin has them."""
+    own = {name: _to_array(name, value) for name, value in _variables(game.env).items()}
+    return own | {"last_action": np.int32(game.last_action)}
 
 
-def careful(original, wished, numbers, others):
-    """The first of `wished` and `others` after which some play of a few ticks goes on."""
-    depth = len(numbers)
-    for first in (wished, *others):
-        for rest in itertools.product([first, *others][:3], repeat=depth - 1):
-            if original.survives((first, *rest), numbers):
-                return first
-    return wished
+def _variables(env):
+    own = {name: x for name, x in vars(env).items() if name not in _NOT_COMPARED}
+    own = {name: x for name, x in own.items() if not callable(x)}
+    if "entities" in own:
+        del own["shot_timer"]  # which Asterix neither reads nor changes
+    return own
+
+
+def _copy(value):
+    """What is deep is not deeper than a list of lists; `copy.deepcopy` takes ten times as long."""
+    if isinstance(value, dict):
+        return {name: _copy(x) for name, x in value.items()}
+    if isinstance(value, list):
+        return [_copy(x) for x in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _to_array(name, value):
+    if name not in _ROWS:
+        is_flag = name in _FLAGS or np.shape(value) == (10, 10)
+        return np.asarray(value).astype(bool if is_flag else np.int32)
+    (length, width), nothing = _ROWS[name], _NOTHING.get(name, -1)
+    rows = [[nothing] * width if row is None else row for row in value]
+    return np.array(rows + [[nothing] * width] * (length - len(rows)), np.int32)
