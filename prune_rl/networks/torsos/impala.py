@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
+from prune_rl.networks.max_pool import max_pool
 from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 from prune_rl.settings import Count, checked
 
@@ -34,7 +35,7 @@ class MaxPool(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return nn.max_pool(x, (3, 3), (2, 2), padding="SAME")
+        return max_pool(x)
 
 
 class ImpalaStack(nn.Module):
