@@ -84,7 +84,9 @@ def spied_update(rules_of, num_updates=3):
     network = SpyNetwork(num_atoms=rules_of["num_atoms"])
     rules = rules_of["make"](network, augment)
     optimizers = create_optimizers({"q": None}, 100, 100)
-    learner = build_value_learner(rules, observation_spec(SHAPE), optimizers, lambda num_seeds: "unroll")
+    learner = build_value_learner(
+        rules, observation_spec(SHAPE), optimizers, lambda num_seeds: "unroll"
+    )
     batch = Batch(
         jnp.full((1, 2, *SHAPE), 1, jnp.uint8),
         jnp.zeros((1, 2), jnp.int32),
