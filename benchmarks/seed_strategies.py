@@ -86,7 +86,6 @@ def main() -> None:
     print(f"{'torso':<16}{'input':<14}{'S':>2}{names}{'ratio':>7}{names}{'ratio':>7}  default")
     for torso, spec, num_actions, seed_counts in CASES:
         name = f"{type(torso).__name__} x{torso.width}"
-        default = default_strategy(backend, type(torso).__name__)
         agents = [DQNAgent(torso=torso, seed_strategy=strategy) for strategy in STRATEGIES]
         for num_seeds in seed_counts:
             pairs = [workloads(agent, spec, num_actions, num_seeds) for agent in agents]
@@ -94,6 +93,7 @@ def main() -> None:
             for functions in zip(*pairs, strict=True):
                 best = minima(list(functions), seconds)
                 line += "".join(f"{ms:>10.3f}" for ms in best) + f"{best[0] / best[1]:>7.2f}"
+            default = default_strategy(backend, type(torso).__name__, num_seeds)
             print(f"{line}  {default}", flush=True)
 
 

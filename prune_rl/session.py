@@ -109,13 +109,13 @@ class Session:
 
     def _have_all_diverged(self) -> bool:
         # Waits for the updates under way.
-        return bool(np.all(self._trainer.agent_state.diverged_at))
+        return bool(np.asarray(self._trainer.agent_state.diverged_at).all())
 
     def require_a_finite_seed(self) -> None:
         """Raises `AllDiverged` if no seed learns any more."""
         if self._have_all_diverged():
             self._checkpointer.wait()
-            last = int(np.max(self._trainer.agent_state.diverged_at))
+            last = np.asarray(self._trainer.agent_state.diverged_at).max()
             raise AllDiverged(
                 f"--base_dir={self._own.base_dir}: every seed has diverged, the last at gradient "
                 f"step {last:,}; the run stops here, and the same command will say so again"

@@ -1,7 +1,7 @@
 """What an agent hands to the run: compiled functions over S seeds, made of functions of one."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -155,10 +155,13 @@ def _compiled_act(act: Callable[..., Any]) -> Callable[..., Any]:
     def of_one(params: Any, key: jax.Array, observation: Any, numbers: Sequence[Any]) -> Any:
         return act(params, key, observation, *numbers)
 
-    of_seeds = map_seeds(of_one, (0, 0, 0, None), (0, 0))
-    return lambda params, keys, observations, *numbers: of_seeds(
-        params, keys, observations, numbers
-    )
+    over_seeds = map_seeds(of_one, (0, 0, 0, None), (0, 0))
+
+    @wraps(over_seeds)
+    def act_of_seeds(params: Any, keys: Any, observations: Any, *numbers: Any) -> Any:
+        return over_seeds(params, keys, observations, numbers)
+
+    return act_of_seeds
 
 
 def _first_state(

@@ -51,4 +51,4 @@ def _fitting(flat: State, name: str, form: jax.ShapeDtypeStruct) -> jax.Array:
         found = "nothing" if array is None else f"{array.shape} {array.dtype}"
         expected = f"expected {form.shape} {form.dtype}"
         raise ConfigError(f"checkpoint of another agent: {name} is {found}; {expected}")
-    return jax.numpy.asarray(array)
+    return jax.numpy.array(array)  # a copy: updates donate it

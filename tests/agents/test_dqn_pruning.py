@@ -7,6 +7,8 @@ import pytest
 from prune_rl.learning.seed_axis import STRATEGIES
 from prune_rl.pruning.config import create_updater_from_config
 
+from ..seeds import stacked
+
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 NUM_UPDATES, NUM_SEEDS = 12, 3
@@ -42,6 +44,11 @@ def network_kernels(state):
     return kernels(network.params), kernels(network.target_params)
 
 
+def seen(learner, state):
+    """The state with a leading seed axis."""
+    return stacked(state, learner.state_axes)
+
+
 def train(learner, make_batch):
     state = learner.init(range(NUM_SEEDS))
     for step in range(NUM_UPDATES):
@@ -53,11 +60,11 @@ def train(learner, make_batch):
 def test_pruned_weights_are_zero_and_reach_the_target(make_learner, make_batch, pruner, strategy):
     learner = make_learner(strategy, pruner=pruner)
     state = train(learner, make_batch)
-    online, target = network_kernels(state)
+    online, target = network_kernels(seen(learner, state))
     for kernel, kept in zip(online, (45, 10), strict=True):
         assert [(k != 0).sum() for k in kernel] == [kept] * NUM_SEEDS
     assert all((k != 0).all() for k in target)  # as at the start
-    _, synced = network_kernels(learner.sync_target(state))
+    _, synced = network_kernels(seen(learner, learner.sync_target(state)))
     for kernel, own in zip(synced, online, strict=True):
         np.testing.assert_array_equal(kernel != 0, own != 0)
 
@@ -84,8 +91,8 @@ def test_a_straight_through_network_acts_and_bootstraps_sparse_and_never_settles
 def test_strategies_make_the_same_masks(make_learner, make_batch, pruner):
     masks = []
     for strategy in STRATEGIES:
-        state = train(make_learner(strategy, pruner=pruner), make_batch)
-        opt_state = state.networks["q"].opt_state
+        learner = make_learner(strategy, pruner=pruner)
+        opt_state = seen(learner, train(learner, make_batch)).networks["q"].opt_state
         assert opt_state.count.shape == ()
         assert opt_state.count == NUM_UPDATES
         masks.append(jax.device_get(opt_state.masks))

@@ -9,6 +9,8 @@ import pytest
 from prune_rl.learning.temporal_difference import td_losses, td_targets
 from prune_rl.specs import Batch
 
+from ..seeds import stacked
+
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 RATE, BETA1, BETA2, EPS = 0.02, 0.9, 0.999, 1.5e-4
@@ -73,7 +75,7 @@ def test_two_updates_match_float64(make_learner, make_batch, strategy, loss_type
     gin.bind_parameter("create_optimizer.learning_rate", RATE)
     learner = make_learner(strategy, loss_type=loss_type)
     state, num_seeds = learner.init([3, 4]), 2
-    network = state.networks["q"]
+    network = stacked(state, learner.state_axes).networks["q"]
     expected = [seed_of(network.params, i) for i in range(num_seeds)]
     targets = [seed_of(network.target_params, i) for i in range(num_seeds)]
     zeros = jax.tree.map(np.zeros_like, expected[0])
@@ -87,11 +89,12 @@ def test_two_updates_match_float64(make_learner, make_batch, strategy, loss_type
             loss, gradient = loss_and_gradient(expected[i], targets[i], own, loss_type)
             norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(gradient)))
             q_mean = q[np.arange(len(own.a_tm1)), own.a_tm1].mean()
-            got = [metrics[name][i] for name in ("loss", "grad_norm", "q_mean")]
+            got = [stacked(metrics)[name][i] for name in ("loss", "grad_norm", "q_mean")]
             np.testing.assert_allclose(got, [loss, norm, q_mean], rtol=1e-3, atol=1e-5)
             expected[i], moments[i] = adam_step(expected[i], gradient, moments[i], t)
-            assert_trees_close(seed_of(state.networks["q"].params, i), expected[i])
-    assert state.networks["q"].opt_state.count == 2
+            network = stacked(state, learner.state_axes).networks["q"]
+            assert_trees_close(seed_of(network.params, i), expected[i])
+    assert network.opt_state.count == 2
 
 
 @pytest.mark.parametrize(("loss_type", "by_hand"), [("mse", 8.125), ("huber", 1.8125)])

@@ -14,6 +14,7 @@ from prune_rl.learning.value_learning import importance_weights, priorities
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.specs import Batch
 
+from ..seeds import stacked
 from .conftest import with_target
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
@@ -230,7 +231,8 @@ def test_seeds_learn_alike_under_both_strategies_and_alone(make_learner, make_ba
         state = learner.init(seeds)
         for batch in batches:
             state, metrics, new = learner.update(state, jax.tree.map(lambda x: x[own], batch))
-        return jax.device_get((state.networks["q"].params, metrics, new))
+        params = stacked(state, learner.state_axes).networks["q"].params
+        return jax.device_get((params, stacked(metrics), stacked(new)))
 
     mapped, unrolled = (train(x, [3, 4], slice(None)) for x in ("vmap", "unroll"))
     jax.tree.map(

@@ -19,6 +19,7 @@ from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.experiment import create_optimizers
 from prune_rl.learning.augmentation import Augmentation
 from prune_rl.learning.distributional import categorical_rules
+from prune_rl.learning.seed_axis import Separate
 from prune_rl.learning.temporal_difference import td_rules
 from prune_rl.learning.value_learning import build_value_learner
 from prune_rl.networks.noisy import dense
@@ -83,7 +84,9 @@ def spied_update(rules_of, num_updates=3):
     network = SpyNetwork(num_atoms=rules_of["num_atoms"])
     rules = rules_of["make"](network, augment)
     optimizers = create_optimizers({"q": None}, 100, 100)
-    learner = build_value_learner(rules, observation_spec(SHAPE), optimizers, "unroll")
+    learner = build_value_learner(
+        rules, observation_spec(SHAPE), optimizers, lambda num_seeds: "unroll"
+    )
     batch = Batch(
         jnp.full((1, 2, *SHAPE), 1, jnp.uint8),
         jnp.zeros((1, 2), jnp.int32),
@@ -93,15 +96,15 @@ def spied_update(rules_of, num_updates=3):
     )
     notes = []
     with jax.disable_jit():
-        state = learner.init([0])
+        (state,) = learner.init([0]).trees
         other = jax.tree.map(lambda leaf: leaf + 5.0, state.networks["q"].params)
         state = with_target(state, other)
         for _ in range(num_updates):
             network.calls.clear()
             both = state.networks["q"].params, other
-            weights = [float(x["params"]["weight"][0]) for x in both]
+            weights = [float(x["params"]["weight"]) for x in both]
             note = {"before": words(state.keys)}
-            state, *_ = learner.update(state, batch)
+            (state,) = learner.update(Separate([state]), batch)[0].trees
             (note["gradient"],) = network.calls["gradient"]
             (note["selector"],), (note["target"],) = (network.calls[x] for x in weights)
             note |= {"shift of s_tm1": augmented[1], "shift of s_t": augmented[2]}

@@ -95,8 +95,8 @@ QUANTITIES = {
 def _learner(*names):
     axes = SparseState(0, 0, count=None, weights=0, key=0, churn=0)
     return Learner(
-        *[None] * 5,  # no function of it is called
-        strategy="unroll",
+        *[None] * 6,  # no function of it is called
+        strategy=lambda num_seeds: "unroll",
         # The actor's target network is there whether the actor is measured or not.
         state_axes=AgentState({name: Network(0, 0, axes) for name in QUANTITIES}, None, 0, 0),
         quantities={name: QUANTITIES[name] for name in names},

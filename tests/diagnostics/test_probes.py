@@ -62,8 +62,8 @@ QUANTITIES = Quantities(
 
 def _learner(quantities=QUANTITIES):
     return Learner(
-        *[None] * 5,  # no function of it is called
-        strategy="unroll",
+        *[None] * 6,  # no function of it is called
+        strategy=lambda num_seeds: "unroll",
         state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0, 0),
         quantities={"q": quantities},
         members={"q": None},

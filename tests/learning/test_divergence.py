@@ -12,6 +12,8 @@ from prune_rl.learning.seed_axis import STRATEGIES
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.specs import Inputs
 
+from ..seeds import laid_as, stacked
+
 INF, NAN = np.inf, np.nan
 BOTH = pytest.mark.parametrize("strategy", STRATEGIES)
 ONE_WEIGHT = Quantities(lambda key: {"kernel": jnp.full((1, 1), 10.0)}, Inputs(None, None))
@@ -36,12 +38,21 @@ def _learner(strategy, metric="loss"):
         update=update,
         act=None,
         act_eval=None,
-        strategy=strategy,
+        strategy=lambda num_seeds: strategy,
     )
 
 
 def _weights(state, name="a"):
-    return state.params[name]["kernel"].ravel().tolist()
+    return stacked(state.params)[name]["kernel"].ravel().tolist()
+
+
+def _target_weights(learner, state):
+    network = stacked(state, learner.state_axes).networks["a"]
+    return network.target_params["kernel"].ravel().tolist()
+
+
+def _diverged_at(state):
+    return np.asarray(state.diverged_at).tolist()
 
 
 @BOTH
@@ -51,54 +62,58 @@ def test_a_seed_stops_at_the_update_whose_number_is_not_finite(strategy, metric,
     learner = _learner(strategy, metric)
     state = learner.init([3, 4])
     keys = np.array(state.keys)
-    assert (state.diverged_at.tolist(), state.diverged_at.dtype) == ([0, 0], np.int32)
+    assert (_diverged_at(state), np.asarray(state.diverged_at).dtype) == ([0, 0], np.int32)
     told = [[(1, 0), (2, 0)], [(1, 0), (3, number)], [(1, 0), (4, 0)], [(1, 0), (5, NAN)]]
     seen = []
     for pairs in told:
         pairs = np.array(pairs, np.float32)
         state, metrics, _ = learner.update(state, (pairs[:, 0], pairs[:, 1]))
-        np.testing.assert_array_equal(metrics[metric], pairs[:, 1])
-        seen.append((_weights(state), state.diverged_at.tolist()))
+        np.testing.assert_array_equal(stacked(metrics)[metric], pairs[:, 1])
+        seen.append((_weights(state), _diverged_at(state)))
     assert seen == [([9, 8], [0, 0]), ([8, 8], [0, 2]), ([7, 8], [0, 2]), ([6, 8], [0, 2])]
-    assert int(state.step) == 4
-    assert [int(own.opt_state.count) for own in state.networks.values()] == [4, 4]
-    np.testing.assert_array_equal(state.keys, keys + 4)
-    assert np.ravel(state.networks["a"].target_params["kernel"]).tolist() == [10, 10]
-    state = learner.sync_target(state)
-    assert np.ravel(state.networks["a"].target_params["kernel"]).tolist() == [6, 8]
+    after = stacked(state, learner.state_axes)
+    assert int(after.step) == 4
+    assert [int(own.opt_state.count) for own in after.networks.values()] == [4, 4]
+    np.testing.assert_array_equal(after.keys, keys + 4)
+    assert _target_weights(learner, state) == [10, 10]
+    assert _target_weights(learner, learner.sync_target(state)) == [6, 8]
 
 
 @BOTH
 def test_other_metrics_may_be_anything(strategy):
     learner = _learner(strategy, "q_mean")
     state, *_ = learner.update(learner.init([3]), (np.ones(1, np.float32), np.full(1, np.nan)))
-    assert (_weights(state), state.diverged_at.tolist()) == ([9], [0])
+    assert (_weights(state), _diverged_at(state)) == ([9], [0])
 
 
 @BOTH
 @pytest.mark.parametrize("number", [NAN, INF])
 def test_weights_that_do_not_show_in_the_loss_are_found_at_a_hundredth_update(strategy, number):
     learner = _learner(strategy)
-    state = learner.init([3, 4])
+    first = learner.init([3, 4])
+    state = stacked(first, learner.state_axes)
     poisoned = jnp.array([10.0, number]).reshape(2, 1, 1)
     state = state.with_network("b", state.networks["b"].replace(params={"kernel": poisoned}))
+    state = laid_as(first, state, learner.state_axes)
     told = (np.float32([1, 1]), np.float32([0, 0]))
     for _ in range(99):
         state, *_ = learner.update(state, told)
-    assert state.diverged_at.tolist() == [0, 0]
+    assert _diverged_at(state) == [0, 0]
     for _ in range(2):
         state, *_ = learner.update(state, told)
-    assert state.diverged_at.tolist() == [0, 100]
+    assert _diverged_at(state) == [0, 100]
     assert _weights(state) == [-91, -89]
 
 
-def _poisoned(state, seed):
+def _poisoned(learner, states, seed):
     """With one weight of the seed that is no number."""
+    state = stacked(states, learner.state_axes)
     network = state.networks["q"]
     params = jax.tree.map(lambda leaf: leaf, network.params)
     kernel = params["params"]["head"]["kernel"]
     params["params"]["head"]["kernel"] = kernel.at[seed, 1, 2].set(NAN)
-    return state.with_network("q", network.replace(params=params))
+    state = state.with_network("q", network.replace(params=params))
+    return laid_as(states, state, learner.state_axes)
 
 
 @BOTH
@@ -111,14 +126,17 @@ def test_a_poisoned_seed_stays_as_it_is_and_its_neighbour_does_not_notice(
     )
     learner = make_learner(strategy, pruner=pruner)
 
+    def on_host(tree, axes):
+        return jax.device_get(stacked(tree, axes))
+
     def train(state):
-        first = jax.device_get(state)
+        first = on_host(state, learner.state_axes)
         for number in range(12):
             state, metrics, _ = learner.update(state, make_batch(2, number))
-        return first, jax.device_get(state), jax.device_get(metrics)
+        return first, on_host(state, learner.state_axes), on_host(metrics, 0)
 
     _, plain, metrics = train(learner.init([3, 4]))
-    first, poisoned, own_metrics = train(_poisoned(learner.init([3, 4]), 1))
+    first, poisoned, own_metrics = train(_poisoned(learner, learner.init([3, 4]), 1))
     assert plain.diverged_at.tolist() == [0, 0]
     assert poisoned.diverged_at.tolist() == [0, 1]
     assert int(poisoned.networks["q"].opt_state.count) == int(poisoned.step) == 12

@@ -17,6 +17,8 @@ from prune_rl.learning.seed_axis import STRATEGIES
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.specs import Batch, Inputs
 
+from ..seeds import stacked
+
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 INPUTS, HIDDEN, OUTPUTS = 15, 10, 5
@@ -83,7 +85,7 @@ def make_learner(optimizers, strategy="unroll", act_eval=None):
         update=update,
         act=act,
         act_eval=act_eval or act,
-        strategy=strategy,
+        strategy=lambda num_seeds: strategy,
     )
 
 
@@ -102,7 +104,14 @@ def train(strategy, seeds, own=slice(None), **settings):
         batch = jax.tree.map(lambda leaf: leaf[own], make_batch(len(SEEDS), number))
         state, metrics, priorities = learner.update(state, batch)
     actions, keys = learner.act(state.params, state.keys, batch.s_tm1[:, 0], 0.5)
-    return jax.device_get((state.replace(keys=keys), metrics, priorities, actions))
+    state = stacked(state.replace(keys=keys), learner.state_axes)
+    return jax.device_get((state, *map(stacked, (metrics, priorities, actions))))
+
+
+def first_states(optimizers, strategy="unroll"):
+    """Of a learner's seeds, stacked."""
+    learner = make_learner(optimizers, strategy)
+    return stacked(learner.init(SEEDS), learner.state_axes)
 
 
 def kernels(params):
@@ -145,14 +154,14 @@ def test_a_learner_tells_its_networks_and_their_members():
     learner = make_learner(create_optimizers())
     assert list(learner.quantities) == ["actor", "critics"]
     assert learner.members == MEMBERS
-    assert (learner.strategy, learner.state_axes.step) == ("unroll", None)
+    assert (learner.strategy(2), learner.state_axes.step) == ("unroll", None)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_first_network_starts_as_it_would_alone(strategy):
     optimizers = create_optimizers()
-    together = make_learner(optimizers, strategy).init(SEEDS)
-    alone = make_learner({"actor": optimizers["actor"]}, strategy).init(SEEDS)
+    together = first_states(optimizers, strategy)
+    alone = first_states({"actor": optimizers["actor"]}, strategy)
     assert list(alone.networks) == ["actor"]
     assert_equal(together.networks["actor"], alone.networks["actor"])
     np.testing.assert_array_equal(together.keys, alone.keys)
@@ -163,7 +172,7 @@ def test_the_first_network_starts_as_it_would_alone(strategy):
 
 
 def test_further_networks_and_their_members_start_from_keys_of_their_own():
-    networks = make_learner(create_optimizers()).init(SEEDS).networks
+    networks = first_states(create_optimizers()).networks
     heads = [networks["actor"].params["head"]["kernel"][:, None]]
     heads = np.concatenate([*heads, networks["critics"].params["head"]["kernel"]], axis=1)
     assert len(np.unique(heads.reshape(2 * 4, -1)[:, 0])) == 2 * 4  # two seeds' actor and critics
@@ -176,7 +185,7 @@ def test_further_networks_and_their_members_start_from_keys_of_their_own():
 
 def test_masks_of_every_network_and_member_come_from_keys_of_their_own():
     """Of a seed's stream 2, then the network's place, the member, and the pruner's rng_seed 8."""
-    networks = make_learner(create_optimizers()).init(SEEDS).networks
+    networks = first_states(create_optimizers()).networks
     for i, seed in enumerate(SEEDS):
         root = jax.random.fold_in(jax.random.PRNGKey(seed), 2)
         actor = jax.random.fold_in(root, 8)
@@ -194,7 +203,7 @@ def test_a_network_is_pruned_and_moved_by_its_own_optimizer_only(strategy, prune
     members = MEMBERS[pruned]
     expected = {x: [kept if members is None else [kept] * members] * 2 for x, kept in KEPT.items()}
     assert num_kept(networks[pruned].params) == expected
-    first = make_learner(create_optimizers(pruned), strategy).init(SEEDS).networks
+    first = first_states(create_optimizers(pruned), strategy).networks
     assert_equal(networks[other].params, first[other].params)
     assert not jax.tree.leaves(networks[other].opt_state.masks)
     for layer, kernel in kernels(networks[pruned].params).items():
@@ -210,7 +219,7 @@ def test_what_starts_sparse_is_so_in_every_member_and_in_its_target(pruned):
     sparse = create_updater_from_config(1, "static_sparse", sparsity=0.8)
     optimizers = create_optimizers()
     optimizers[pruned] = sparse.wrap(optax.adam(0.01), MEMBERS[pruned])
-    networks = make_learner(optimizers).init(SEEDS).networks
+    networks = first_states(optimizers).networks
     size = 2 * (MEMBERS[pruned] or 1)
     masks = kernels(networks[pruned].params)["head"].reshape(size, -1) != 0
     assert masks.sum(1).tolist() == [KEPT["head"]] * size
@@ -222,15 +231,16 @@ def test_what_starts_sparse_is_so_in_every_member_and_in_its_target(pruned):
 def test_only_networks_that_ask_for_a_target_have_one_and_syncing_copies_it(trained):
     learner = make_learner(create_optimizers())
     state = learner.init(SEEDS)
-    first = jax.device_get(state.networks["critics"].params)
+    first = jax.device_get([own.networks["critics"].params for own in state.trees])
     state, *_ = learner.update(state, make_batch(2))
     for synced in (False, True):
         state = learner.sync_target(state) if synced else state
-        actor, critics = state.networks["actor"], state.networks["critics"]
-        assert actor.target_params is None
-        assert_equal(critics.target_params, critics.params if synced else first)
-    pairs = zip(*map(jax.tree.leaves, (critics.params, critics.target_params)), strict=True)
-    assert all(a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer() for a, b in pairs)
+        for own, before in zip(state.trees, first, strict=True):
+            critics = own.networks["critics"]
+            assert own.networks["actor"].target_params is None
+            assert_equal(critics.target_params, critics.params if synced else before)
+    leaves = jax.tree.leaves(state)
+    assert len({leaf.unsafe_buffer_pointer() for leaf in leaves}) == len(leaves)
     assert trained[0].networks["actor"].target_params is None
 
 
@@ -264,13 +274,14 @@ def test_actions_are_of_the_parameters_keys_and_numbers_given():
     noisy, again = learner.act(state.params, state.keys, observations, 2.0)
     np.testing.assert_array_equal(keys, again)
     for i in range(2):
-        own = jax.tree.map(lambda leaf, i=i: leaf[i], state.params["actor"])
-        greedy = np.tanh(outputs_of(own, observations[i]))
-        np.testing.assert_allclose(quiet[i], greedy, rtol=1e-5, atol=1e-6)
-        following, noise_key = jax.random.split(state.keys[i])
-        np.testing.assert_array_equal(keys[i], following)
+        own = state.trees[i]
+        greedy = np.tanh(outputs_of(own.params["actor"], observations[i]))
+        np.testing.assert_allclose(quiet.trees[i], greedy, rtol=1e-5, atol=1e-6)
+        following, noise_key = jax.random.split(own.keys)
+        np.testing.assert_array_equal(keys.trees[i], following)
         noise = 2 * jax.random.normal(noise_key, (OUTPUTS,))
-        np.testing.assert_allclose(noisy[i] - quiet[i], noise, rtol=1e-4, atol=1e-6)
+        difference = noisy.trees[i] - quiet.trees[i]
+        np.testing.assert_allclose(difference, noise, rtol=1e-4, atol=1e-6)
 
 
 def test_evaluation_acts_as_it_is_told_to():

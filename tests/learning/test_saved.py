@@ -7,10 +7,12 @@ import pytest
 
 from prune_rl.errors import ConfigError
 from prune_rl.learning.saved import from_states, to_states
-from prune_rl.learning.seed_axis import STRATEGIES, join_seeds, split_seeds
+from prune_rl.learning.seed_axis import STRATEGIES, Separate, join_seeds, split_seeds
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.state import flatten, unflatten
+
+from ..seeds import laid_as, stacked
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -31,8 +33,8 @@ def assert_same(actual, expected):
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.fixture
-def made():
+@pytest.fixture(params=STRATEGIES)
+def made(request):
     """By hand: a critic of two members with a target network, an actor without, seeds 0 to 2."""
 
     def numbers(*shape, start=0):
@@ -48,7 +50,8 @@ def made():
         "actor": Network(actor, None, {"mu": jax.tree.map(jnp.negative, actor)}),
     }
     keys = jnp.arange(2 * NUM_SEEDS, dtype=jnp.uint32).reshape(NUM_SEEDS, 2)
-    return AgentState(networks, jnp.int32(9), keys, jnp.zeros(NUM_SEEDS, jnp.int32))
+    state = AgentState(networks, jnp.int32(9), keys, jnp.zeros(NUM_SEEDS, jnp.int32))
+    return state if request.param == "vmap" else laid_as(Separate([]), state, AXES)
 
 
 def test_arrays_have_the_names_of_their_places_and_the_values_of_their_seed(made):
@@ -91,13 +94,34 @@ def test_an_agent_goes_on_bit_for_bit(make_learner, make_batch, strategy):
     states = to_states(state, axes)
     restored = from_states(states, learner.init(range(5, 5 + NUM_SEEDS)), axes)
     assert_same(restored, state)
+    kernels = stacked(state, axes).networks["q"].params["params"]["head"]["kernel"]
     for seed, own in enumerate(states):
         flat = flatten(own)
-        kernel = jax.device_get(state.networks["q"].params["params"]["head"]["kernel"])
-        np.testing.assert_array_equal(flat["networks/q/params/params/head/kernel"], kernel[seed])
+        np.testing.assert_array_equal(flat["networks/q/params/params/head/kernel"], kernels[seed])
         assert flat["step"] == 3
     batch = make_batch(NUM_SEEDS, 3)
     assert_same(learner.update(restored, batch)[0], learner.update(state, batch)[0])
+
+
+@pytest.mark.parametrize(("written", "read"), [("vmap", "unroll"), ("unroll", "vmap")])
+def test_what_one_layout_has_written_the_other_takes_up(make_learner, make_batch, written, read):
+    """The same names, values and dtypes; and it can be trained on, as the donor would be."""
+    pruner = create_updater_from_config(10, "magnitude", **_PRUNED)
+    one, other = (make_learner(strategy, pruner=pruner) for strategy in (written, read))
+    state, axes = one.init(range(NUM_SEEDS)), one.state_axes
+    for i in range(3):
+        state, *_ = one.update(state, make_batch(NUM_SEEDS, i))
+    states = to_states(state, axes)
+    taken = from_states(states, other.init(range(5, 5 + NUM_SEEDS)), axes)
+    assert isinstance(taken, Separate) == (read == "unroll")
+    assert_same(stacked(taken, axes), stacked(state, axes))
+    assert_same(to_states(taken, axes), states)
+    batch = make_batch(NUM_SEEDS, 3)
+    trained = [
+        stacked(learner.update(own, batch)[0], axes)
+        for learner, own in ((one, state), (other, taken))
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *trained)
 
 
 def test_states_are_copies_whatever_becomes_of_the_buffers(made):

@@ -10,6 +10,8 @@ from prune_rl.learning.seed_axis import STRATEGIES
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.pruning.config import create_updater_from_config
 
+from ..seeds import stacked
+
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 NUM_SEEDS = 3
@@ -27,8 +29,8 @@ def test_the_clock_is_the_pruners_own_and_one_for_all_seeds(
     learner = make_learner(strategy, pruner=pruner)
     state = learner.init(range(NUM_SEEDS))
     for made in range(5):
-        count = state.networks["q"].opt_state.count
-        for clock in (state.step, count):
+        seen = stacked(state, learner.state_axes)
+        for clock in (seen.step, seen.networks["q"].opt_state.count):
             assert (clock.shape, clock.dtype, int(clock)) == ((), np.int32, made)
         state, *_ = learner.update(state, make_batch(NUM_SEEDS, made))
 

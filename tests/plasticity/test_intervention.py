@@ -13,6 +13,7 @@ from prune_rl import randomness
 from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.seed_axis import Separate
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.plasticity.intervention import bind
 from prune_rl.plasticity.occasions import Occasions
@@ -21,6 +22,7 @@ from prune_rl.plasticity.reset import Reset
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.specs import Inputs
 
+from ..seeds import laid_as, stacked
 from .conftest import QUANTITIES
 
 SEEDS, MEMBERS, POSITION = 2, 3, 1
@@ -53,8 +55,8 @@ def _optimizer():
 def _learner(strategy="unroll", names=tuple(NETWORKS)):
     axes = {name: Network(0, 0, _optimizer().seed_axes) for name in names}
     return Learner(
-        *[None] * 5,  # no function of it is called
-        strategy=strategy,
+        *[None] * 6,  # no function of it is called
+        strategy=lambda num_seeds: strategy,
         state_axes=AgentState(axes, None, 0, 0),
         quantities={name: NETWORKS[name][0] for name in names},
         members={name: NETWORKS[name][1] for name in names},
@@ -99,6 +101,15 @@ def _state(alone, names=tuple(NETWORKS), diverged_at=(0, 0)):
     return AgentState(networks, jnp.int32(4), jnp.asarray(EXPLORATION), diverged)
 
 
+def _after(intervention, strategy, state, seen):
+    """What becomes of a stacked state, by the strategy, as second of two interventions; stacked."""
+    learner = _learner(strategy, tuple(state.networks))
+    own, axes = bind([Reset(), intervention], learner, 10, 10)[POSITION], learner.state_axes
+    if strategy == "unroll":
+        state = laid_as(Separate([]), state, axes)
+    return stacked(own.apply(state, seen if own.num_inputs else None), axes)
+
+
 @pytest.fixture(scope="module")
 def seen(inputs):
     """Of 20 transitions of each seed."""
@@ -114,8 +125,7 @@ def apply(alone, seen):
 
     @functools.cache
     def applied(intervention, strategy="unroll", names=tuple(NETWORKS)):
-        own = bind([Reset(), intervention], _learner(strategy, names), 10, 10)[POSITION]
-        return own.apply(_state(alone, names), seen if own.num_inputs else None)
+        return _after(intervention, strategy, _state(alone, names), seen)
 
     return applied
 
@@ -163,8 +173,7 @@ def test_each_member_of_each_network_changes_as_it_would_alone(
 @BOTH
 def test_a_seed_that_has_diverged_stays_as_it_is(alone, seen, apply, intervention, strategy):
     before, changed = _state(alone), apply(intervention, strategy)
-    own = bind([Reset(), intervention], _learner(strategy), 10, 10)[POSITION]
-    after = own.apply(_state(alone, diverged_at=(0, 3)), seen if own.num_inputs else None)
+    after = _after(intervention, strategy, _state(alone, diverged_at=(0, 3)), seen)
     for name in NETWORKS:
         _equal(_of(after.networks[name], 0), _of(changed.networks[name], 0))
         _equal(_of(after.networks[name], 1), _of(before.networks[name], 1))
