@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +64,8 @@ class Worker:
     """
 
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self.name, self._log = name, tempfile.TemporaryFile("w+", errors="replace")
+        self.name = name
+        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # see close
         self._process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
@@ -81,10 +83,8 @@ class Worker:
 
     def turn(self, steps: int) -> Turn:
         """Runs so many steps, in seconds per step of one seed."""
-        try:
+        with suppress(BrokenPipeError):  # what it said last is in its log
             print(steps, file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass  # what it said last is in its log
         taken, number = self._answer(), steps * self.ready["seeds"]
         return Turn(taken["cpu"] / number, taken["wall"] / number, taken["peak_mib"])
 
@@ -158,8 +158,12 @@ class Row:
 
     def ratio(self, turns: Mapping[str, Turn]) -> float:
         """Of one round."""
-        over, under = (_weighted(own, turns) for own in (self.over, self.under))
-        return over / under
+        return self.seconds(self.over, turns) / self.seconds(self.under, turns)
+
+    @staticmethod
+    def seconds(weights: Mapping[str, float], turns: Mapping[str, Turn]) -> float:
+        """Weighted CPU seconds of a seed's step in one round."""
+        return sum(weight * turns[name].cpu for name, weight in weights.items())
 
     def held(self, median: float) -> bool | None:
         """Whether it meets its bar; None if there is none."""
@@ -173,10 +177,6 @@ class Row:
         if self.most is not None:
             return f"≤ {self.most:g}"
         return "" if self.least is None else f"≥ {self.least:g}"
-
-
-def _weighted(weights: Mapping[str, float], turns: Mapping[str, Turn]) -> float:
-    return sum(weight * turns[name].cpu for name, weight in weights.items())
 
 
 def summary(row: Row, measured: Sequence[Mapping[str, Turn]]) -> dict[str, Any]:

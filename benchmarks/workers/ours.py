@@ -11,11 +11,14 @@ from benchmarks.serve import Loop, serve
 from prune_rl.composition import compose
 from prune_rl.runner import Runner
 
+Settings = Mapping[str, Any]
+
 _WARM_UPDATES = 8
 
 
-def create(settings: Mapping[str, Any]) -> Loop:
-    """A loop of `settings`: gin_files, gin_bindings, what (of `_PARTS`), malloc.
+def create(settings: Settings) -> Loop:
+    """A loop of `settings`: gin_files, gin_bindings, what (of `_PARTS`), malloc, fill (rows of
+    replay that are written before it begins).
 
     Whole steps are those of training, with replay filled past its minimum.
     """
@@ -23,7 +26,7 @@ def create(settings: Mapping[str, Any]) -> Loop:
     _enable_cache()
     bindings = settings.get("gin_bindings", [])
     runner = compose("unused", settings["gin_files"], bindings, bindings)
-    run, quantum = _PARTS[settings.get("what", "step")](runner)
+    run, quantum = _PARTS[settings.get("what", "step")](runner, settings)
     return Loop(run, len(runner.seeds), quantum, note)
 
 
@@ -42,7 +45,7 @@ def _enable_cache() -> None:
     compilation_cache.enable()
 
 
-def _steps(runner: Runner) -> tuple[Callable[[int], None], int]:
+def _steps(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
     """Agent steps as `python -m prune_rl.train` makes them, metrics fetched once a turn."""
     trainer, source = runner.trainer, runner.source
     source.start()
@@ -53,6 +56,7 @@ def _steps(runner: Runner) -> tuple[Callable[[int], None], int]:
         trainer.take_metrics()
         jax.block_until_ready(trainer.agent_state)
 
+    _fill(runner, settings.get("fill", 0))
     while trainer.gradient_steps < _WARM_UPDATES:
         trainer.step()
     quantum = max(1, round(1 / getattr(runner.policy.agent, "replay_ratio", 1)))
@@ -60,7 +64,24 @@ def _steps(runner: Runner) -> tuple[Callable[[int], None], int]:
     return run, quantum
 
 
-def _updates(runner: Runner) -> tuple[Callable[[int], None], int]:
+def _fill(runner: Runner, rows: int) -> None:
+    """Writes so many transitions of episodes of 500 steps, without playing."""
+    source, rng = runner.source, np.random.default_rng(0)
+    shape, seeds = source.observation_spec.frame_shape, len(runner.seeds)
+    frames = rng.integers(0, 256, (64, seeds, *shape)).astype(source.observation_spec.dtype)
+    for row in range(rows):
+        frame = frames[row % len(frames)]
+        source.replay.add(
+            actions=np.zeros(seeds, np.int32),
+            rewards=np.zeros(seeds, np.float32),
+            terminated=np.full(seeds, row % 500 == 499),
+            truncated=np.zeros(seeds, bool),
+            next_frames=frame,
+            frames=frame,
+        )
+
+
+def _updates(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
     """Compiled updates alone, on one batch that is on the device."""
     update, trainer = runner.policy.learner.update, runner.trainer
     batch = jax.device_put(_batch(runner))
@@ -74,7 +95,7 @@ def _updates(runner: Runner) -> tuple[Callable[[int], None], int]:
     return run, 1
 
 
-def _actions(runner: Runner) -> tuple[Callable[[int], None], int]:
+def _actions(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
     """Actions alone, brought to the host, as nothing can be played before."""
     observations = _observations(runner)
     explore, trainer = runner.policy.explore, runner.trainer
@@ -87,7 +108,7 @@ def _actions(runner: Runner) -> tuple[Callable[[int], None], int]:
     return run, 1
 
 
-def _emulators(runner: Runner) -> tuple[Callable[[int], None], int]:
+def _emulators(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
     """The games alone, one step of each seed's at random."""
     environments = runner.create_environments(0)
     environments.reset()
@@ -118,7 +139,7 @@ def _observations(runner: Runner) -> np.ndarray:
     return np.zeros((len(runner.seeds), *spec.shape), spec.dtype)
 
 
-_PARTS: dict[str, Callable[[Runner], tuple[Callable[[int], None], int]]] = {
+_PARTS: dict[str, Callable[[Runner, Settings], tuple[Callable[[int], None], int]]] = {
     "step": _steps,
     "update": _updates,
     "act": _actions,
