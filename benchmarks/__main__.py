@@ -1,0 +1,126 @@
+"""Measures prune_rl against other DQNs, against itself and against its floors, side by side.
+
+Every row is a ratio of process CPU time. Its sides are processes pinned to one core that take
+turns while the others wait, so that a loaded machine changes both sides of a ratio; compiling and
+filling the replay are not counted. The number is the median over the rounds.
+
+  python -m benchmarks                             all rows that have a bar, and then some
+  python -m benchmarks --list                      their names
+  python -m benchmarks --only='pong/*'             some of them
+  python -m benchmarks --only='scaling/*'          seeds, width, replay ratio, size of the replay
+
+What is not installed is left out, and the last lines say how to install it.
+"""
+
+import argparse
+import fnmatch
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine
+from benchmarks.environments import Checkouts
+from benchmarks.measuring import Settings, measure
+from benchmarks.pairs import Row
+from benchmarks.results import Results
+from benchmarks.rows import Group, groups
+from prune_rl.errors import ConfigError, nearest
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 1 if a worker died, 2 for wrong flags."""
+    flags = parser().parse_args(argv)
+    try:
+        plan = chosen(groups(), flags.only)
+        _check(flags)
+    except ConfigError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    if flags.list:
+        print("\n".join(f"{row.name}\t{row.title}" for group in plan for row in group.rows))
+        return 0
+    return _measure(plan, Settings(flags.rounds, flags.seconds, flags.core), flags.out)
+
+
+def _measure(plan: Sequence[Group], settings: Settings, out: Path) -> int:
+    about = {"machine": machine.describe(), "settings": settings._asdict()}
+    results = Results(out, {**about, "load_before": machine.load()})
+    with Checkouts() as checkouts:
+        for number, group in enumerate(plan, 1):
+            print(f"{number} of {len(plan)}: {group.name}", file=sys.stderr, flush=True)
+            measure(group, settings, checkouts, results)
+    results.note(load_after=machine.load())
+    results.show(Console())
+    print(f"written to {out} and {out.with_suffix('.md')}")
+    return int(results.failed)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    own = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    own.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a row by name or pattern; may be repeated",
+    )
+    own.add_argument("--list", action="store_true", help="print names and titles; measure nothing")
+    own.add_argument("--rounds", type=int, default=10, help="turns of each side (default: 10)")
+    own.add_argument(
+        "--seconds", type=float, default=1.0, help="length of a turn, about (default: 1)"
+    )
+    own.add_argument(
+        "--core", type=int, default=machine.cores()[-1], help="the core that all are pinned to"
+    )
+    own.add_argument(
+        "--out",
+        type=Path,
+        default=Path("benchmarks.json"),
+        metavar="FILE.json",
+        help="written after every group, with a table in FILE.md (default: benchmarks.json)",
+    )
+    return own
+
+
+def _check(flags: argparse.Namespace) -> None:
+    for name in ("rounds", "seconds"):
+        if getattr(flags, name) <= 0:
+            raise ConfigError(f"--{name}={getattr(flags, name)}: expected more than 0")
+    if flags.core not in machine.cores():
+        cores = ", ".join(map(str, machine.cores()))
+        raise ConfigError(f"--core={flags.core}: expected one that this process may use: {cores}")
+    if flags.out.suffix != ".json":
+        raise ConfigError(f"--out={flags.out}: expected a name that ends in .json")
+    if not flags.out.absolute().parent.is_dir():
+        raise ConfigError(f"--out={flags.out}: no such folder")
+
+
+def chosen(plan: Sequence[Group], patterns: Sequence[str]) -> list[Group]:
+    """The groups with the rows that are asked for; those of the default set if none are.
+
+    Raises:
+        ConfigError: a pattern fits no row.
+    """
+    names = [row.name for group in plan for row in group.rows]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(f"--only={pattern}: no such row; {nearest(pattern, names)}")
+
+    def wanted(row: Row) -> bool:
+        if not patterns:
+            return row.default
+        return any(fnmatch.fnmatch(row.name, pattern) for pattern in patterns)
+
+    kept = [group._replace(rows=[x for x in group.rows if wanted(x)]) for group in plan]
+    return [group for group in kept if group.rows]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
