@@ -22,6 +22,7 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.runner import Runner
 from prune_rl.settings import Count, CountOrZero, NumSeeds, Positive, checked_as
+from prune_rl.sources.on_device import DeviceSource
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source, require_same_specs
 from prune_rl.trainer import Trainer
@@ -113,7 +114,7 @@ def create_runner(
         base_dir=Path(base_dir),
         source=source,
         policy=policy,
-        trainer=Trainer(policy, source, seeds=seeds, interventions=bound),
+        trainer=_trainer_of(source)(policy, source, seeds=seeds, interventions=bound),
         seeds=seeds,
         num_iterations=num_iterations,
         training_steps=training_steps,
@@ -122,6 +123,15 @@ def create_runner(
         create_environments=create,
         diagnostics=diagnostics.bind(learner) if diagnostics else None,
     )
+
+
+def _trainer_of(source: Source) -> Callable[..., Trainer]:
+    """What drives a source: step by step, or in compiled chunks."""
+    if not isinstance(source, DeviceSource):
+        return Trainer
+    from prune_rl.device_loop import DeviceLoop
+
+    return DeviceLoop
 
 
 def create_optimizers(

@@ -3,7 +3,7 @@
 What a seed draws depends on the seed alone, never on how many run beside it.
 
     of a seed's JAX key      0 training (first weights; then exploration, noise, augmentation),
-                             1 evaluation, 2 masks
+                             1 evaluation, 2 masks; of a run on the device 4 games, 5 replay
     of its exploration key   3 interventions
     of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation
     of a PCG64               (seed, *name) in bytes: what the replay draws
@@ -14,12 +14,14 @@ draw from its key split among them.
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-TRAINING, EVALUATION, _MASKS, _INTERVENTIONS = range(4)
+TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY = range(6)
+_PROBES = 2**32 - 1  # no run has so many gradient steps, of which batches are drawn
 _NETWORKS = 2**31  # far from 0, 1, 2, ..., which `split` folds in for members of the first network
 
 
@@ -48,6 +50,27 @@ def evaluation_keys(seeds: Sequence[int], iteration: int) -> jax.Array:
     """Exploration keys (S, 2) uint32 of one evaluation, which nothing else uses."""
     streams = [jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION) for seed in seeds]
     return jnp.stack([jax.random.fold_in(stream, iteration) for stream in streams])
+
+
+class DeviceKeys(NamedTuple):
+    """What a seed draws from where its run is a compiled program, (2,) uint32 each.
+
+    Nothing changes them: agent steps and gradient steps are folded in.
+    """
+
+    games: Any
+    replay: Any
+
+
+def device_keys(seed: int) -> DeviceKeys:
+    """Those of a seed."""
+    key = jax.random.PRNGKey(seed)
+    return DeviceKeys(jax.random.fold_in(key, _GAMES), jax.random.fold_in(key, _REPLAY))
+
+
+def probe_key(keys: DeviceKeys, name: int) -> jax.Array:
+    """Key (2,) uint32 of what is measured, by a number in [0, 2**32) for its name."""
+    return jax.random.fold_in(jax.random.fold_in(keys.replay, _PROBES), name)
 
 
 def environment_seed(seed: int, *stream: int) -> int:

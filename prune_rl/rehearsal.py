@@ -39,27 +39,28 @@ def rehearse(parts: Parts, work: Work, *, seconds: float, save: float) -> tuple[
     """
     trainer = parts.trainer
     meter = _Meter(lambda: jax.block_until_ready(trainer.agent_state))
-    for _ in range(parts.policy.agent.update_horizon + 1):  # then there is a batch to draw
-        trainer.play()
     updates, plays = _rhythm(parts, work)
 
+    def play() -> None:
+        trainer.burst(0, 1)
+
     def both() -> None:
-        for _ in range(updates):
-            trainer.learn()
-        for _ in range(plays):
-            trainer.play()
+        trainer.burst(updates, plays)
 
-    def pace(step: float, together: float) -> Pace:
-        update = max(together - plays * step, 0.0) / updates if updates else 0.0
-        return Pace(step, update, save=save)
+    def pace(one: float, together: float) -> Pace:
+        step = one / trainer.rounds_at_once
+        rest = together / trainer.rounds_at_once - plays * step
+        return Pace(step, max(rest, 0.0) / updates if updates else 0.0, save=save)
 
+    for _ in range(parts.policy.agent.update_horizon + 1):  # then there is a batch to draw
+        play()
     both()  # compiles
     compiling = _peak_ram()
     _forget_peak()
-    rough = pace(meter.mean(trainer.play), meter.mean(both))
+    rough = pace(meter.mean(play), meter.mean(both))
     foreseen = work.seconds(rough._replace(evaluation_step=rough.step))
     budget = min(seconds, foreseen / _SHARE)
-    own = pace(meter.mean(trainer.play, budget / 4), meter.mean(both, budget / 2))
+    own = pace(meter.mean(play, budget / 4), meter.mean(both, budget / 2))
     if work.evaluations:
         begun, step = _evaluation(parts, meter, budget / 4)
         own = own._replace(evaluation=begun, evaluation_step=step)

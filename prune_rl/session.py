@@ -133,8 +133,8 @@ class Session:
         end = (self.iteration + 1) * self._own.training_steps
         while self._source.steps < end:
             self._checkpointer.before_step()
-            for episode in self._trainer.step():
-                self._recorder.episode(self._now(), "train", episode)
+            for steps_since, episode in self._trainer.step(end):
+                self._recorder.episode(self._now().before(steps_since), "train", episode)
             self._between_steps("train")
         played, metrics = self._source.agent_steps, self._trainer.take_metrics()
         fields = self._own.policy.agent.exploration(played) if played else {}

@@ -26,7 +26,7 @@ from prune_rl.specs import Batch, Draw, Inputs, Probe
 from prune_rl.state import State, flatten, part, per_seed
 
 # One in so many updates has its metrics kept, so that fetching them never stalls the learner.
-_METRICS_PERIOD = 10
+METRICS_PERIOD = 10
 
 
 class Trainer:
@@ -55,14 +55,21 @@ class Trainer:
         self._num_seeds = len(seeds)
         self._fixed_probe: dict[str, Probe] = {}
 
-    def step(self) -> list[Episode]:
-        """One step of the source's clock, learning included; returns the episodes that ended.
+    rounds_at_once = 1  # of a `burst`
+
+    def step(self, end: int | None = None) -> list[tuple[int, Episode]]:
+        """One step of the source's clock, learning included, or as many as it takes at once.
+
+        Returns the episodes that ended, each with the agent steps that were taken since then.
+
+        Args:
+            end: step of the clock, ahead, that is not to be passed; None for any.
 
         Raises:
             EnvironmentFailed: a game raised; the next call finishes the step.
         """
         if self._actions is not None:  # chosen for a step that failed; all before it is done
-            return self.play()
+            return self._played()
         for _ in range(self._source.updates_due()):
             self.learn()
         # An update due at a gradient step has been made by now; an agent step not yet.
@@ -71,7 +78,17 @@ class Trainer:
         # Before the first update there is nothing new to copy.
         if self.gradient_steps and self._agent.is_target_update_step(clock):
             self.agent_state = self._learner.sync_target(self.agent_state)
-        return self.play()
+        return self._played()
+
+    def _played(self) -> list[tuple[int, Episode]]:
+        return [(0, episode) for episode in self.play()]
+
+    def burst(self, updates: int, plays: int) -> None:
+        """`rounds_at_once` times so many gradient steps and then agent steps, due or not."""
+        for _ in range(updates):
+            self.learn()
+        for _ in range(plays):
+            self.play()
 
     def play(self) -> list[Episode]:
         """The rest of `step`: what it does besides learning."""
@@ -91,7 +108,7 @@ class Trainer:
         self.agent_state, metrics, priorities = self._learner.update(self.agent_state, batch)
         if batch.probabilities is not None:
             self._source.update_priorities(priorities)
-        if self.gradient_steps % _METRICS_PERIOD == 0:
+        if self.gradient_steps % METRICS_PERIOD == 0:
             self._metrics.append(metrics)
         self.gradient_steps += 1
         self._intervene()

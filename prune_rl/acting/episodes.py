@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prune_rl.environments.batch import Step
+from prune_rl.specs import TERMINATED
 from prune_rl.state import State, part
 
 
@@ -63,6 +64,26 @@ class EpisodeTracker:
         self._returns[ended] = 0
         self._lengths[ended] = 0
         return episodes
+
+    def add_many(self, rewards: np.ndarray, ends: np.ndarray) -> list[tuple[int, Episode]]:
+        """The same for n agent steps at once: each episode with the index of its last step.
+
+        Args:
+            rewards: (S, n) float32, unclipped.
+            ends: (S, n) uint8, see `prune_rl.specs`.
+        """
+        found = []
+        for i, (own, own_ends) in enumerate(zip(rewards.astype(np.float64), ends, strict=True)):
+            begin = 0
+            for last in np.flatnonzero(own_ends).tolist():
+                total = self._returns[i] + own[begin : last + 1].sum()
+                length, terminated = self._lengths[i] + last + 1 - begin, own_ends[last]
+                ended = Episode(i, float(total), int(length), bool(terminated == TERMINATED))
+                found.append((last, ended))
+                self._returns[i], self._lengths[i], begin = 0, 0, last + 1
+            self._returns[i] += own[begin:].sum()
+            self._lengths[i] += len(own) - begin
+        return sorted(found, key=lambda one: (one[0], one[1].seed_index))
 
     def get_state(self) -> list[State]:
         """Of each seed, the return and length so far."""

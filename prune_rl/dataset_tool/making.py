@@ -171,7 +171,7 @@ def _train(runner: Runner, agent_steps: int, stop: StopSignals) -> list[Episode]
     runner.source.start()
     with progress:
         for steps in range(1, agent_steps + 1):
-            episodes += runner.trainer.step()
+            episodes += [episode for _, episode in runner.trainer.step()]
             if progress.due():
                 _show(progress, steps, runner, episodes)
             if stop.received is not None:

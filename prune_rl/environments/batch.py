@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl.environments.base import Environment, Frame
+from prune_rl.environments.functional import Play
 from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.specs import Discrete
 from prune_rl.state import State, part, per_seed
@@ -95,6 +96,21 @@ class EnvironmentBatch:
         threaded = first.steps_off_gil and len(environments) > 1
         self._pool = ThreadPoolExecutor(len(environments)) if threaded else None
         self._map = self._pool.map if self._pool else map
+
+    def functional(self) -> Play:
+        """The game as pure functions of one seed.
+
+        Raises:
+          ConfigError: it is not written in JAX.
+        """
+        game = self._environments[0]
+        make = getattr(game, "functional", None)
+        if make is None:
+            raise ConfigError(
+                f"@DeviceSource: {type(game).__name__} is not written in JAX; expected a game of "
+                "suites/minatar.gin, or Runner.create_source_fn=@OnlineSource"
+            )
+        return Play(make(), self._max_steps)
 
     def reset(self) -> Frame:
         """Starts an episode of every seed; returns the first frames (S, *frame_shape).

@@ -80,7 +80,7 @@ class Agent:
     def updates_due(self, agent_step: int) -> int:
         """How many gradient steps are due at this agent step, before acting."""
         past_warm_up = agent_step > self.min_replay_history
-        return self._updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
+        return self.updates_at_once if past_warm_up and agent_step % self._period == 0 else 0
 
     @property
     def first_update(self) -> int:
@@ -98,21 +98,22 @@ class Agent:
         """The sum of `updates_due` over the agent steps 0 to `num_agent_steps` - 1."""
         until_last = (num_agent_steps - 1) // self._period
         occasions = max(0, until_last - self.min_replay_history // self._period)
-        return occasions * self._updates_at_once
+        return occasions * self.updates_at_once
 
     def nominal_gradient_steps(self, num_agent_steps: int) -> int:
         """Agent steps times replay ratio, as if there were no warm-up: 2,500,000 in 40M frames.
 
         Fractions of a run, of pruning and of interventions, are fractions of this.
         """
-        return num_agent_steps * self._updates_at_once // self._period
+        return num_agent_steps * self.updates_at_once // self._period
 
     @property
     def _period(self) -> int:
         return max(1, round(1 / self.replay_ratio))
 
     @property
-    def _updates_at_once(self) -> int:
+    def updates_at_once(self) -> int:
+        """Gradient steps that are due at an agent step at which any are."""
         return max(1, round(self.replay_ratio))
 
     def learner(

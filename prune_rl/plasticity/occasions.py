@@ -1,7 +1,7 @@
 """When an intervention acts; gradient steps are counted from the start of the run."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from prune_rl.errors import require
 from prune_rl.settings import Range
@@ -24,8 +24,12 @@ class Occasions:
     end: int
 
     def __contains__(self, gradient_steps: int) -> bool:
-        in_range = self.start <= gradient_steps < self.end
-        return in_range and gradient_steps > 0 and gradient_steps % self.period == 0
+        return bool(self.due(gradient_steps))
+
+    def due(self, gradient_steps: Any) -> Any:
+        """Whether it is one of them, for an array of them too, inside compiled functions."""
+        in_range = (self.start <= gradient_steps) & (gradient_steps < self.end)
+        return in_range & (gradient_steps > 0) & (gradient_steps % self.period == 0)
 
 
 @dataclass(frozen=True, kw_only=True)

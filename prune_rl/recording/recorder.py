@@ -28,6 +28,10 @@ class Moment(NamedTuple):
     params: Mapping[str, Params]  # of the networks by name, leading seed axis
     diverged_at: jax.Array | np.ndarray  # (S,) int32, see `AgentState`
 
+    def before(self, steps: int) -> "Moment":
+        """So many agent steps earlier, as far as episodes tell."""
+        return self._replace(agent_steps=self.agent_steps - steps)
+
 
 class Recorder:
     """Writes the logs of one run and shows how it goes.

@@ -80,6 +80,11 @@ class ReplayBuffer:
         self._uniform = UniformSampler(self._ring, update_horizon)
         self._sampler = create_sampler(self._ring, update_horizon)
 
+    @property
+    def num_rows(self) -> int:
+        """Frames kept per seed in this run."""
+        return self._ring.num_rows
+
     def add_first(self, frames: np.ndarray) -> None:
         """Stores the run's first frames, (S, *frame_shape) as specified; once, before any `add`."""
         if self._ring.filled:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +25,11 @@ class DeviceSampler:
 
     Attributes:
         horizon: n of the n-step return, in agent steps.
+        prioritizes: whether `draw` gives chances and `update` takes priorities.
     """
 
     horizon: int
+    prioritizes: ClassVar[bool] = False
 
     def init(self, num_rows: int) -> Any:
         """What it knows of an empty ring."""
@@ -84,6 +86,7 @@ class Prioritized(DeviceSampler):
     """
 
     exponent: float
+    prioritizes: ClassVar[bool] = True
 
     def init(self, num_rows: int) -> Priorities:
         """All leaves are 0."""

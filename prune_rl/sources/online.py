@@ -36,6 +36,23 @@ class Observer(Protocol):
     ) -> None: ...
 
 
+def require_fitting(agent: Agent, replay: ReplayBuffer, num_steps: int) -> None:
+    """Raises `ConfigError` for a replay with which an agent cannot learn in so many agent steps.
+
+    One that never holds a batch, or what is to be stored before learning; it is about what was
+    asked for: a short run never fills what it has.
+    """
+    capacity, asked = "ReplayBuffer.max_capacity", replay.max_capacity
+    warm_up = f"{type(agent).__name__}.min_replay_history"
+    needs = {"ReplayBuffer.batch_size": replay.batch_size, warm_up: agent.min_replay_history}
+    for binding, least in needs.items():
+        require(asked >= least, capacity, asked, f"at least {binding}={least}")
+    if agent.num_gradient_steps(num_steps):
+        first, binding = agent.first_update, f"{type(agent).__name__}.update_horizon"
+        expected = f"at most {first}, the agent steps before the first update"
+        require(agent.update_horizon <= first, binding, agent.update_horizon, expected)
+
+
 @gin.configurable
 @checked
 class OnlineSource:
@@ -71,11 +88,7 @@ class OnlineSource:
             create_sampler=SAMPLERS[agent.replay_scheme],
             longest_run=setting.num_steps,
         )
-        self._require_room(agent, self._buffer)
-        if agent.num_gradient_steps(setting.num_steps):
-            first, binding = agent.first_update, f"{type(agent).__name__}.update_horizon"
-            expected = f"at most {first}, the agent steps before the first update"
-            require(agent.update_horizon <= first, binding, agent.update_horizon, expected)
+        require_fitting(agent, self._buffer, setting.num_steps)
         self.replay: Replay = self._buffer
         self._stack = FrameStack(len(setting.seeds), self.observation_spec)
         self._tracker = EpisodeTracker(len(setting.seeds))
@@ -89,18 +102,6 @@ class OnlineSource:
 
     def _told(self) -> list[Observer]:
         return [self._buffer, *self._observers]
-
-    @staticmethod
-    def _require_room(agent: Agent, replay: ReplayBuffer) -> None:
-        """A replay that never holds a batch, or what is to be stored before learning, is an error.
-
-        It is about what was asked for: a short run never fills what it has.
-        """
-        capacity, asked = "ReplayBuffer.max_capacity", replay.max_capacity
-        warm_up = f"{type(agent).__name__}.min_replay_history"
-        needs = {"ReplayBuffer.batch_size": replay.batch_size, warm_up: agent.min_replay_history}
-        for binding, least in needs.items():
-            require(asked >= least, capacity, asked, f"at least {binding}={least}")
 
     @property
     def steps(self) -> int:

@@ -1,0 +1,251 @@
+"""Agent steps of one seed in one compiled loop: its environment, replay, acting and learning.
+
+The order within a step is that of `trainer.py`. What is due at which step the host decides
+beforehand, in a `Plan`; how long the loop runs is a number it is given, not a shape, so that one
+program serves every stretch of a run. A branch is a loop of no or one round: loops update what they
+carry in place, where a conditional would copy the replay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from prune_rl import randomness
+from prune_rl.environments.functional import FunctionalStep, GameState, Play
+from prune_rl.learning.learner import Metrics, OneSeed
+from prune_rl.learning.state import AgentState
+from prune_rl.plasticity.intervention import BoundIntervention
+from prune_rl.replay import device_ring
+from prune_rl.replay.device_samplers import DeviceSampler
+from prune_rl.specs import GOES_ON, TERMINATED, TRUNCATED, ObservationSpec
+
+
+class Plan(NamedTuple):
+    """What is due at each of at most L agent steps, the same for all seeds.
+
+    Attributes:
+      count: () int32, agent steps to take, at most L.
+      first: () int32, agent steps taken before.
+      updates: (L,) int32, gradient steps before acting.
+      syncs: (L,) int32, 1 where target networks are then copied, else 0.
+      numbers: of `Agent.exploration`, (L,) float32 each.
+    """
+
+    count: Any
+    first: Any
+    updates: Any
+    syncs: Any
+    numbers: Sequence[Any]
+
+
+class Waiting(NamedTuple):
+    """Priorities of the batch last drawn, which the sampler has not seen yet.
+
+    Attributes:
+      batches: () int32, 1, or 0 where none wait.
+      starts: (B,) int32.
+      priorities: (B,) float32.
+    """
+
+    batches: jax.Array
+    starts: jax.Array
+    priorities: jax.Array
+
+
+class World(NamedTuple):
+    """All that one seed holds besides its agent.
+
+    Attributes:
+      game: variables of the environment.
+      observation: (*observation) of the spec, what to act on.
+      ring: the replay's rows, a `DeviceRing`.
+      sampler: what its sampler knows of them.
+      waiting: see there; no batch waits between two agent steps.
+    """
+
+    game: GameState
+    observation: jax.Array
+    ring: Any
+    sampler: Any
+    waiting: Waiting
+
+
+class Record(NamedTuple):
+    """What the host is told of a stretch of agent steps.
+
+    Attributes:
+      rewards: (L,) float32, unclipped; (S, L) and so on of all seeds.
+      ends: (L,) uint8, `GOES_ON`, `TERMINATED` or `TRUNCATED`.
+      metrics: (M,) float32 each, of one in `period` gradient steps.
+    """
+
+    rewards: Any
+    ends: Any
+    metrics: Metrics
+
+
+_Carry = tuple[AgentState, World, Record]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Pure functions of one seed.
+
+    Attributes:
+      one: the agent's.
+      play: its environment's.
+      sampler: of its replay.
+      interventions: in the order in which they act.
+      num_rows: of the replay.
+      batch_size: B.
+      gamma: discount per agent step.
+      clip_rewards: whether rewards are stored between -1 and 1.
+      length: L of a plan.
+      period: one in so many gradient steps has its metrics kept.
+      most_updates: gradient steps at one agent step, at most.
+    """
+
+    one: OneSeed
+    play: Play
+    sampler: DeviceSampler
+    interventions: Sequence[BoundIntervention]
+    num_rows: int
+    batch_size: int
+    gamma: float
+    clip_rewards: bool
+    length: int
+    period: int
+    most_updates: int
+
+    def begin(self, keys: randomness.DeviceKeys) -> World:
+        """A seed's world at its first observation."""
+        game, frame = self.play.reset(jax.random.fold_in(keys.games, 0))
+        spec = self.play.observation_spec
+        empty = device_ring.empty(self.num_rows, spec, self.play.action_spec)
+        ring = device_ring.start(empty, frame)
+        sampler = self.sampler.note(self.sampler.init(self.num_rows), ring)
+        size = self.batch_size
+        waiting = Waiting(jnp.int32(0), jnp.zeros(size, jnp.int32), jnp.zeros(size))
+        observation = _first_observation(spec, frame)
+        return World(game, observation, ring, sampler, waiting)
+
+    def run(
+        self, agent: AgentState, world: World, keys: randomness.DeviceKeys, plan: Plan
+    ) -> _Carry:
+        """So many agent steps, learning included."""
+
+        def step(i: jax.Array, carry: _Carry) -> _Carry:
+            carry = lax.fori_loop(0, plan.updates[i], lambda _, own: self._learn(keys, *own), carry)
+            agent, world, record = carry
+            agent = lax.fori_loop(0, plan.syncs[i], lambda _, own: self.one.sync_target(own), agent)
+            return self._act(keys, plan, i, agent, world, record)
+
+        return lax.fori_loop(0, plan.count, step, (agent, world, self._record(agent, world)))
+
+    def _record(self, agent: AgentState, world: World) -> Record:
+        batch = jax.eval_shape(self._batch, world, jnp.zeros(self.batch_size, jnp.int32), None)
+        metrics = jax.eval_shape(self.one.update, agent, batch)[1]
+        kept = self.length * self.most_updates // self.period + 1
+        zeros = {name: jnp.zeros((kept, *own.shape), own.dtype) for name, own in metrics.items()}
+        return Record(jnp.zeros(self.length), jnp.zeros(self.length, jnp.uint8), zeros)
+
+    def _batch(self, world: World, starts: jax.Array, chances: jax.Array | None) -> Any:
+        batch = device_ring.transitions(world.ring, starts, self.sampler.horizon, self.gamma)
+        return batch._replace(probabilities=chances)
+
+    def _learn(
+        self, keys: randomness.DeviceKeys, agent: AgentState, world: World, record: Record
+    ) -> _Carry:
+        """One gradient step, and what intervenes after it."""
+        key = jax.random.fold_in(keys.replay, agent.step)
+        starts, chances = self.sampler.draw(world.sampler, world.ring, key, self.batch_size)
+        batch = self._batch(world, starts, chances)
+        after, metrics, priorities = self.one.update(agent, batch)
+        if chances is not None:
+            # As on the host, a batch in a row was drawn before the priorities of the one before.
+            world = self._write_priorities(world)
+            world = world._replace(waiting=Waiting(jnp.int32(1), starts, priorities))
+        record = record._replace(metrics=self._kept(record.metrics, agent.step, metrics))
+        return self._intervene(key, after, world), world, record
+
+    def _kept(self, kept: Metrics, made: jax.Array, metrics: Metrics) -> Metrics:
+        """Metrics of the gradient step after `made` others, in a place that no other one takes."""
+        size = len(next(iter(kept.values()))) if kept else 1
+        place = jnp.where(made % self.period == 0, made // self.period % size, size)
+        return {name: kept[name].at[place].set(own, mode="drop") for name, own in metrics.items()}
+
+    def _intervene(self, key: jax.Array, agent: AgentState, world: World) -> AgentState:
+        for place, own in enumerate(self.interventions):
+            apply = partial(self._apply, own, jax.random.fold_in(key, 1 + place), world)
+            due = own.occasions.due(agent.step).astype(jnp.int32)
+            agent = lax.fori_loop(0, due, lambda _, agent, apply=apply: apply(agent), agent)
+        return agent
+
+    def _apply(
+        self, own: BoundIntervention, key: jax.Array, world: World, agent: AgentState
+    ) -> AgentState:
+        if not own.num_inputs:
+            return own.one(agent, None)
+        horizon = self.sampler.horizon
+        starts = device_ring.draw_uniformly(world.ring, key, own.num_inputs, horizon)
+        return own.one(agent, device_ring.inputs(world.ring, starts))
+
+    def _write_priorities(self, world: World) -> World:
+        def write(_: Any, own: Any) -> Any:
+            return self.sampler.update(
+                own, world.ring, world.waiting.starts, world.waiting.priorities
+            )
+
+        return world._replace(
+            sampler=lax.fori_loop(0, world.waiting.batches, write, world.sampler),
+            waiting=world.waiting._replace(batches=jnp.int32(0)),
+        )
+
+    def _act(
+        self,
+        keys: randomness.DeviceKeys,
+        plan: Plan,
+        i: jax.Array,
+        agent: AgentState,
+        world: World,
+        record: Record,
+    ) -> _Carry:
+        """Chooses an action, plays it and stores the transition."""
+        numbers = [own[i] for own in plan.numbers]
+        action, key = self.one.act(agent.params, agent.keys, world.observation, *numbers)
+        own_key = jax.random.fold_in(keys.games, 1 + plan.first + i)
+        game, step = self.play.step(world.game, action, own_key)
+        end = jnp.where(step.truncated, TRUNCATED, jnp.where(step.terminated, TERMINATED, GOES_ON))
+        end = end.astype(jnp.uint8)
+        if self.sampler.prioritizes:
+            world = self._write_priorities(world)  # a new transition takes the largest
+        reward = jnp.clip(step.reward, -1, 1) if self.clip_rewards else step.reward
+        ring = device_ring.append(world.ring, action, reward, end, step.next_frame, step.frame)
+        observation = _next_observation(self.play.observation_spec, world.observation, step)
+        world = World(
+            game, observation, ring, self.sampler.note(world.sampler, ring), world.waiting
+        )
+        record = record._replace(
+            rewards=record.rewards.at[i].set(step.reward), ends=record.ends.at[i].set(end)
+        )
+        return agent.replace(keys=key), world, record
+
+
+def _first_observation(spec: ObservationSpec, frame: jax.Array) -> jax.Array:
+    if not spec.is_image:
+        return frame
+    return jnp.zeros(spec.shape, spec.dtype).at[-1].set(frame)
+
+
+def _next_observation(
+    spec: ObservationSpec, observation: jax.Array, step: FunctionalStep
+) -> jax.Array:
+    if not spec.is_image:
+        return step.frame
+    older = jnp.where(step.terminated | step.truncated, 0, observation[1:])
+    return jnp.concatenate([older, step.frame[None]])
