@@ -18,7 +18,7 @@ import numpy.typing as npt
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
 from prune_rl.learning.saved import from_states, to_states
-from prune_rl.learning.seed_axis import split_seeds
+from prune_rl.learning.seed_axis import Separate
 from prune_rl.learning.state import AgentStates
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.source import Source
@@ -174,10 +174,13 @@ class Trainer:
 
 def _fetched(metrics: Sequence[Any]) -> list[dict[str, npt.NDArray[Any]]]:
     """Values (S,) on the host, by name."""
-    return [
-        {name: np.array([seed[name] for seed in own]) for name in own[0]}
-        for own in (split_seeds(one, 0) for one in jax.device_get(list(metrics)))
-    ]
+    return [_stacked(own) for own in jax.device_get(list(metrics))]
+
+
+def _stacked(metrics: Any) -> dict[str, npt.NDArray[Any]]:
+    if not isinstance(metrics, Separate):
+        return dict(metrics)
+    return {name: np.array([own[name] for own in metrics.trees]) for name in metrics.trees[0]}
 
 
 def _metrics_of(metrics: Sequence[Mapping[str, npt.NDArray[Any]]], seed: int) -> State:

@@ -206,8 +206,9 @@ class Diagnostics:
 
         # One seed after another: per-sample gradients of all at once may not fit.
         def rows(states: AgentStates, probe: Mapping[str, Probe]) -> list[Row]:
-            own = split_seeds(states, learner.state_axes), split_seeds(dict(probe), 0)
-            measured = [jax.device_get(compiled(*pair)) for pair in zip(*own, strict=True)]
+            own = split_seeds(states, learner.state_axes)
+            shown = split_seeds(dict(probe), 0) if probe else [{} for _ in own]
+            measured = [jax.device_get(compiled(*pair)) for pair in zip(own, shown, strict=True)]
             return jax.tree.map(lambda leaf: leaf if leaf.ndim else float(leaf), measured)
 
         self._require_room(learner.quantities)

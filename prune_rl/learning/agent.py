@@ -30,8 +30,8 @@ class Agent:
             agent step, or 1/P for one after every P (Dopamine's `update_period`); without meaning
             where the data are fixed.
         replay_scheme: how the replay is sampled, a key of `replay.samplers.SAMPLERS`.
-        seed_strategy: how seeds are mapped, see `prune_rl.learning.seed_axis`; 'auto' for the one
-            measured fastest.
+        seed_strategy: how seeds lie and are mapped, see `prune_rl.learning.seed_axis`; 'auto' for
+            the one measured fastest.
 
     Raises:
         ConfigError: a value is outside its range; names the gin binding.

@@ -12,6 +12,7 @@ from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
 from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.seed_axis import STRATEGIES, Separate, split_seeds
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.specs import Batch, Draw, Inputs
 
@@ -59,12 +60,14 @@ QUANTITIES = Quantities(
     losses=_losses,
 )
 
+AXES = AgentState({"q": Network(0, 0, 0)}, None, 0, 0)
+
 
 def _learner(quantities=QUANTITIES):
     return Learner(
         *[None] * 6,  # no function of it is called
         strategy=lambda num_seeds: "unroll",
-        state_axes=AgentState({"q": Network(0, 0, 0)}, None, 0, 0),
+        state_axes=AXES,
         quantities={"q": quantities},
         members={"q": None},
         target_sparsities={},
@@ -123,8 +126,8 @@ def _probe():
     }
 
 
-@pytest.fixture(scope="module")
-def measured():
+@pytest.fixture(scope="module", params=STRATEGIES)
+def measured(request):
     """(rows, state, probe, shapes that the quantities saw)."""
     seen = {}
 
@@ -142,7 +145,8 @@ def measured():
     spies = {name: spied(name, getattr(QUANTITIES, name)) for name in names}
     bound = DIAGNOSTICS.bind(_learner(QUANTITIES._replace(**spies)))
     state, probe = _state(), _probe()
-    return bound.rows(state, probe), state, probe, seen
+    lying = Separate(split_seeds(state, AXES)) if request.param == "unroll" else state
+    return bound.rows(lying, probe), state, probe, seen
 
 
 def _is_size(node):

@@ -204,7 +204,7 @@ def _compiled_text(program, state, batch):
 
 
 def test_the_program_of_one_seed_has_no_axis_of_seeds(learner, make_batch):
-    """11 seeds, a number that no shape of this agent has: it stands in the stacked program alone."""
+    """Of 11 seeds, a number that no shape of this agent has: the stacked program alone has it."""
     states, batch = learner.init(range(11)), make_batch(11, 0, SHAPE)
     one, over_seeds = learner.update.programs
     own = jax.tree.map(lambda leaf: leaf[0], batch)

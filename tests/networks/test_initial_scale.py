@@ -19,6 +19,7 @@ from scipy import stats
 
 from prune_rl.agents.rainbow import RainbowAgent
 from prune_rl.experiment import create_optimizers
+from prune_rl.learning.seed_axis import split_seeds
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.impala import ImpalaTorso
 from prune_rl.networks.torsos.minatar import MinAtarTorso
@@ -213,10 +214,11 @@ def test_defaults_of_an_agent_are_xavier_from_the_start_and_at_a_renewal(head):
     agent = RainbowAgent(torso=MinAtarTorso(), **{"num_atoms": 1} | HEADS[head][0])
     optimizers = create_optimizers(agent.networks, 100, 100)
     learner = agent.learner(ObservationSpec(MINATAR[1:]), Discrete(ACTIONS), optimizers)
-    network = learner.init([11]).networks["q"]
+    (state,) = split_seeds(learner.init([11]), learner.state_axes)
+    network = state.networks["q"]
     for params in (
-        jax.tree.map(lambda leaf: leaf[0], network.params),
-        jax.tree.map(lambda leaf: leaf[0], network.target_params),
+        network.params,
+        network.target_params,
         jax.jit(learner.quantities["q"].init_params)(jax.random.PRNGKey(6)),
     ):
         _expect_network(params, "minatar", head, "xavier_uniform", "xavier_uniform")

@@ -18,6 +18,7 @@ from prune_rl.agents.dqn import DQNAgent
 from prune_rl.environments.atari import create_atari_environment
 from prune_rl.experiment import create_optimizers
 from prune_rl.learning.learner import Learner
+from prune_rl.learning.seed_axis import Separate, split_seeds
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.impala import ImpalaTorso
@@ -124,17 +125,10 @@ def _learner(loss_type: str) -> Learner:
 def _state() -> AgentState:
     """The online and target weights of the cases, before any step; one seed."""
     online, target = (to_ours(cases.weights(cases.nature_shapes(), seed)) for seed in (0, 1))
-    state = _learner("mse").init([0])
-    weights = {"params": _add_seed(online), "target_params": _add_seed(target)}
+    learner = _learner("mse")
+    (state,) = split_seeds(learner.init([0]), learner.state_axes)
+    weights = jax.tree.map(jnp.asarray, {"params": online, "target_params": target})
     return state.with_network("q", state.networks["q"].replace(**weights))
-
-
-def _add_seed(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
-
-
-def _first_seed(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], tree)
 
 
 def dqn_targets() -> Result:
@@ -147,7 +141,7 @@ def dqn_targets() -> Result:
 
 def _one_seed() -> AgentState:
     network = _state().networks["q"]
-    own = Network(_first_seed(network.params), _first_seed(network.target_params), None)
+    own = Network(*jax.device_get((network.params, network.target_params)), None)
     return AgentState({"q": own}, None, None, None)
 
 
@@ -175,13 +169,15 @@ def dqn_gradients() -> Result:
 @cache
 def _adam_steps() -> dict[int, tuple[Any, Any]]:
     """(weights moved, Adam's state) after each of ADAM_STEPS whole updates."""
-    before, batch = _one_seed().networks["q"].params, _add_seed(our_batch())
-    state, after = jax.tree.map(jnp.copy, _state()), {}  # `update` takes over what it is given
+    before = _one_seed().networks["q"].params
+    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], our_batch())
+    # `update` takes over what it is given.
+    states, after = Separate([jax.tree.map(jnp.copy, _state())]), {}
     for step in range(1, max(cases.ADAM_STEPS) + 1):
-        state, *_ = _learner("mse").update(state, batch)
+        states, *_ = _learner("mse").update(states, batch)
         if step in cases.ADAM_STEPS:
-            network = state.networks["q"]
-            now, adam = _first_seed(network.params), _first_seed(network.opt_state.inner_state[0])
+            network = states.trees[0].networks["q"]
+            now, adam = jax.device_get((network.params, network.opt_state.inner_state[0]))
             moved = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), now, before)
             after[step] = moved, adam
     return after

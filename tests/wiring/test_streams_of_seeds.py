@@ -21,6 +21,8 @@ from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
 from prune_rl.specs import Discrete, ObservationSpec
 
+from ..seeds import stacked
+
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 SEEDS, ITERATIONS, SIDE = (5, 6, 7), 2, 6
 RUN = f"""
@@ -114,7 +116,7 @@ class SpiedAgent(DQNAgent):
         def init(seeds):
             notes.seeds = list(seeds)
             state = learner.init(seeds)
-            notes.initial = jax.device_get(state)
+            notes.initial = jax.device_get(stacked(state, learner.state_axes))
             return state
 
         def act(params, keys, *rest):
@@ -128,7 +130,7 @@ class SpiedAgent(DQNAgent):
         def update(state, batch):
             notes.batches.append(jax.tree.map(np.array, batch))
             state, *rest = learner.update(state, batch)
-            masks = jax.tree.leaves(q_of(state).opt_state.masks)
+            masks = jax.tree.leaves(q_of(stacked(state, learner.state_axes)).opt_state.masks)
             notes.masks.append(jax.tree.map(np.array, masks))
             return state, *rest
 
