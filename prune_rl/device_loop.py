@@ -7,7 +7,7 @@ log and to stop. What a run learns does not depend on where its chunks end.
 
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,14 +18,14 @@ from prune_rl.device_program import Plan, Program, Record
 from prune_rl.learning.seed_axis import Separate, map_seeds
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.on_device import DeviceSource
-from prune_rl.trainer import METRICS_PERIOD, Trainer
+from prune_rl.training import METRICS_PERIOD, Training
 
 _LONGEST = 1024  # agent steps of a chunk
 _SECONDS = 0.5  # that a chunk is to take
 
 
-class DeviceLoop(Trainer):
-    """S seeds in lock-step on the device; see `Trainer`, whose checkpoints it takes and makes."""
+class DeviceLoop(Training):
+    """Takes a chunk of agent steps at a time; see `Training`."""
 
     rounds_at_once = 64
 
@@ -37,8 +37,8 @@ class DeviceLoop(Trainer):
         seeds: Sequence[int],
         interventions: Sequence[BoundIntervention] = (),
     ) -> None:
-        super().__init__(policy, cast(Any, source), seeds=seeds, interventions=interventions)
-        self._device, learner = source, policy.learner
+        super().__init__(policy, source, seeds)
+        self._source, learner = source, policy.learner
         self._program = Program(
             one=learner.one,
             play=source.play,
@@ -59,7 +59,7 @@ class DeviceLoop(Trainer):
         self._steps = _LONGEST // 8  # of the next chunk
 
     def step(self, end: int | None = None) -> list[tuple[int, Episode]]:
-        """A chunk of agent steps, learning included, up to `end` at most; see `Trainer.step`."""
+        """A chunk of agent steps, learning included, up to `end` at most; see `Training.step`."""
         begin, count = time.monotonic(), self._steps
         if end is not None:
             count = min(count, end - self._source.steps)
@@ -69,7 +69,7 @@ class DeviceLoop(Trainer):
         return episodes
 
     def burst(self, updates: int, plays: int) -> None:
-        """See `Trainer.burst`; so many rounds in one chunk, or as many as one holds."""
+        """See `Training.burst`; so many rounds in one chunk, or as many as one holds."""
         plan = self._plan(min(plays * self.rounds_at_once, _LONGEST))
         due = np.zeros_like(plan.updates)
         due[::plays] = updates
@@ -89,7 +89,7 @@ class DeviceLoop(Trainer):
         return Plan(np.int32(count), np.int32(first), updates, syncs, list(columns))
 
     def _take(self, plan: Plan) -> list[tuple[int, Episode]]:
-        source, count = self._device, int(plan.count)
+        source, count = self._source, int(plan.count)
         self.agent_state, source.worlds, record = self._run(
             self.agent_state, source.worlds, source.keys, plan
         )

@@ -26,6 +26,7 @@ from prune_rl.sources.on_device import DeviceSource
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source, require_same_specs
 from prune_rl.trainer import Trainer
+from prune_rl.training import Training
 
 CreateEnvironment = Annotated[  # called with a seed
     Callable[[int], Environment] | None, "a function, as @create_atari_environment"
@@ -125,7 +126,7 @@ def create_runner(
     )
 
 
-def _trainer_of(source: Source) -> Callable[..., Trainer]:
+def _trainer_of(source: Source) -> Callable[..., Training]:
     """What drives a source: step by step, or in compiled chunks."""
     if not isinstance(source, DeviceSource):
         return Trainer

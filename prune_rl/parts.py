@@ -11,7 +11,7 @@ from prune_rl.diagnostics.suite import BoundDiagnostics
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.learning.state import Params
 from prune_rl.sources.source import Source
-from prune_rl.trainer import Trainer
+from prune_rl.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Parts:
     base_dir: Path
     source: Source
     policy: Policy
-    trainer: Trainer
+    trainer: Training
     seeds: Sequence[int]
     num_iterations: int
     training_steps: int

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
@@ -40,16 +39,20 @@ def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> N
     require(own == others, binding, own, f"{expected} {others}")
 
 
-class Replay(Protocol):
-    """Transitions of S seeds to draw from, as `replay.buffer.ReplayBuffer` says."""
-
-    def sample(self) -> Batch: ...
-
-    def sample_uniformly(self, size: int) -> Batch: ...
+class Stored(Protocol):
+    """Transitions of S seeds to measure on, as `replay.buffer.ReplayBuffer` says."""
 
     def probe(self, draw: Draw, name: str) -> Probe: ...
 
     def get_state(self) -> list[State]: ...
+
+
+class Replay(Stored, Protocol):
+    """The same, to draw batches from."""
+
+    def sample(self) -> Batch: ...
+
+    def sample_uniformly(self, size: int) -> Batch: ...
 
     def set_state(self, states: Sequence[State]) -> None: ...
 
@@ -64,7 +67,7 @@ class Source(Protocol):
         agent_steps: taken in an environment by each seed; 0 for ever where there is none.
         frames: emulator ticks of these.
         protocol: JSON facts for the provenance stamp.
-        replay: what batches and probes are drawn from.
+        replay: what probes are drawn from.
     """
 
     clock: str
@@ -73,7 +76,7 @@ class Source(Protocol):
     protocol: dict[str, Any]
 
     @property
-    def replay(self) -> Replay: ...
+    def replay(self) -> Stored: ...
 
     @property
     def steps(self) -> int: ...
@@ -90,17 +93,8 @@ class Source(Protocol):
     def nominal_gradient_steps(self, num_steps: int) -> int:
         """The same without warm-up: fractions of a run are fractions of this."""
 
-    def updates_due(self) -> int:
-        """Gradient steps to make before the next `tick`."""
-
-    def update_priorities(self, priorities: jax.Array) -> None:
-        """Takes the priorities (S, B) of the batch last sampled, once the device has them."""
-
     def start(self) -> None:
         """Begins; once, unless `set_state` restores a run."""
-
-    def tick(self, act: Act) -> list[Episode]:
-        """One step of the clock; plays what `act` answers, and returns episodes that ended."""
 
     def get_state(self) -> list[State]:
         """Everything that decides the future, of each seed; see `prune_rl.state`."""
@@ -110,3 +104,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Releases threads and emulators."""
+
+
+class SteppedSource(Source, Protocol):
+    """One that goes step by step, of which a `Trainer` asks the batches too."""
+
+    @property
+    def replay(self) -> Replay: ...
+
+    def updates_due(self) -> int:
+        """Gradient steps to make before the next `tick`."""
+
+    def update_priorities(self, priorities: Any) -> None:
+        """Takes the priorities (S, B) of the batch last sampled, once the device has them."""
+
+    def tick(self, act: Act) -> list[Episode]:
+        """One step of the clock; plays what `act` answers, and returns episodes that ended."""
