@@ -3,7 +3,7 @@
 What a seed draws depends on the seed alone, never on how many run beside it.
 
     of a seed's JAX key      0 training (first weights; then exploration, noise, augmentation),
-                             1 evaluation, 2 masks; of a run on the device 4 games, 5 replay
+                             1 evaluation, 2 masks; on the device 4 games, 5 what the replay draws
     of its exploration key   3 interventions
     of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation
     of a PCG64               (seed, *name) in bytes: what the replay draws
@@ -55,7 +55,8 @@ def evaluation_keys(seeds: Sequence[int], iteration: int) -> jax.Array:
 class DeviceKeys(NamedTuple):
     """What a seed draws from where its run is a compiled program, (2,) uint32 each.
 
-    Nothing changes them: agent steps and gradient steps are folded in.
+    Nothing changes them: agent steps, and gradient steps or draws, are folded in. A replay on the
+    device beside games on the host has the same.
     """
 
     games: Any

@@ -143,16 +143,24 @@ def test_a_run_with_interventions_and_diagnostics_resumes_to_the_bit(
             assert a["matrix"].shape == (2, 4, 4)
 
 
+_PONG_ON_DEVICE = (
+    '--gin_bindings=create_atari_environment.game_name="Pong"',
+    "--gin_bindings=OnlineSource.replay_on_device=True",
+    "--gin_bindings=ReplayBuffer.max_capacity=100",  # so that rows are overwritten
+)
+
+
+@pytest.mark.parametrize("flags", [(), _PONG_ON_DEVICE])
 def test_atari_resumes_to_the_bit(
-    tmp_path, monkeypatch, read_metrics, assert_same_logs, agent_leaves
+    tmp_path, monkeypatch, read_metrics, assert_same_logs, agent_leaves, flags
 ):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert train.main([f"--base_dir={whole}", *_ATARI]) == 0
+    whole, stopped, flags = tmp_path / "whole", tmp_path / "stopped", [*_ATARI, *flags]
+    assert train.main([f"--base_dir={whole}", *flags]) == 0
     for steps in (25, 65):  # the second within an iteration that was begun before
         with monkeypatch.context() as patch:
             _ask_after(patch, steps)
-            assert train.main([f"--base_dir={stopped}", *_ATARI]) == 75
-    assert train.main([f"--base_dir={stopped}", *_ATARI]) == 0
+            assert train.main([f"--base_dir={stopped}", *flags]) == 75
+    assert train.main([f"--base_dir={stopped}", *flags]) == 0
     assert_same_logs(stopped, whole)
     for a, b in zip(agent_leaves(stopped), agent_leaves(whole), strict=True):
         np.testing.assert_array_equal(a, b)

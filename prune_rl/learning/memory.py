@@ -10,7 +10,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.quantities import Quantities
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
-from prune_rl.replay.ram import GIB, available_bytes
+from prune_rl.replay.ram import GIB, available_on_device
 
 _SMALLER = "make the torso's width (or stacks, or num_atoms) or Runner.num_seeds smaller"
 
@@ -29,7 +29,7 @@ def require_memory(learner: Learner, optimizers: Optimizers, num_seeds: int) -> 
         ) from error
     leaves = jax.tree.leaves([params for params, _ in networks.values()])
     size, each = sum(math.prod(leaf.shape) for leaf in leaves), _bytes(networks)
-    needed, available = num_seeds * each, _available()
+    needed, available = num_seeds * each, available_on_device()
     if needed > available:
         raise ConfigError(
             f"Runner.agent: {num_seeds} seeds of a network of {size:,} parameters need "
@@ -52,11 +52,3 @@ def _shapes(quantities: Quantities, optimizer: SparseOptimizer) -> tuple[Any, An
 def _bytes(tree: Any) -> int:
     leaves = jax.tree.leaves(tree)
     return sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in leaves)
-
-
-def _available() -> int:
-    """Bytes that the device may still take; of a CPU, the machine's RAM."""
-    stats = jax.local_devices()[0].memory_stats()
-    if not stats or "bytes_limit" not in stats:
-        return available_bytes()
-    return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))

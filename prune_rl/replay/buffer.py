@@ -6,6 +6,7 @@ transition is stored exactly once, terminated or truncated.
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import gin
 import numpy as np
@@ -18,10 +19,21 @@ from prune_rl.replay.samplers import Sampler, UniformSampler, scheme_of
 from prune_rl.replay.streams import streams_to_words, words_to_streams
 from prune_rl.replay.transitions import inputs, transitions
 from prune_rl.settings import Count, CountOrZero, Fraction, checked
-from prune_rl.specs import TERMINATED, TRUNCATED, ActionSpec, Batch, Draw, ObservationSpec, Probe
+from prune_rl.specs import (
+    GOES_ON,
+    TERMINATED,
+    TRUNCATED,
+    ActionSpec,
+    Batch,
+    Draw,
+    ObservationSpec,
+    Probe,
+)
 from prune_rl.state import State, part, per_seed
 
-_STATE = {"cursor", "frame", "age", "rows", "random_words", "seed", "add_count"}
+_STATE = {"cursor", "frame", "age", "rows", "seed", "add_count"}
+# Where a seed's randomness stands, by whether the replay is on the device.
+_RANDOMNESS = {False: "random_words", True: "draws"}
 
 
 @gin.configurable
@@ -44,6 +56,8 @@ class ReplayBuffer:
       ConfigError: an argument is out of range, or the machine lacks the RAM.
     """
 
+    ON_DEVICE: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -65,35 +79,50 @@ class ReplayBuffer:
         rows = max_capacity
         if longest_run is not None:  # a step writes two rows at most
             rows = min(rows, max(2 * longest_run + 2, smallest))
-        row_bytes = bytes_per_row(observation_spec, action_spec) + create_sampler.BYTES_PER_ROW
-        require_ram(rows, len(seeds), row_bytes, observation_spec.frame_shape)
         batch_bytes = (
             2 * math.prod(observation_spec.shape) * np.dtype(observation_spec.dtype).itemsize
         )
-        require_room("ReplayBuffer.batch_size", batch_size, len(seeds) * batch_size * batch_bytes)
         self.max_capacity, self.batch_size = max_capacity, batch_size
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
         self._horizon, self._gamma = update_horizon, gamma
-        self._ring = FrameRing(len(seeds), rows, observation_spec, action_spec)
-        self._streams = replay_streams(seeds)
-        self._uniform = UniformSampler(self._ring, update_horizon)
-        self._sampler = create_sampler(self._ring, update_horizon)
+        self._sampler_state = create_sampler.STATE
+        self._allocate(rows, observation_spec, action_spec, create_sampler)
+        require_room("ReplayBuffer.batch_size", batch_size, len(seeds) * batch_size * batch_bytes)
+
+    def _allocate(
+        self,
+        rows: int,
+        observation_spec: ObservationSpec,
+        action_spec: ActionSpec,
+        create_sampler: type[Sampler],
+    ) -> None:
+        """Makes what holds so many rows of each seed and draws from them."""
+        num_seeds = len(self._seeds)
+        row_bytes = bytes_per_row(observation_spec, action_spec) + create_sampler.BYTES_PER_ROW
+        require_ram(rows, num_seeds, row_bytes, observation_spec.frame_shape)
+        self._rows = self._ring = FrameRing(num_seeds, rows, observation_spec, action_spec)
+        self._streams = replay_streams(self._seeds.tolist())
+        self._uniform = UniformSampler(self._ring, self._horizon)
+        self._sampler = create_sampler(self._ring, self._horizon)
 
     @property
     def num_rows(self) -> int:
         """Frames kept per seed in this run."""
-        return self._ring.num_rows
+        return self._rows.num_rows
 
     def add_first(self, frames: np.ndarray) -> None:
         """Stores the run's first frames, (S, *frame_shape) as specified; once, before any `add`."""
-        if self._ring.filled:
+        if self._rows.filled:
             raise RuntimeError("add_first: the buffer already holds frames")
-        field = self._ring.dtypes["frames"]
+        field = self._rows.dtypes["frames"]
         expected = (len(self._seeds), *field.shape)
         if frames.shape != expected or frames.dtype != field.base:
             form = f"{expected} {field.base}"
             raise ValueError(f"add_first: {frames.shape} {frames.dtype}, not {form}")
+        self._begin(frames)
+
+    def _begin(self, frames: np.ndarray) -> None:
         self._ring.start(frames)
 
     def add(
@@ -117,16 +146,26 @@ class ReplayBuffer:
           frames: (S, *frame_shape) current ones from now on: the new episode's first where one
             ended, else `next_frames`.
         """
-        if not self.add_count and not self._ring.filled:
+        if not self.add_count and not self._rows.filled:
             raise RuntimeError("add: add_first comes first")
-        if actions.shape[1:] != (own := self._ring.actions.shape[1:]):
+        if actions.shape[1:] != (own := self._rows.dtypes["actions"].shape):
             raise ValueError(f"add: actions {actions.shape}, not {(len(self._seeds), *own)}")
         ends = np.where(terminated, TERMINATED, truncated * np.uint8(TRUNCATED))
+        self._append(actions, rewards, ends, next_frames, frames)
+        self.add_count += 1
+
+    def _append(
+        self,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        ends: np.ndarray,
+        next_frames: np.ndarray,
+        frames: np.ndarray,
+    ) -> None:
         self._ring.append(actions, rewards, ends, next_frames)
-        ended = terminated | truncated
+        ended = ends != GOES_ON
         if np.count_nonzero(ended):
             self._ring.restart(ended, frames)
-        self.add_count += 1
 
     def sample(self) -> Batch:
         """Draws `batch_size` transitions of each seed, as its sampler does, into fresh arrays.
@@ -157,11 +196,12 @@ class ReplayBuffer:
         starts, _ = self._uniform.draw(streams, draw.size, *self._candidates())
         return inputs(self._ring, starts) if draw.inputs_only else self._batch(starts)
 
-    def update_priorities(self, priorities: np.ndarray) -> None:
+    def update_priorities(self, priorities: Any) -> None:
         """Gives new priorities (S, B), at least 0, to the oldest batch sampled that has none yet.
 
-        So a learner may be a batch or more behind. One that is not finite counts as the largest
-        the seed has recorded; transitions overwritten in the meantime are skipped.
+        What NumPy makes an array of will do. A learner may be a batch or more behind. A priority
+        that is not finite counts as the largest the seed has recorded; transitions overwritten in
+        the meantime are skipped.
 
         Raises:
           RuntimeError: the sampler is uniform, or every batch sampled has its priorities.
@@ -171,7 +211,7 @@ class ReplayBuffer:
 
     def _candidates(self) -> tuple[np.ndarray, np.ndarray]:
         """The ring's candidates, at least one of each seed."""
-        low, high = self._ring.candidates(self._horizon)
+        low, high = self._rows.candidates(self._horizon)
         if np.count_nonzero(high <= low):
             raise ConfigError(
                 f"ReplayBuffer: no complete {self._horizon}-step transition after "
@@ -184,13 +224,18 @@ class ReplayBuffer:
 
         Raises `RuntimeError` while a batch awaits its priorities.
         """
-        own = per_seed(
-            seed=list(self._seeds),
-            random_words=list(streams_to_words(self._streams)),
-            add_count=[np.array(self.add_count, np.int64)] * len(self._seeds),
+        words = list(streams_to_words(self._streams))
+        parts = zip(
+            self._numbers(words), self._ring.get_state(), self._sampler.get_state(), strict=True
         )
-        parts = zip(own, self._ring.get_state(), self._sampler.get_state(), strict=True)
         return [numbers | ring | sampler for numbers, ring, sampler in parts]
+
+    def _numbers(self, randomness: Sequence[np.ndarray]) -> list[State]:
+        return per_seed(
+            seed=list(self._seeds),
+            add_count=[np.array(self.add_count, np.int64)] * len(self._seeds),
+            **{_RANDOMNESS[self.ON_DEVICE]: randomness},
+        )
 
     def set_state(self, states: Sequence[State]) -> None:
         """Continues from what `get_state` returned.
@@ -202,17 +247,24 @@ class ReplayBuffer:
             self._require_fitting(state)
         seeds, expected = [int(x) for x in part(states, "seed")], self._seeds.tolist()
         require(seeds == expected, "replay state: seeds", seeds, str(expected))
+        self._restore(states)
+        self.add_count = int(states[0]["add_count"])
+
+    def _restore(self, states: Sequence[State]) -> None:
         self._ring.set_state(states)
         self._sampler.set_state(states)
         words_to_streams(np.stack(part(states, "random_words")), self._streams)
-        self.add_count = int(states[0]["add_count"])
 
     def _require_fitting(self, state: State) -> None:
-        scheme, saved = scheme_of(self._sampler.STATE), scheme_of(state.keys())
+        scheme, saved = scheme_of(self._sampler_state), scheme_of(state.keys())
         with_saved = f"{saved!r}, with which this replay was saved"
         require(scheme == saved, "replay_scheme", scheme, with_saved)
-        missing = sorted((_STATE | self._sampler.STATE) - state.keys())
+        on_device, own = _RANDOMNESS[True] in state, self.ON_DEVICE
+        with_saved = f"{on_device}, with which this replay was saved"
+        require(on_device == own, "OnlineSource.replay_on_device", own, with_saved)
+        names = _STATE | self._sampler_state | {_RANDOMNESS[own]}
+        missing = sorted(names - state.keys())
         require(not missing, "replay state: missing arrays", missing, "none")
-        newest, rows, mine = int(state["cursor"]), state["rows"].capacity, self._ring.num_rows
+        newest, rows, mine = int(state["cursor"]), state["rows"].capacity, self._rows.num_rows
         kept_whole = newest < min(rows, mine)
         require(rows == mine or kept_whole, "replay state: capacity in frames", rows, str(mine))

@@ -26,10 +26,12 @@ class DeviceSampler:
     Attributes:
         horizon: n of the n-step return, in agent steps.
         prioritizes: whether `draw` gives chances and `update` takes priorities.
+        BYTES_PER_ROW: memory that it takes for one row, at most.
     """
 
     horizon: int
     prioritizes: ClassVar[bool] = False
+    BYTES_PER_ROW: ClassVar[int] = 0
 
     def init(self, num_rows: int) -> Any:
         """What it knows of an empty ring."""
@@ -87,6 +89,7 @@ class Prioritized(DeviceSampler):
 
     exponent: float
     prioritizes: ClassVar[bool] = True
+    BYTES_PER_ROW: ClassVar[int] = 16  # float32, twice for inner nodes, twice for padding
 
     def init(self, num_rows: int) -> Priorities:
         """All leaves are 0."""

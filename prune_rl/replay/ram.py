@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import psutil
 
 from prune_rl.errors import ConfigError
@@ -13,19 +14,26 @@ _V1 = ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "to
 
 
 def require_ram(
-    num_rows: int, num_seeds: int, bytes_per_row: int, frame_shape: tuple[int, ...]
+    num_rows: int,
+    num_seeds: int,
+    bytes_per_row: int,
+    frame_shape: tuple[int, ...],
+    *,
+    on_device: bool = False,
 ) -> None:
-    """Raises `ConfigError` if the machine does not have the RAM that a buffer will take.
+    """Raises `ConfigError` if there is not the memory that a buffer will take.
 
     `bytes_per_row` is what a row of one seed takes at most: frame, other fields, sampler's share.
     """
-    needed, available = num_rows * num_seeds * bytes_per_row, available_bytes()
+    needed = num_rows * num_seeds * bytes_per_row
+    available = available_on_device() if on_device else available_bytes()
+    where = "free on the device" if on_device else "available"
     what = f"{num_seeds} seeds x {num_rows:,} frames of {'x'.join(map(str, frame_shape))}"
     if needed > available:
         largest = available // (num_seeds * bytes_per_row)
         raise ConfigError(
             f"ReplayBuffer.max_capacity: {what} need {needed / GIB:.2f} GiB, "
-            f"{available / GIB:.2f} GiB are available; the largest that fits is {largest}"
+            f"{available / GIB:.2f} GiB are {where}; the largest that fits is {largest}"
         )
 
 
@@ -36,6 +44,14 @@ def require_room(binding: str, value: int, needed: int) -> None:
         room = f"{needed / GIB:,.2f} GiB, {available / GIB:.2f} GiB are available"
         largest = max(value * available // needed, 1)
         raise ConfigError(f"{binding}={value}: needs {room}; the largest that fits is {largest}")
+
+
+def available_on_device() -> int:
+    """Bytes that the device may still take; of a CPU, the machine's RAM."""
+    stats = jax.local_devices()[0].memory_stats()
+    if not stats or "bytes_limit" not in stats:
+        return available_bytes()
+    return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
 
 
 def available_bytes(proc: Path = Path("/proc"), mount: Path = Path("/sys/fs/cgroup")) -> int:

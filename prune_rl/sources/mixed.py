@@ -41,6 +41,8 @@ class MixedSource(OnlineSource):
         # Data first: what memory they leave is the replay's.
         dataset = create_dataset("MixedSource", create_dataset_fn, setting)
         super().__init__(setting)
+        joins = "False: a MixedSource joins its batches on the host"
+        require(not self._buffer.ON_DEVICE, "OnlineSource.replay_on_device", True, joins)
         binding = "MixedSource.create_dataset_fn"
         require_same_specs(binding, dataset, self, "the environment's")
         _require_same_game(binding, dataset.protocol, self.protocol)

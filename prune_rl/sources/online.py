@@ -13,6 +13,7 @@ from prune_rl.environments.stack import FrameStack
 from prune_rl.errors import require, require_choice
 from prune_rl.learning.agent import Agent
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.device_buffer import DeviceReplayBuffer
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.settings import checked
 from prune_rl.sources.source import Act, Replay, Setting
@@ -61,6 +62,7 @@ class OnlineSource:
     Args:
         setting: what it is made for.
         clip_rewards: whether rewards are stored between -1 and 1; returns are never clipped.
+        replay_on_device: whether the replay lies in device memory, see `replay.device_buffer`.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -68,7 +70,9 @@ class OnlineSource:
 
     clock = "agent_steps"
 
-    def __init__(self, setting: Setting, *, clip_rewards: bool = True) -> None:
+    def __init__(
+        self, setting: Setting, *, clip_rewards: bool = True, replay_on_device: bool = False
+    ) -> None:
         agent = setting.agent
         scheme = f"{type(agent).__name__}.replay_scheme"
         require_choice(scheme, agent.replay_scheme, SAMPLERS)
@@ -79,7 +83,8 @@ class OnlineSource:
         self.observation_spec = self._environments.observation_spec
         self.action_spec = self._environments.action_spec
         self.protocol = self._environments.protocol
-        self._buffer = ReplayBuffer(
+        create = DeviceReplayBuffer if replay_on_device else ReplayBuffer
+        self._buffer = create(
             seeds=setting.seeds,
             observation_spec=self.observation_spec,
             action_spec=self.action_spec,
@@ -148,9 +153,9 @@ class OnlineSource:
         self._priorities = priorities
 
     def _write_priorities(self) -> None:
-        """Hands the replay the priorities that it has not seen, waiting for the device."""
+        """Hands the replay the priorities that it has not seen; one on the host waits for them."""
         if self._priorities is not None:
-            self._buffer.update_priorities(np.asarray(self._priorities))
+            self._buffer.update_priorities(self._priorities)
             self._priorities = None
 
     def get_state(self) -> list[State]:

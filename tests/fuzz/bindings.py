@@ -175,7 +175,9 @@ PARAMETERS = {
         **{"create_sampler": "given by the code", "max_capacity": "capacity"},
         "batch_size": "size",
     },
-    "OnlineSource": {"setting": "given by the code", "clip_rewards": "bool"},
+    "OnlineSource": {
+        **{"setting": "given by the code", "clip_rewards": "bool", "replay_on_device": "bool"},
+    },
     "Runner": {
         **dict.fromkeys(("num_iterations", "training_steps"), "count"),
         **dict.fromkeys(("evaluation_steps", "num_eval_episodes"), "long or zero"),

@@ -1,10 +1,13 @@
 """An environment and its replay as a source; the wiring of whole runs is in tests/wiring."""
 
+import jax
 import numpy as np
 import pytest
 
 from prune_rl.environments.batch import EnvironmentFailed
 from prune_rl.errors import ConfigError
+from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.device_buffer import DeviceReplayBuffer
 from prune_rl.sources.online import OnlineSource
 from prune_rl.state import flatten
 
@@ -12,7 +15,11 @@ from prune_rl.state import flatten
 def _play(source, num_steps, action=1):
     source.start()
     for _ in range(num_steps):
-        source.tick(lambda observations: np.full(len(observations), action))
+        _tick(source, action)
+
+
+def _tick(source, action=1):
+    source.tick(lambda observations: np.full(len(observations), action))
 
 
 class _Doubled:
@@ -86,6 +93,30 @@ def test_it_goes_on_from_its_state_to_the_bit(make_setting):
     assert second.agent_steps == 80
     for a, b in zip(first.replay.sample(), second.replay.sample(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("scheme", ["uniform", "prioritized"])
+def test_a_replay_on_the_device_is_asked_for_by_one_setting(make_setting, scheme):
+    """It is the same in size and settings; priorities reach it without a look at them."""
+    setting = make_setting(replay_scheme=scheme, min_replay_history=10)
+    sources = [OnlineSource(setting, replay_on_device=on_device) for on_device in (False, True)]
+    assert [type(x.replay) for x in sources] == [ReplayBuffer, DeviceReplayBuffer]
+    rows = []
+    for source in sources:
+        _play(source, 30)
+        batch = source.replay.sample()
+        assert isinstance(batch.s_t, jax.Array) == (source is sources[1])
+        if scheme == "prioritized":
+            with jax.transfer_guard_device_to_host("disallow_explicit"):
+                source.update_priorities(jax.numpy.ones(batch.r_t.shape))
+        _tick(source)
+        rows.append([own["replay"]["rows"][:3] for own in source.get_state()])
+    assert rows[0] == rows[1]
+
+
+def test_replay_on_device_is_a_boolean(make_setting):
+    with pytest.raises(ConfigError, match=r"OnlineSource.replay_on_device=1.*True or False"):
+        OnlineSource(make_setting(), replay_on_device=1)
 
 
 class _Written:
