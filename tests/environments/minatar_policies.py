@@ -9,7 +9,7 @@ import numpy as np
 def _follow_the_ball(env, rng):
     """Catches every ball, and so clears walls."""
     there = env.ball_x + (1 if env.ball_dir in (1, 2) else -1)
-    return int(rng.integers(3)) if rng.random() < 0.01 else int(np.sign(env.pos - there)) % 3
+    return int(rng.integers(3)) if rng.random() < 0.03 else int(np.sign(env.pos - there)) % 3
 
 
 def _cross(_env, rng):
@@ -33,6 +33,8 @@ def _dive(env, rng):
     """Fetches divers and brings them up; shoots now and then, and may forget to breathe."""
     if rng.random() < 0.3:
         return int(rng.choice([1, 3, 5, 5]))
+    if env.sub_y == 0:
+        return 4
     if env.oxygen < 10 or env.diver_count == 6:
         return 2 if env.diver_count else int(rng.choice([1, 3, 4]))
     if not env.divers:
@@ -55,10 +57,14 @@ def _ramped_asterix(env, rng):
 
 def _ramped_seaquest(env, rng):
     """As after surfacing up to 19 times, with some of the crew found and some air gone."""
-    env.ramp_index = int(rng.integers(20))
+    env.ramp_index = int(rng.choice([0, 0, 1, 2, 5, 18, 19]))
     env.move_speed, env.e_spawn_speed = max(2, 5 - env.ramp_index // 2), 20 - env.ramp_index
     env.e_spawn_timer = env.e_spawn_speed
-    env.diver_count, env.oxygen = int(rng.integers(7)), int(rng.integers(30, 201))
+    env.diver_count, env.oxygen = int(rng.integers(7)), int(rng.integers(5, 80))
+
+
+def _late_freeway(env, rng):
+    env.terminate_timer = int(rng.integers(300))
 
 
 def _few_aliens(env, rng):
@@ -70,16 +76,16 @@ def _few_aliens(env, rng):
 
 
 _PLAYED = {  # policy, beginning, how often it looks two ticks ahead
-    "asterix": (_roam, _ramped_asterix, 0.9),
+    "asterix": (_roam, _ramped_asterix, 0.5),
     "breakout": (_follow_the_ball, _as_it_is, 0),
-    "freeway": (_cross, _as_it_is, 0),
-    "seaquest": (_dive, _ramped_seaquest, 0.9),
+    "freeway": (_cross, _late_freeway, 0),
+    "seaquest": (_dive, _ramped_seaquest, 0.5),
     "space_invaders": (_shoot, _few_aliens, 0.9),
 }
 REACHED = {  # the least and the greatest value in a comparison
     "asterix": {"ramp_index": (0, 9), "move_speed": (1, 5), "spawn_speed": (1, 10)},
     "breakout": {"strike": (False, True), "ball_y": (0, 9)},
-    "freeway": {"terminate_timer": (499, 2499)},
+    "freeway": {"pos": (1, 9), "move_timer": (0, 2)},
     "seaquest": {
         "ramp_index": (0, 19),
         "move_speed": (2, 5),

@@ -73,16 +73,17 @@ class Original:
     def variables(self):
         return to_arrays(self._game)
 
-    def survival(self, action, numbers):
-        """How many ticks, of those that `numbers` are for, some play lasts that starts so."""
+    def goes_on(self, action, numbers):
+        """Whether some play of the ticks that `numbers` are for starts so and ends no episode."""
         kept = _copy(_variables(self.env)), self._game.last_action
         _, over = self.act(action, numbers[0])
-        lasts = 0 if over else 1
-        if lasts and len(numbers) > 1:
-            lasts += max(self.survival(a, numbers[1:]) for a in range(len(self.actions)))
+        later = numbers[1:]
+        survives = not over and (
+            not len(later) or any(self.goes_on(a, later) for a in range(len(self.actions)))
+        )
         vars(self.env).update(kept[0], terminal=False)
         self._game.last_action = kept[1]
-        return lasts
+        return survives
 
 
 def to_arrays(game):

@@ -39,13 +39,9 @@ def numbers_of(twin, keys):
 
 
 def chosen(original, wished, numbers):
-    """The wished action, unless another lets the episode go on for more of the next ticks."""
-    longest = {wished: original.survival(wished, numbers)}
-    for action in range(len(original.actions)):
-        if max(longest.values()) == len(numbers):
-            break
-        longest.setdefault(action, original.survival(action, numbers))
-    return max(longest, key=longest.get)
+    """The wished action, or another if the episode goes on for the next ticks only after that."""
+    actions = (wished, *range(len(original.actions)))
+    return next((action for action in actions if original.goes_on(action, numbers)), wished)
 
 
 def play_the_original(game, keys, seed):
@@ -105,7 +101,7 @@ def test_a_twin_plays_as_the_original_where_both_draw_the_same(game):
     variables, over = compare(game, 0)
     for name, extremes in minatar_policies.REACHED[game].items():
         assert (variables[name].min(), variables[name].max()) == extremes, name
-    assert over.sum() >= (1 if game in ("breakout", "freeway") else 10)
+    assert over.sum() > 5
 
 
 @pytest.mark.nightly
@@ -118,67 +114,73 @@ def test_a_twin_goes_on_playing_as_the_original(game, seed):
 @pytest.mark.parametrize("game", MINATAR)
 def test_a_twin_starts_as_the_original_and_keeps_the_last_action(game):
     twin, keys, original = twin_of(game), keys_of(100), Original(game)
-    actions = np.resize(original.actions, 100)
-
-    @jax.jit
-    @jax.vmap
-    def start(action, key):
-        game = twin.init(key)[0] | {"last_action": action}
-        return twin.init(key), twin.reset(game, key)
-
-    first, again = start(jnp.asarray(actions), keys)
+    before = {"last_action": np.resize(original.actions, 100).astype(np.int32)}
+    started, frames = jax.jit(jax.vmap(twin.reset))(before, keys)
     for i, numbers in enumerate(numbers_of(twin, keys)[1]):
         original.reset(numbers)
-        frame, variables = original.frame(), original.variables()
-        for (own, shown), last in ((first, 0), (again, actions[i])):
-            expected = variables | {"last_action": last}
-            jax.tree.map(np.testing.assert_array_equal, {k: x[i] for k, x in own.items()}, expected)
-            np.testing.assert_array_equal(shown[i], frame)
+        expected = original.variables() | {"last_action": before["last_action"][i]}
+        assert set(started) == set(expected)
+        for name, x in started.items():
+            np.testing.assert_array_equal(x[i], expected[name], name)
+        np.testing.assert_array_equal(frames[i], original.frame())
 
 
-# Of each game: what may be drawn on a tick, seen in its variables afterwards. An action sticks
-# where the last one is not what was asked for.
+def test_the_first_episode_starts_after_no_action():
+    twin, key = twin_of("breakout"), jax.random.PRNGKey(4)
+    first, again = twin.init(key), twin.reset({"last_action": jnp.int32(3)}, key)
+    assert first[0].pop("last_action") == 0
+    del again[0]["last_action"]
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
+# Of each game: draws of a tick as its variables show them afterwards, each on its own.
 OUTCOMES = {
-    "asterix": lambda own: [tuple(row) for row in own["entities"] if row[0] in (0, 9)],
-    "breakout": lambda own: own["pos"],
-    "freeway": lambda own: tuple(own["cars"][:2, 3]),
-    "seaquest": lambda own: (tuple(own["e_subs"][0, :3]), tuple(own["e_fish"][0, :3])),
-    "space_invaders": lambda own: own["pos"],
+    "asterix": lambda own: ([tuple(x) for x in own["entities"] if x[0] in (0, 9)], own["player_x"]),
+    "breakout": lambda own: (own["pos"],),
+    "freeway": lambda own: (tuple(own["cars"][:2, 3]), tuple(own["cars"][6:, 3])),
+    "seaquest": lambda own: (
+        (tuple(own["e_subs"][0, :3]), tuple(own["e_fish"][0, :3])),
+        tuple(own["divers"][0, :3]),
+        own["sub_x"],
+    ),
+    "space_invaders": lambda own: (own["pos"],),
 }
 
 
-def due(env):
+def make_due(env):
     """Whatever a tick may draw is due."""
-    own = {"spawn_timer": 0, "e_spawn_timer": 0, "d_spawn_timer": 0, "move_timer": 0}
-    vars(env).update({name: x for name, x in own.items() if name in vars(env)})
+    timers = ("spawn_timer", "e_spawn_timer", "d_spawn_timer", "move_timer")
+    vars(env).update({name: 0 for name in timers if name in vars(env)})
     if hasattr(env, "entities"):
-        env.entities[2] = [4, 3, True, False]
-        env.move_timer = 3
+        env.entities[2], env.move_timer = [4, 3, True, False], 3
     if hasattr(env, "cars"):
         env.pos = 1
 
 
 @pytest.mark.parametrize("game", MINATAR)
 def test_outcomes_come_as_often_as_the_originals(game):
-    theirs, action, last = minatar.Environment(game), 1, 0
+    """Its last action was none, the action is its first that moves the player."""
+    theirs = minatar.Environment(game)
     theirs.seed(0)
-    begun, expected = [], Counter()
+    begun, theirs_after = [], []
     for _ in range(NUM_TICKS):
         theirs.reset()
-        theirs.last_action = last
-        due(theirs.env)
+        theirs.last_action = 0
+        make_due(theirs.env)
         begun.append(to_arrays(theirs))
-        theirs.act(theirs.minimal_action_set()[action])
-        expected[str(OUTCOMES[game](to_arrays(theirs)))] += 1
+        theirs.act(theirs.minimal_action_set()[1])
+        theirs_after.append(to_arrays(theirs))
     begun = jax.tree.map(lambda *x: np.stack(x), *begun)
-    steps = np.full(NUM_TICKS, action), np.full(NUM_TICKS, True)
-    own = jax.tree.map(np.asarray, compiled(game)(*steps, begun, keys_of(NUM_TICKS))[0])
-    each = ({name: x[i] for name, x in own.items()} for i in range(NUM_TICKS))
-    counted = Counter(str(OUTCOMES[game](x)) for x in each)
-    outcomes = sorted(expected | counted)
-    table = [[counter[outcome] for outcome in outcomes] for counter in (expected, counted)]
-    print(game, len(outcomes), chi2_contingency(table).pvalue)
-    assert chi2_contingency(table).pvalue > 0.01
+    always = np.full(NUM_TICKS, 1), np.full(NUM_TICKS, True)
+    ours = jax.tree.map(np.asarray, compiled(game)(*always, begun, keys_of(NUM_TICKS, 1))[0])
+    ours_after = [{name: x[i] for name, x in ours.items()} for i in range(NUM_TICKS)]
+    both = [list(zip(*map(OUTCOMES[game], own), strict=True)) for own in (theirs_after, ours_after)]
+    for their_draws, our_draws in zip(*both, strict=True):
+        counts = [Counter(map(str, draws)) for draws in (their_draws, our_draws)]
+        outcomes = sorted(counts[0] | counts[1])
+        assert len(outcomes) > 1
+        table = [[count[outcome] for outcome in outcomes] for count in counts]
+        assert chi2_contingency(table).pvalue > 0.01, table
 
 
 def test_without_sticky_actions_none_sticks():
