@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from prune_rl import malloc
 from prune_rl.acting.policy import Policy
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.environments.atari import AtariEnvironment
@@ -67,6 +68,7 @@ def _anonymous() -> int:
 def _make(rows: int) -> tuple[Trainer, OnlineSource]:
     import gin
 
+    malloc.keep_memory()
     with gin.unlock_config():
         gin.bind_parameter("ReplayBuffer.max_capacity", rows)
     agent = DQNAgent(min_replay_history=100)

@@ -66,6 +66,8 @@ _HELP = {
     "a grid's, print it and stop; nothing is kept, and --base_dir is not needed",
     "dollars_per_hour": "of a machine like this one: what the training takes is priced too",
     "no_compilation_cache": "compile anew, without the compiled programs kept in ~/.cache/prune_rl",
+    "no_malloc_settings": "leave glibc's malloc as it is; on CPU it then takes every update's "
+    "buffers anew from Linux, page by page",
 }
 
 
@@ -108,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     add("--dry_run", action="store_true", help=_HELP["dry_run"])
     add("--dollars_per_hour", metavar="X", type=_dollars, help=_HELP["dollars_per_hour"])
     add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
+    add("--no_malloc_settings", action="store_true", help=_HELP["no_malloc_settings"])
     return result
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from prune_rl import malloc
 from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.signals import INTERRUPTED, StopSignals
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             def announce(price: "Price") -> None:
                 _say(price._replace(startup=time.monotonic() - began), flags, sys.stderr)
+                _say_kept()
 
             runner.run(stop, announce)
         return 0
@@ -101,7 +103,9 @@ def _require_gin_files(flags: argparse.Namespace) -> None:
 
 
 def _create_runner(flags: argparse.Namespace, base_dir: str | Path) -> "Runner":
-    from prune_rl import compilation_cache
+    if not flags.no_malloc_settings:
+        malloc.keep_memory()
+    from prune_rl import compilation_cache  # JAX starts threads
     from prune_rl.composition import compose
 
     if flags.no_compilation_cache:
@@ -116,6 +120,13 @@ def _say(price: "Price", flags: argparse.Namespace, stream: TextIO) -> None:
 
     for line in lines(price, flags.dollars_per_hour):
         print(line, file=stream, flush=True)
+
+
+def _say_kept() -> None:
+    settings = malloc.kept()
+    if settings is not None:
+        line = f"malloc: freed memory is kept ({settings}); not with --no_malloc_settings"
+        print(line, file=sys.stderr, flush=True)
 
 
 def _dry_run(flags: argparse.Namespace, began: float) -> int:

@@ -186,7 +186,8 @@ def test_a_run_says_what_it_takes_when_it_begins_and_not_when_it_goes_on(
     assert lines[1].endswith(" at $3.00/hour")
     reason = "DQNAgent.min_replay_history is not below the run's 600 steps"
     assert lines[2] == f"      no gradient step is due: {reason}"
-    assert lines[3].startswith("iteration 1/3")
+    followed = [x for x in lines[3:] if not x.startswith("malloc: ")]  # with glibc alone
+    assert followed[0].startswith("iteration 1/3")
     assert train.main(flags) == 0
     assert "size:" not in capsys.readouterr().err
 

@@ -125,11 +125,12 @@ def _describe(flags: argparse.Namespace) -> int:
 
 
 def _make(flags: argparse.Namespace) -> int:
-    from prune_rl import compilation_cache
+    from prune_rl import compilation_cache, malloc
     from prune_rl.dataset_tool.making import create_runner, make
 
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+    malloc.keep_memory()
     compilation_cache.enable()
     create = partial(
         create_runner,

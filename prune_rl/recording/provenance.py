@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from prune_rl import malloc
 from prune_rl.recording import tensor_files
 from prune_rl.recording.metrics import UNITS
 
@@ -28,6 +29,7 @@ def collect(protocol: dict[str, Any]) -> dict[str, Any]:
         "backend": jax.default_backend(),
         "device": device.device_kind,
         "num_devices": jax.device_count(),
+        "malloc": malloc.kept(),
         "protocol": protocol,
         "units": UNITS,
     }
