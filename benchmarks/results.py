@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.pairs import Row, Turn, Worker, summary
 
-_COLUMNS = ("what", "ratio", "least to most", "bar", "", "over, ms", "under, ms")
+_COLUMNS = ("ratio", "least to most", "bar", "", "over, ms", "under, ms")
 _VERDICTS = {True: "held", False: "missed", None: ""}
 
 
@@ -76,10 +76,10 @@ class Results:
 
     def show(self, console: Console) -> None:
         """Prints the table, and what is not in it."""
-        table = Table(*_COLUMNS, title="CPU time per agent step of one seed")
+        table = Table("row", *_COLUMNS, title="CPU time per agent step of one seed")
         for row in self.rows:
             style = {False: "red", True: "green", None: ""}[row["held"]]
-            table.add_row(*_cells(row), style=style)
+            table.add_row(row["name"], *_cells(row), style=style)
         console.print(table)
         for name, reason in self.unmeasured.items():
             console.print(f"{name}: not measured: {reason}", markup=False, highlight=False)
@@ -97,7 +97,6 @@ def _side(worker: Worker, steps: int, turns: Sequence[Turn]) -> dict[str, Any]:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
-        row["title"],
         f"{row['median']:.2f}",
         f"{row['min']:.2f} to {row['max']:.2f}",
         row["bar"],
@@ -109,9 +108,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The same table, as a README has it."""
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "| --- " * len(_COLUMNS) + "|"]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    cells = [("what", *_COLUMNS), ("---",) * (len(_COLUMNS) + 1)]
+    cells += [(row["title"], *_cells(row)) for row in rows]
+    return "".join("| " + " | ".join(own) + " |\n" for own in cells)
 
 
 def _replace(path: Path, text: str) -> None:
