@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.pairs import Row, Turn, Worker, summary
 
@@ -64,6 +64,11 @@ class Results:
             self.rows.append(own)
         self._write()
 
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """One that was measured otherwise; see `pairs.summary` for what it has."""
+        self.rows.append(dict(row))
+        self._write()
+
     def _write(self) -> None:
         content = {
             **self._about,
@@ -76,7 +81,9 @@ class Results:
 
     def show(self, console: Console) -> None:
         """Prints the table, and what is not in it."""
-        table = Table("row", *_COLUMNS, title="CPU time per agent step of one seed")
+        table = Table(
+            Column("row", no_wrap=True), *_COLUMNS, title="CPU time per agent step of one seed"
+        )
         for row in self.rows:
             style = {False: "red", True: "green", None: ""}[row["held"]]
             table.add_row(row["name"], *_cells(row), style=style)
@@ -97,12 +104,11 @@ def _side(worker: Worker, steps: int, turns: Sequence[Turn]) -> dict[str, Any]:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
-        f"{row['median']:.2f}",
+        f"{row['median']:.2f}{row.get('unit', '')}",
         f"{row['min']:.2f} to {row['max']:.2f}",
         row["bar"],
         _VERDICTS[row["held"]],
-        f"{row['over_ms']:.3g}",
-        f"{row['under_ms']:.3g}",
+        *(f"{row[own]:.3g}" if own in row else "" for own in ("over_ms", "under_ms")),
     ]
 
 

@@ -17,7 +17,7 @@ RAINBOW_PONG = ["agents/rainbow.gin", "networks/nature.gin"]
 IMPALA_PONG = ["agents/dqn.gin", "networks/impala.gin"]
 BREAKOUT = ["experiments/minatar_breakout.gin"]
 _GAME = 'create_atari_environment.game_name="Pong"'
-_DEVICE = 'Runner.loop="device"'
+_DEVICE = "Runner.create_source_fn=@DeviceSource"
 _TORSOS: dict[str, tuple[str, list[str], list[str]]] = {
     "nature": ("Nature CNN", PONG, []),
     "impala": ("Impala x1", IMPALA_PONG, []),

@@ -1,6 +1,7 @@
 """Whole agent steps of a run of ours, or a part of them."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from itertools import count
 from typing import Any
 
@@ -30,10 +31,12 @@ def _steps(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], i
     """Agent steps as `python -m prune_rl.train` makes them, metrics fetched once a turn."""
     trainer, source = runner.trainer, runner.source
     source.start()
+    in_chunks = bool(signature(trainer.step).parameters)  # no commit before the device loop
 
     def run(steps: int) -> None:
-        for _ in range(steps):
-            trainer.step()
+        end = source.steps + steps
+        while source.steps < end:
+            trainer.step(end) if in_chunks else trainer.step()
         trainer.take_metrics()
         jax.block_until_ready(trainer.agent_state)
 
