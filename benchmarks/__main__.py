@@ -28,6 +28,8 @@ from benchmarks.results import Results
 from benchmarks.rows import Group, groups
 from prune_rl.errors import ConfigError, nearest
 
+_WIDTH = 100
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 1 if a worker died, 2 for wrong flags."""
@@ -52,7 +54,9 @@ def _measure(plan: Sequence[Group], settings: Settings, out: Path) -> int:
             print(f"{number} of {len(plan)}: {group.name}", file=sys.stderr, flush=True)
             measure(group, settings, checkouts, results)
     results.note(load_after=machine.load())
-    results.show(Console())
+    console = Console()
+    console.width = max(console.width, _WIDTH)  # of a pipe it is too small
+    results.show(console)
     print(f"written to {out} and {out.with_suffix('.md')}")
     return int(results.failed)
 

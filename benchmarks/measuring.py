@@ -64,9 +64,8 @@ def start(name: str, side: Side, core: int, checkouts: Checkouts) -> Worker:
     Raises:
         Lacking: what it needs is not installed.
     """
-    settings = json.dumps({**side.settings, "core": core})
-    command = [python_of(side.environment), "-m", side.module, settings]
-    return Worker(name, command, variables_of(side, checkouts))
+    command = [python_of(side.environment), "-m", side.module, json.dumps(dict(side.settings))]
+    return Worker(name, command, variables_of(side, checkouts), core)
 
 
 def _ready(workers: Mapping[str, Worker], missing: Missing) -> dict[str, Worker]:

@@ -12,15 +12,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# What ours asks of glibc from inside the process, as environment variables.
+# What `prune_rl.malloc` asks of glibc from inside the process, as environment variables.
 MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TRIM_THRESHOLD_": str(2**33),
-    "MALLOC_TOP_PAD_": str(2**28),
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_ARENA_MAX": "1",
 }
 
 
@@ -58,12 +59,24 @@ class Turn(NamedTuple):
 class Worker:
     """A process of one side, alive until closed.
 
+    Args:
+        name: of the side.
+        command: what is run; it calls `serve`.
+        env: environment variables, beside those of this process.
+        core: what it is pinned to, before it can make threads; None for any.
+
     Attributes:
         name: of the side.
         ready: what it said of itself, see `serve`.
     """
 
-    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        core: int | None = None,
+    ) -> None:
         self.name = name
         self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # see close
         self._process = subprocess.Popen(
@@ -74,6 +87,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            preexec_fn=None if core is None else partial(_pin, core),
         )
         self.ready: dict[str, Any] = {}
 
@@ -108,7 +122,13 @@ class Worker:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
-            stream.close()
+            with suppress(BrokenPipeError):  # a number that nobody read
+                stream.close()
+
+
+def _pin(core: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
 
 
 def calibrated(worker: Worker, seconds: float) -> int:

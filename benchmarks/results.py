@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.pairs import Row, Turn, Worker, summary
 
-_COLUMNS = ("what", "ratio", "least to most", "bar", "", "over, ms", "under, ms")
+_COLUMNS = ("ratio", "least to most", "bar", "", "over, ms", "under, ms")
 _VERDICTS = {True: "held", False: "missed", None: ""}
 
 
@@ -64,6 +64,11 @@ class Results:
             self.rows.append(own)
         self._write()
 
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """One that was measured otherwise; see `pairs.summary` for what it has."""
+        self.rows.append(dict(row))
+        self._write()
+
     def _write(self) -> None:
         content = {
             **self._about,
@@ -76,10 +81,12 @@ class Results:
 
     def show(self, console: Console) -> None:
         """Prints the table, and what is not in it."""
-        table = Table(*_COLUMNS, title="CPU time per agent step of one seed")
+        table = Table(
+            Column("row", no_wrap=True), *_COLUMNS, title="CPU time per agent step of one seed"
+        )
         for row in self.rows:
             style = {False: "red", True: "green", None: ""}[row["held"]]
-            table.add_row(*_cells(row), style=style)
+            table.add_row(row["name"], *_cells(row), style=style)
         console.print(table)
         for name, reason in self.unmeasured.items():
             console.print(f"{name}: not measured: {reason}", markup=False, highlight=False)
@@ -97,21 +104,19 @@ def _side(worker: Worker, steps: int, turns: Sequence[Turn]) -> dict[str, Any]:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
-        row["title"],
-        f"{row['median']:.2f}",
+        f"{row['median']:.2f}{row.get('unit', '')}",
         f"{row['min']:.2f} to {row['max']:.2f}",
         row["bar"],
         _VERDICTS[row["held"]],
-        f"{row['over_ms']:.3g}",
-        f"{row['under_ms']:.3g}",
+        *(f"{row[own]:.3g}" if own in row else "" for own in ("over_ms", "under_ms")),
     ]
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The same table, as a README has it."""
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "| --- " * len(_COLUMNS) + "|"]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    cells = [("what", *_COLUMNS), ("---",) * (len(_COLUMNS) + 1)]
+    cells += [(row["title"], *_cells(row)) for row in rows]
+    return "".join("| " + " | ".join(own) + " |\n" for own in cells)
 
 
 def _replace(path: Path, text: str) -> None:

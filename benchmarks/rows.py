@@ -17,7 +17,13 @@ RAINBOW_PONG = ["agents/rainbow.gin", "networks/nature.gin"]
 IMPALA_PONG = ["agents/dqn.gin", "networks/impala.gin"]
 BREAKOUT = ["experiments/minatar_breakout.gin"]
 _GAME = 'create_atari_environment.game_name="Pong"'
-_DEVICE = 'Runner.loop="device"'
+_DEVICE = "Runner.create_source_fn=@DeviceSource"
+_TORSOS: dict[str, tuple[str, list[str], list[str]]] = {
+    "nature": ("Nature CNN", PONG, []),
+    "impala": ("Impala x1", IMPALA_PONG, []),
+    "minatar": ("MinAtar x1", BREAKOUT, []),
+    "minatar_x4": ("MinAtar x4", BREAKOUT, ["MinAtarTorso.width=4"]),
+}
 
 
 class Group(NamedTuple):
@@ -59,6 +65,15 @@ def _dopamine(agent: str) -> Side:
     return Side("benchmarks.peers.dopamine", settings, environment="dopamine")
 
 
+def _shares(group: str, of: str, whole: str) -> list[Row]:
+    """The floors: what compiled updates and emulators alone take of a step."""
+    floors = {"update": _UPDATE_SHARE, "act": 1.0, "emulator": 1.0}
+    return [
+        Row(f"{group}/{part}", f"{part} alone, share of a step, {of}", {part: x}, {whole: 1.0})
+        for part, x in floors.items()
+    ]
+
+
 def _pong() -> Group:
     """Nature, S = 1: against Dopamine, and against what it is made of."""
     found = _dopamine("dqn")
@@ -84,14 +99,20 @@ def _pong() -> Group:
             Row("pong/dopamine", titles[0], one, {"Dopamine": 1.0}, most=0.75),
             Row("pong/dopamine_malloc", titles[1], one, {"Dopamine, malloc": 1.0}, most=0.85),
             Row("pong/host", titles[2], one, parts, most=1.10),
+            *_shares("pong", "Pong, Nature CNN", "ours"),
         ],
     )
 
 
 def _rainbow() -> Group:
     title = "Rainbow on Pong, Nature CNN, against Dopamine 4.1.2, its prioritised replay put back"
-    row = Row("rainbow/dopamine", title, {"ours": 1.0}, {"Dopamine": 1.0}, most=0.80)
-    return Group("rainbow", {"ours": ours(RAINBOW_PONG), "Dopamine": _dopamine("rainbow")}, [row])
+    sides = {"ours": ours(RAINBOW_PONG), "Dopamine": _dopamine("rainbow"), "DQN": ours(PONG)}
+    own, more = {"ours": 1.0}, "Rainbow against DQN, both ours, Pong, Nature CNN"
+    rows = [
+        Row("rainbow/dopamine", title, own, {"Dopamine": 1.0}, most=0.80),
+        Row("rainbow/dqn", more, own, {"DQN": 1.0}),
+    ]
+    return Group("rainbow", sides, rows)
 
 
 def _torch() -> Group:
@@ -122,14 +143,8 @@ def _torch() -> Group:
 
 def _five_seeds() -> list[Group]:
     """S = 5 against five programs of one seed."""
-    torsos: dict[str, tuple[str, list[str], list[str]]] = {
-        "nature": ("Nature CNN", PONG, []),
-        "impala": ("Impala x1", IMPALA_PONG, []),
-        "minatar": ("MinAtar x1", BREAKOUT, []),
-        "minatar_x4": ("MinAtar x4", BREAKOUT, ["MinAtarTorso.width=4"]),
-    }
     groups = []
-    for name, (title, files, bindings) in torsos.items():
+    for name, (title, files, bindings) in _TORSOS.items():
         sides = {f"S = {s}": ours(files, *bindings, _seeds(s)) for s in (1, 5)}
         title = f"five seeds in one program against five programs, {title}"
         row = Row(f"seeds/{name}", title, {"S = 5": 1.0}, {"S = 1": 1.0}, most=1.03)
@@ -159,6 +174,7 @@ def _device() -> list[Group]:
             Row(f"minatar_{seeds}/device", faster, found, own, least=least),
             Row(f"minatar_{seeds}/host_found", now, found, {"host": 1.0}),
             Row(f"minatar_{seeds}/host", share, {"host": 1.0}, parts, most=1.10),
+            *_shares(f"minatar_{seeds}", of, "host"),
         ]
         groups.append(Group(f"minatar_{seeds}", sides, rows))
     return groups
@@ -239,6 +255,21 @@ def _scaling() -> list[Group]:
     ]
 
 
+def _strategies() -> list[Group]:
+    """'unroll' against 'vmap' over five seeds: what `seed_axis.default_strategy` follows."""
+    groups = []
+    for name, (title, files, bindings) in _TORSOS.items():
+        sides = {
+            x: ours(files, *bindings, _seeds(5), f"DQNAgent.seed_strategy={x!r}")
+            for x in ("unroll", "vmap")
+        }
+        title = f"five seeds, 'unroll' against 'vmap', {title}"
+        own = f"strategies/{name}"
+        rows = [Row(own, title, {"unroll": 1.0}, {"vmap": 1.0}, default=False)]
+        groups.append(Group(own, sides, rows))
+    return groups
+
+
 def _scaled(name: str, title: str, sides: Mapping[str, Side]) -> Group:
     first, *others = sides
     rows = [
@@ -259,6 +290,7 @@ def groups() -> list[Group]:
         _breakout_peers(),
         _pruning(),
         *_scaling(),
+        *_strategies(),
     ]
 
 

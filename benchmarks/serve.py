@@ -1,8 +1,8 @@
 """The worker's end of the pipe; the other one is pairs.py. Standard library only.
 
-A worker is any Python, in any environment, that calls `serve`. It gets one JSON argument, pins
-itself to a core before anything makes threads, warms up, compiles, says "ready", and from then on
-runs as many steps as it is told and answers with the seconds they took.
+A worker is any Python, in any environment, that calls `serve`. It gets one JSON argument, compiles
+and warms up, says that it is ready, and from then on runs as many steps as it is told and answers
+with the seconds they took.
 """
 
 import importlib.metadata
@@ -42,8 +42,6 @@ def serve(create: Callable[[Mapping[str, Any]], Loop], packages: Sequence[str]) 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     settings = json.loads(sys.argv[1])
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {settings["core"]})
     loop = create(settings)
     ready = {"seeds": loop.seeds, "quantum": loop.quantum, "note": loop.note}
     print(json.dumps(ready | {"versions": _versions(packages)}), file=answers)

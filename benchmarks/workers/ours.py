@@ -1,150 +1,31 @@
-"""prune_rl, of any gin files and bindings: whole agent steps or a part of them."""
+"""prune_rl, of any gin files and bindings."""
 
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections.abc import Mapping
 from typing import Any
 
-import jax
-import numpy as np
-
 from benchmarks.serve import Loop, serve
-from prune_rl.composition import compose
-from prune_rl.runner import Runner
-
-Settings = Mapping[str, Any]
-
-_WARM_UPDATES = 8
 
 
-def create(settings: Settings) -> Loop:
-    """A loop of `settings`: gin_files, gin_bindings, what (of `_PARTS`), malloc, fill (rows of
-    replay that are written before it begins).
+def create(settings: Mapping[str, Any]) -> Loop:
+    """A loop of `settings`: gin_files, gin_bindings, what, and perhaps malloc and fill.
 
-    Whole steps are those of training, with replay filled past its minimum.
+    `what` is one of `parts.PARTS`; without `malloc`, glibc is left as it is; `fill` is how many
+    rows of replay are written before it begins.
     """
     note = _keep_memory() if settings.get("malloc", True) else "glibc as it is"
-    _enable_cache()
-    bindings = settings.get("gin_bindings", [])
-    runner = compose("unused", settings["gin_files"], bindings, bindings)
-    run, quantum = _PARTS[settings.get("what", "step")](runner, settings)
-    return Loop(run, len(runner.seeds), quantum, note)
+    from benchmarks.workers import parts  # imports JAX, which then allocates as told
+
+    return parts.loop_of(settings, note)
 
 
 def _keep_memory() -> str:
-    """As training does at its start; a checkout from before that has nothing to do."""
+    """As training does at its start; a checkout from before that does nothing."""
     try:
         from prune_rl import malloc
     except ImportError:
         return "no malloc settings"
     return str(malloc.keep_memory())
 
-
-def _enable_cache() -> None:
-    from prune_rl import compilation_cache
-
-    compilation_cache.enable()
-
-
-def _steps(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
-    """Agent steps as `python -m prune_rl.train` makes them, metrics fetched once a turn."""
-    trainer, source = runner.trainer, runner.source
-    source.start()
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            trainer.step()
-        trainer.take_metrics()
-        jax.block_until_ready(trainer.agent_state)
-
-    _fill(runner, settings.get("fill", 0))
-    while trainer.gradient_steps < _WARM_UPDATES:
-        trainer.step()
-    quantum = max(1, round(1 / getattr(runner.policy.agent, "replay_ratio", 1)))
-    run(quantum)
-    return run, quantum
-
-
-def _fill(runner: Runner, rows: int) -> None:
-    """Writes so many transitions of episodes of 500 steps, without playing."""
-    source, rng = runner.source, np.random.default_rng(0)
-    shape, seeds = source.observation_spec.frame_shape, len(runner.seeds)
-    frames = rng.integers(0, 256, (64, seeds, *shape)).astype(source.observation_spec.dtype)
-    for row in range(rows):
-        frame = frames[row % len(frames)]
-        source.replay.add(
-            actions=np.zeros(seeds, np.int32),
-            rewards=np.zeros(seeds, np.float32),
-            terminated=np.full(seeds, row % 500 == 499),
-            truncated=np.zeros(seeds, bool),
-            next_frames=frame,
-            frames=frame,
-        )
-
-
-def _updates(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
-    """Compiled updates alone, on one batch that is on the device."""
-    update, trainer = runner.policy.learner.update, runner.trainer
-    batch = jax.device_put(_batch(runner))
-
-    def run(updates: int) -> None:
-        for _ in range(updates):
-            trainer.agent_state, *_ = update(trainer.agent_state, batch)
-        jax.block_until_ready(trainer.agent_state)
-
-    run(_WARM_UPDATES)
-    return run, 1
-
-
-def _actions(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
-    """Actions alone, brought to the host, as nothing can be played before."""
-    observations = _observations(runner)
-    explore, trainer = runner.policy.explore, runner.trainer
-
-    def run(steps: int) -> None:
-        for step in range(steps):
-            _, trainer.agent_state = explore(trainer.agent_state, observations, step)
-
-    run(_WARM_UPDATES)
-    return run, 1
-
-
-def _emulators(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
-    """The games alone, one step of each seed's at random."""
-    environments = runner.create_environments(0)
-    environments.reset()
-    seeds, number = len(runner.seeds), environments.action_spec.num_actions
-    actions = np.random.default_rng(0).integers(0, number, (4096, seeds), dtype=np.int32)
-    turns = count()
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            environments.step(actions[next(turns) % len(actions)])
-
-    run(200)
-    return run, 1
-
-
-def _batch(runner: Runner) -> Any:
-    """A batch of the run's own replay, of random play."""
-    source = runner.source
-    source.start()
-    rng, number = np.random.default_rng(0), source.action_spec.num_actions
-    for _ in range(200):
-        source.tick(lambda _: rng.integers(0, number, len(runner.seeds), dtype=np.int32))
-    return source.replay.sample()
-
-
-def _observations(runner: Runner) -> np.ndarray:
-    spec = runner.source.observation_spec
-    return np.zeros((len(runner.seeds), *spec.shape), spec.dtype)
-
-
-_PARTS: dict[str, Callable[[Runner, Settings], tuple[Callable[[int], None], int]]] = {
-    "step": _steps,
-    "update": _updates,
-    "act": _actions,
-    "emulator": _emulators,
-}
 
 if __name__ == "__main__":
     serve(create, ["jax", "jaxlib", "flax", "optax", "numpy", "ale-py", "MinAtar"])
