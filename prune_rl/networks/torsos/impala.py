@@ -1,6 +1,7 @@
 """The residual network of Espeholt et al. 2018 (IMPALA), as Dopamine builds it for DQN."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, ClassVar
 
 import gin
@@ -8,6 +9,7 @@ import jax
 from flax import linen as nn
 from jax.nn.initializers import Initializer
 
+from prune_rl.networks.convolution import Convolution, by_xla, convolution_for
 from prune_rl.networks.max_pool import max_pool
 from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 from prune_rl.settings import Count, checked
@@ -20,11 +22,14 @@ _BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(relu(x)))), 3x3 convolutions that keep the shape (H, W, C); float32."""
 
+    convolution: Convolution = by_xla
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
-        y = nn.Conv(channels, (3, 3))(nn.relu(x))  # flax's default: LeCun normal
-        return x + nn.Conv(channels, (3, 3))(nn.relu(y))
+        conv = partial(nn.Conv, channels, (3, 3), conv_general_dilated=self.convolution)
+        y = conv()(nn.relu(x))  # flax's default: LeCun normal
+        return x + conv()(nn.relu(y))
 
 
 class MaxPool(nn.Module):
@@ -46,13 +51,15 @@ class ImpalaStack(nn.Module):
 
     channels: int
     initializer: Initializer = nn.initializers.xavier_uniform()
+    convolution: Convolution = by_xla
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.Conv(self.channels, (3, 3), kernel_init=self.initializer)(x)
+        convolution, init = self.convolution, self.initializer
+        x = nn.Conv(self.channels, (3, 3), kernel_init=init, conv_general_dilated=convolution)(x)
         x = MaxPool()(x)
         for _ in range(2):
-            x = ResidualBlock()(x)
+            x = ResidualBlock(convolution)(x)
         return x
 
 
@@ -102,6 +109,7 @@ class ImpalaTorso(Torso):
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
         x = merge_stack(observation)  # (H, W, stack*C)
+        convolution = convolution_for(x.shape)
         for channels in self.stacks:
-            x = ImpalaStack(channels * self.width, self._initializer())(x)
+            x = ImpalaStack(channels * self.width, self._initializer(), convolution)(x)
         return self._hidden(512, nn.relu(x).reshape(-1))

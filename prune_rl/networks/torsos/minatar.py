@@ -6,6 +6,7 @@ import gin
 import jax
 from flax import linen as nn
 
+from prune_rl.networks.convolution import convolution_for
 from prune_rl.networks.torsos.torso import FEATURES, Torso, Wiring, merge_stack
 from prune_rl.settings import checked
 
@@ -29,5 +30,11 @@ class MinAtarTorso(Torso):
     def __call__(self, observation: jax.Array) -> jax.Array:
         init = self._initializer()
         x = merge_stack(observation)  # (H, W, stack*C)
-        x = nn.relu(nn.Conv(16 * self.width, (3, 3), padding="VALID", kernel_init=init)(x))
-        return self._hidden(128, x.reshape(-1))
+        conv = nn.Conv(
+            16 * self.width,
+            (3, 3),
+            padding="VALID",
+            kernel_init=init,
+            conv_general_dilated=convolution_for(x.shape),
+        )
+        return self._hidden(128, nn.relu(conv(x)).reshape(-1))
