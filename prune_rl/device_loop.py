@@ -37,8 +37,10 @@ class DeviceLoop(Training):
         seeds: Sequence[int],
         interventions: Sequence[BoundIntervention] = (),
     ) -> None:
-        super().__init__(policy, source, seeds)
-        self._source, learner = source, policy.learner
+        learner = policy.learner
+        strategy = learner.strategy(len(seeds), compiled_loop=True)
+        super().__init__(policy, source, learner.init(seeds, strategy), len(seeds))
+        self._source = source
         self._program = Program(
             one=learner.one,
             play=source.play,
@@ -52,7 +54,7 @@ class DeviceLoop(Training):
             period=METRICS_PERIOD,
             most_updates=policy.agent.updates_at_once,
         )
-        source.prepare(self._program, learner.strategy(len(seeds)))
+        source.prepare(self._program, strategy)
         axes = learner.state_axes
         in_axes, out_axes = (axes, 0, 0, None), (axes, 0, 0)
         self._run = map_seeds(self._program.run, in_axes, out_axes, donate_argnums=(0, 1))

@@ -32,7 +32,7 @@ class Trainer(Training):
         seeds: Sequence[int],
         interventions: Sequence[BoundIntervention] = (),
     ) -> None:
-        super().__init__(policy, source, seeds)
+        super().__init__(policy, source, policy.learner.init(seeds), len(seeds))
         self._source, self._interventions = source, interventions
         self._actions: np.ndarray | None = None  # (S, *action) of a step not yet played
 

@@ -33,13 +33,15 @@ class Training:
 
     rounds_at_once = 1
 
-    def __init__(self, policy: Policy, source: Source, seeds: Sequence[int]) -> None:
+    def __init__(
+        self, policy: Policy, source: Source, agent_state: AgentStates, num_seeds: int
+    ) -> None:
         self._policy, self._origin = policy, source
         self._agent, self._learner = policy.agent, policy.learner
-        self.agent_state: AgentStates = policy.learner.init(seeds)
+        self.agent_state = agent_state
         self.gradient_steps = 0
         self._metrics: list[Any] = []  # values (S,) by name, on the device until fetched
-        self._num_seeds = len(seeds)
+        self._num_seeds = num_seeds
         self._fixed_probe: dict[str, Probe] = {}
 
     def step(self, end: int | None = None) -> list[tuple[int, Episode]]:

@@ -45,7 +45,7 @@ class Learner(NamedTuple):
     metrics and priorities like the states. Shapes are those of a stacked one.
 
     Attributes:
-        init: seeds, S integers in [0, 2**32) -> states.
+        init: (seeds, S integers in [0, 2**32); `strategy` of so many if not given) -> states.
         act: (parameters by network, keys (S, 2), observations (S, *observation), what
             `Agent.exploration` names) -> (actions (S, *action), keys). Donates nothing.
         act_eval: the same as evaluations play, see `Agent.exploration_eval`.
@@ -57,20 +57,21 @@ class Learner(NamedTuple):
         sync_target: states -> states with target networks copies of the online ones, those
             of a seed that has diverged included; donates like `update`.
         one: of which these are made.
-        strategy: number of seeds -> how they lie and are mapped.
+        strategy: (number of seeds, `compiled_loop` if not False) -> how they lie and are mapped,
+            see `seed_axis.default_strategy`.
         state_axes: seed axes of a stacked AgentState, a prefix as `seed_axis.map_seeds` takes it.
         quantities: what may be asked of each network, in the order that the agent declares them.
         members: how many members a network has; None for one without a member axis.
         target_sparsities: of each network, see `SparseOptimizer`.
     """
 
-    init: Callable[[Sequence[int]], AgentStates]
+    init: Callable[..., AgentStates]
     act: Callable[..., tuple[Any, Any]]
     act_eval: Callable[..., tuple[Any, Any]]
     update: Callable[[AgentStates, Batch], tuple[AgentStates, Any, Any]]
     sync_target: Callable[[AgentStates], AgentStates]
     one: OneSeed
-    strategy: Callable[[int], str]
+    strategy: Callable[..., str]
     state_axes: AgentState
     quantities: Mapping[str, Quantities]
     members: Mapping[str, int | None]
@@ -85,7 +86,7 @@ def build_learner(
     update: Callable[[AgentState, Batch], Updated],
     act: Callable[..., tuple[jax.Array, jax.Array]],
     act_eval: Callable[..., tuple[jax.Array, jax.Array]],
-    strategy: Callable[[int], str],
+    strategy: Callable[..., str],
 ) -> Learner:
     """Maps an algorithm, written for one seed, over seeds; compiles at the first call of each.
 
@@ -111,9 +112,9 @@ def build_learner(
     # One seed per call, whatever the strategy: then first weights never depend on S.
     first_state = _first_state(quantities, optimizers, targets)
 
-    def init(seeds: Sequence[int]) -> AgentStates:
+    def init(seeds: Sequence[int], given: str | None = None) -> AgentStates:
         states = [first_state(jax.random.PRNGKey(int(seed))) for seed in seeds]
-        return laid_out(states, axes, strategy(len(seeds)))
+        return laid_out(states, axes, given or strategy(len(seeds)))
 
     acts = {function: _compiled_act(function) for function in (act, act_eval)}
     return Learner(

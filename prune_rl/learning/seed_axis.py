@@ -19,18 +19,23 @@ import numpy.typing as npt
 STRATEGIES = ("vmap", "unroll")
 
 
-def default_strategy(backend: str, torso_name: str, num_seeds: int) -> str:
+def default_strategy(
+    backend: str, torso_name: str, num_seeds: int, *, compiled_loop: bool = False
+) -> str:
     """The strategy measured fastest for agent steps of S seeds (`python -m benchmarks`).
 
     Args:
         backend: 'cpu', 'gpu' or 'tpu', as `jax.default_backend()` says.
         torso_name: class name of the torso, as 'ImpalaTorso'.
         num_seeds: one seed needs no axis.
+        compiled_loop: whether whole runs are compiled, and not their steps: there dispatches cost
+            nothing, and seeds of their own run on cores of their own.
 
     Accelerators are unmeasured: several seeds get 'vmap', with the fewest and largest operations.
     """
-    large_on_cpu = backend == "cpu" and torso_name in ("NatureTorso", "ImpalaTorso")
-    return "unroll" if num_seeds == 1 or large_on_cpu else "vmap"
+    large = torso_name in ("NatureTorso", "ImpalaTorso")
+    on_cpu = backend == "cpu" and (large or compiled_loop)
+    return "unroll" if num_seeds == 1 or on_cpu else "vmap"
 
 
 @jax.tree_util.register_pytree_node_class

@@ -71,10 +71,11 @@ class ValueAgent(Agent):
         """See `Agent`."""
         return step % self.target_update_period == 0
 
-    def _strategy(self, num_seeds: int) -> str:
+    def _strategy(self, num_seeds: int, *, compiled_loop: bool = False) -> str:
         if self.seed_strategy != "auto":
             return self.seed_strategy
-        return default_strategy(jax.default_backend(), type(self.torso).__name__, num_seeds)
+        backend, torso = jax.default_backend(), type(self.torso).__name__
+        return default_strategy(backend, torso, num_seeds, compiled_loop=compiled_loop)
 
     def _num_actions(self, action_spec: ActionSpec) -> int:
         if isinstance(action_spec, Discrete):

@@ -183,7 +183,7 @@ def build_value_learner(
     rules: Rules,
     observation_spec: ObservationSpec,
     optimizers: Optimizers,
-    strategy: Callable[[int], str],
+    strategy: Callable[..., str],
 ) -> Learner:
     """The learner of an algorithm on one network; arguments as of `build_learner`."""
     act_eval = partial(_act, rules.network, False)
