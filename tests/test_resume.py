@@ -60,12 +60,12 @@ def _stop_after(monkeypatch, num_steps):
     taken = 0
     step = Trainer.step
 
-    def failing_step(self):
+    def failing_step(self, *args):
         nonlocal taken
         taken += 1
         if taken > num_steps:
             raise KeyboardInterrupt
-        return step(self)
+        return step(self, *args)
 
     monkeypatch.setattr(Trainer, "step", failing_step)
 
@@ -74,10 +74,10 @@ def _ask_after(monkeypatch, num_steps):
     """Sends SIGTERM in the `num_steps`-th agent step."""
     count, step = iter(range(1, 1000)), Trainer.step
 
-    def asking_step(self):
+    def asking_step(self, *args):
         if next(count) == num_steps:
             os.kill(os.getpid(), signal.SIGTERM)
-        return step(self)
+        return step(self, *args)
 
     monkeypatch.setattr(Trainer, "step", asking_step)
 

@@ -101,7 +101,7 @@ class DeviceReplayBuffer(ReplayBuffer):
         own = self._programs
         function = own.inputs if draw.inputs_only else own.sample_uniformly
         number = zlib.crc32(name.encode())
-        keys = [probe_key(own, number) for own in self._keys]
+        keys = [probe_key(each, number) for each in self._keys]
         pairs = zip(self._held, keys, strict=True)
         probe: Batch | Inputs = stacked([function(held, key, 0, draw.size) for held, key in pairs])
         return probe

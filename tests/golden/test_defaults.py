@@ -21,6 +21,7 @@ _ELSEWHERE = {
         "checkpoint_minutes",  # of the machine, not of the experiment
     },
     "Dataset": {"path", "chunks", "cache_gib"},  # of the machine
+    "OnlineSource": {"replay_on_device"},  # of the machine
     "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
 # Parameters that it sets otherwise: a reference to what a file chooses, the paper's share.

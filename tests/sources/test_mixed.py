@@ -1,5 +1,6 @@
 """Fixed data beside what is played."""
 
+import gin
 import numpy as np
 import pytest
 
@@ -129,3 +130,9 @@ def test_data_are_loaded_before_the_replay_asks_for_its_memory(
     monkeypatch.setattr(ReplayBuffer, "__init__", spied)
     MixedSource(make_setting(), create_dataset_fn=played_games)
     assert asked == ["PlayedGames", "ReplayBuffer"]
+
+
+def test_a_replay_on_the_device_is_refused(make_source):
+    gin.bind_parameter("OnlineSource.replay_on_device", True)
+    with pytest.raises(ConfigError, match=r"OnlineSource.replay_on_device=True: expected False"):
+        make_source(0.5)
