@@ -26,6 +26,7 @@ from benchmarks.measuring import Settings, measure
 from benchmarks.pairs import Row
 from benchmarks.results import Results
 from benchmarks.rows import Group, groups
+from benchmarks.starts import Start, Starts, measure_starts, starts
 from prune_rl.errors import ConfigError, nearest
 
 _WIDTH = 100
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 1 if a worker died, 2 for wrong flags."""
     flags = parser().parse_args(argv)
     try:
-        plan = chosen(groups(), flags.only)
+        plan = chosen([*groups(), *starts()], flags.only)
         _check(flags)
     except ConfigError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -43,16 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if flags.list:
         print("\n".join(f"{row.name}\t{row.title}" for group in plan for row in group.rows))
         return 0
-    return _measure(plan, Settings(flags.rounds, flags.seconds, flags.core), flags.out)
+    try:
+        return _measure(plan, Settings(flags.rounds, flags.seconds, flags.core), flags.out)
+    except KeyboardInterrupt:
+        print(f"benchmarks: interrupted; {flags.out} has what was measured", file=sys.stderr)
+        return 130
 
 
-def _measure(plan: Sequence[Group], settings: Settings, out: Path) -> int:
+def _measure(plan: Sequence[Group | Starts], settings: Settings, out: Path) -> int:
     about = {"machine": machine.describe(), "settings": settings._asdict()}
     results = Results(out, {**about, "load_before": machine.load()})
     with Checkouts() as checkouts:
         for number, group in enumerate(plan, 1):
             print(f"{number} of {len(plan)}: {group.name}", file=sys.stderr, flush=True)
-            measure(group, settings, checkouts, results)
+            if isinstance(group, Starts):
+                measure_starts(group, results)
+            else:
+                measure(group, settings, checkouts, results)
     results.note(load_after=machine.load())
     console = Console()
     console.width = max(console.width, _WIDTH)  # of a pipe it is too small
@@ -106,7 +114,7 @@ def _check(flags: argparse.Namespace) -> None:
         raise ConfigError(f"--out={flags.out}: no such folder")
 
 
-def chosen(plan: Sequence[Group], patterns: Sequence[str]) -> list[Group]:
+def chosen(plan: Sequence[Group | Starts], patterns: Sequence[str]) -> list[Group | Starts]:
     """The groups with the rows that are asked for; those of the default set if none are.
 
     Raises:
@@ -117,12 +125,14 @@ def chosen(plan: Sequence[Group], patterns: Sequence[str]) -> list[Group]:
         if not fnmatch.filter(names, pattern):
             raise ConfigError(f"--only={pattern}: no such row; {nearest(pattern, names)}")
 
-    def wanted(row: Row) -> bool:
+    def wanted(row: Row | Start) -> bool:
         if not patterns:
             return row.default
         return any(fnmatch.fnmatch(row.name, pattern) for pattern in patterns)
 
-    kept = [group._replace(rows=[x for x in group.rows if wanted(x)]) for group in plan]
+    kept: list[Group | Starts] = [
+        group._replace(rows=[row for row in group.rows if wanted(row)]) for group in plan
+    ]
     return [group for group in kept if group.rows]
 
 

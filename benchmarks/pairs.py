@@ -6,6 +6,7 @@ a round, so that whatever else the machine does meanwhile changes both of its si
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import tempfile
@@ -114,8 +115,10 @@ class Worker:
             return f"answered {line.strip()[:200]!r}, no JSON"
         code = self._process.wait()
         self._log.seek(0)
-        lines = [own.strip() for own in self._log if own.strip()]
-        return f"ended with code {code}; last it said: {lines[-1][:300] if lines else 'nothing'}"
+        lines = [own.strip() for own in self._log if own.strip()] or ["nothing"]
+        # gin adds lines of its own to what an exception says.
+        errors = [own for own in lines if re.match(r"[\w.]+(Error|Exception): ", own)]
+        return f"ended with code {code}; last it said: {[*lines, *errors][-1][:300]}"
 
     def close(self) -> None:
         """Ends the process."""

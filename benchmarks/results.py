@@ -31,6 +31,7 @@ class Results:
         self._sides: dict[str, dict[str, Any]] = {}
         self.unmeasured: dict[str, str] = {}
         self.failed = False
+        self._write()
 
     def note(self, **more: Any) -> None:
         """Adds to what a reader has to know."""

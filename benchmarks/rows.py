@@ -216,22 +216,22 @@ def _breakout_peers() -> Group:
 
 def _pruning() -> Group:
     """Masks that are held, and remade once in `update_freq` gradient steps."""
-    period = 1_000
-    held = ["create_updater_from_config.update_start_step=1_000_000_000"]
-    remade = ["create_updater_from_config.update_start_step=0"]
-    end = "create_updater_from_config.update_end_step=2_000_000_000"
-    files = [*PONG, "pruning/magnitude.gin"]
-    freq = "create_updater_from_config.update_freq=1"
+    period, config = 1_000, "create_updater_from_config"  # the default update_freq
+
+    def pruned(start: int, end: int) -> Side:
+        steps = {"update_start_step": start, "update_end_step": end, "update_freq": 1}
+        files = [*PONG, "pruning/magnitude.gin"]
+        return ours(files, *(f"{config}.{name}={value}" for name, value in steps.items()))
+
     sides = {
         "dense": ours(PONG),
-        "masks held": ours(files, *held, end),
-        "masks remade": ours(files, *remade, end, freq),
+        "masks held": pruned(5_000_000, 10_000_000),  # later than anything here
+        "masks remade": pruned(0, 10_000),
     }
     over = {"masks held": 1 - 1 / period, "masks remade": 1 / period}
     title = "magnitude pruning on top of dense, Pong, Nature CNN, masks remade every 1,000 updates"
-    return Group(
-        "pruning", sides, [Row("pruning/magnitude", title, over, {"dense": 1.0}, most=1.02)]
-    )
+    row = Row("pruning/magnitude", title, over, {"dense": 1.0}, most=1.02)
+    return Group("pruning", sides, [row])
 
 
 def _scaling() -> list[Group]:

@@ -98,6 +98,14 @@ def test_a_worker_that_cannot_start_gives_one_line():
     worker.close()
 
 
+def test_lines_that_gin_adds_hide_no_error():
+    code = "raise ValueError('the bottom fell out\\n  In call to configurable')"
+    worker = Worker("ours", [sys.executable, "-c", code], {})
+    with pytest.raises(WorkerDied, match=r"last it said: ValueError: the bottom fell out$"):
+        worker.wait_until_ready()
+    worker.close()
+
+
 def test_an_answer_that_is_none_is_quoted(worker_of):
     with pytest.raises(WorkerDied, match=r"^a: answered 'Segmentation fault', no JSON$"):
         worker_of("a", -1).turn(1)
