@@ -128,28 +128,8 @@ def _swim(
     swims, is_met = ahead.there & is_due, new.places == player
     over = (old.there & (old.places == player)) | (swims & is_met)
     shot, hits = _meet(_Rows(new.rows, swims & ~is_met).reversed(), own)
-    left = _without(old.rows, new._replace(there=new.there | swims), shot[::-1])
-    return left, own._replace(there=own.there & ~hits), over.any(), jnp.sum(hits)
-
-
-def _without(old: jax.Array, new: _Rows, shot: jax.Array) -> _Rows:
-    """Enemies without those that were `shot`, as the original takes them out of its list.
-
-    It drops the oldest that is by now like the one shot, which goes on in the other's stead.
-    """
-    order = jnp.arange(len(old))
-    like = (_as_numbers(old) == _as_numbers(new.rows)[:, None]) & (order < order[:, None])
-    like &= shot[:, None] & new.there & ~shot
-    oldest = jnp.argmax(like, axis=1)
-    like &= order == oldest[:, None]  # (shot, dropped)
-    goes_on = like.any(axis=1)
-    rows = jnp.where(goes_on[:, None], new.rows[oldest], new.rows)
-    return _Rows(rows, new.there & ~(shot & ~goes_on) & ~like.any(axis=0))
-
-
-def _as_numbers(rows: jax.Array) -> jax.Array:
-    """(N,): rows as numbers of base 32, which holds a coordinate from -1 and any timer."""
-    return jnp.sum((rows + 1) * 32 ** jnp.arange(rows.shape[1]), axis=1)
+    new = new._replace(there=new.there | (swims & ~shot[::-1]))
+    return new, own._replace(there=own.there & ~hits), over.any(), jnp.sum(hits)
 
 
 def _meet(these: _Rows, those: _Rows) -> tuple[jax.Array, jax.Array]:
