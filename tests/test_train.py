@@ -47,20 +47,23 @@ def test_help_lists_every_shipped_file_below_its_folder():
     assert listed == {path.relative_to(root).as_posix() for path in root.rglob("*.gin")}
 
 
-def test_what_a_training_needs_imports_nothing_that_draws(tmp_path):
+def test_until_its_first_update_a_training_imports_nothing_that_draws_or_logs(
+    minatar_flags, tmp_path
+):
     """matplotlib would be a quarter of the start-up; only the end of a run needs it."""
+    argv = minatar_flags(tmp_path / "run", files=["diagnostics/all.gin"])
     code = (
         "import sys\n"
-        "from prune_rl import configuration\n"
-        "from prune_rl.experiment import create_runner\n"
-        "files = ['experiments/minatar_breakout.gin', 'diagnostics/all.gin']\n"
-        "configuration.load(files, ['Runner.num_iterations=1'])\n"
-        f"create_runner({str(tmp_path)!r})\n"
-        "assert 'jax' in sys.modules\n"
-        "assert not {'matplotlib', 'PIL', 'prune_rl.reporting.curves'} & set(sys.modules)\n"
+        "from prune_rl import train, trainer\n"
+        "def learn(own):\n"
+        "    heavy = {'matplotlib', 'PIL', 'tensorboardX', 'scipy', 'pandas', 'torch', 'orbax'}\n"
+        "    print('learns', sorted(heavy & set(sys.modules)), 'jax' in sys.modules)\n"
+        "    sys.exit()\n"
+        "trainer.Trainer.learn = learn\n"
+        f"train.main({argv!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.stdout == "learns [] True\n", done.stderr
 
 
 def test_the_papers_setting_in_help_is_40_million_frames_of_a_wide_resnet():

@@ -12,13 +12,15 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from prune_rl.recording.metrics import CLOCKS, IDENTIFYING, describe
 from prune_rl.recording.tensor_files import Damaged
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 FILES = ("metrics.jsonl", "episodes.csv", "timing.jsonl")
 # By file, {"bytes": its length, "sha256": hex digest of them}: JSON.
@@ -115,7 +117,9 @@ class RunLog:
             writer.flush()
         return {Path(file.name).name: _position(Path(file.name)) for file in files}
 
-    def _writer(self, seed: int) -> SummaryWriter:
+    def _writer(self, seed: int) -> "SummaryWriter":
+        from tensorboardX import SummaryWriter  # a start-up does not wait for it
+
         if seed not in self._writers:
             folder = str(self._directory / "tensorboard" / f"seed_{seed}")
             self._writers[seed] = SummaryWriter(

@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import jax
 from prune_rl import malloc
 from prune_rl.recording import tensor_files
 from prune_rl.recording.metrics import UNITS
+
+_HEADER = re.compile(r"^(Name|Version): *(\S+) *$", re.MULTILINE)
 
 
 def collect(protocol: dict[str, Any]) -> dict[str, Any]:
@@ -44,8 +47,17 @@ def append(path: Path, record: dict[str, Any]) -> None:
 
 def _versions() -> dict[str, str]:
     """Of every installed package, in the order of their names."""
-    found = {own.metadata["Name"]: own.version for own in importlib.metadata.distributions()}
+    found = dict(map(_name_and_version, importlib.metadata.distributions()))
     return {name: found[name] for name in sorted(found, key=str.casefold)}
+
+
+def _name_and_version(package: importlib.metadata.Distribution) -> tuple[str, str]:
+    """From the text: the standard library parses each package's, its README included, as e-mail."""
+    text = package.read_text("METADATA") or package.read_text("PKG-INFO") or ""
+    headers = dict(_HEADER.findall(text.partition("\n\n")[0]))
+    if headers.keys() == {"Name", "Version"}:
+        return headers["Name"], headers["Version"]
+    return package.metadata["Name"], package.version
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,5 +1,6 @@
 """What a start of a run says of its code, against a checkout made for the purpose."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -74,3 +75,25 @@ def test_starts_are_listed_one_after_another(tmp_path):
     starts = json.loads((tmp_path / "provenance.json").read_text())
     assert starts == [{"start": 0}, {"start": 1}, {"start": 2}]
     assert [path.name for path in tmp_path.iterdir()] == ["provenance.json"]
+
+
+def test_versions_are_those_that_the_standard_library_reads(tmp_path, monkeypatch):
+    """Of files as wheels and older tools write them, of one that no name is found in, and of one
+    whose description looks like what is sought.
+    """
+    for name, file, text in (
+        ("a", "a-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: A-a\nVersion: 1.0\n"),
+        ("b", "b.egg-info/PKG-INFO", "Name: b\nVersion:2.0+local\n\nName: text\nVersion: 9\n"),
+        ("c", "c-3.0.dist-info/METADATA", "NAME: c\nVERSION: 3.0\n"),
+    ):
+        path = tmp_path / name / file
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    places = [str(tmp_path / name) for name in "cba"]
+    find = importlib.metadata.distributions
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: find(path=places))
+    assert list(provenance.collect({})["versions"].items()) == [
+        ("A-a", "1.0"),
+        ("b", "2.0+local"),
+        ("c", "3.0"),
+    ]
