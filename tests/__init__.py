@@ -1,1 +1,1 @@
-"""A regular package: pgx installs one of this name, which would come before a folder without this."""
+"""A regular package: pgx installs one of this name, which would hide a folder that is none."""
