@@ -85,7 +85,7 @@ RIGHT = {
     "Runner.interventions": ["[@Reset()]", "(@ReDo(),)"],
     "Runner.diagnostics": ["@Diagnostics()"],
     "Runner.create_environment_fn": ["@create_minatar_environment"],
-    "Runner.create_source_fn": ["@OnlineSource"],
+    "Runner.create_source_fn": ["@OnlineSource", "@DeviceSource"],
     "DQNAgent.torso": ["@MinAtarTorso()", "%torso", "@NatureTorso()"],
     "DQNAgent.loss_type": ["'mse'", "'huber'"],
     "DQNAgent.replay_scheme": ["'prioritized'"],
@@ -176,6 +176,7 @@ PARAMETERS = {
         "batch_size": "size",
     },
     "OnlineSource": {"setting": "given by the code", "clip_rewards": "bool"},
+    "DeviceSource": {"setting": "given by the code", "clip_rewards": "bool"},
     "Runner": {
         **dict.fromkeys(("num_iterations", "training_steps"), "count"),
         **dict.fromkeys(("evaluation_steps", "num_eval_episodes"), "long or zero"),
@@ -246,7 +247,10 @@ BASE = (
 )
 
 # Besides, of what is used only there: DATA stands for a folder of data of MinAtar Breakout.
-SETTINGS = {"Dataset": ("Runner.create_source_fn = @DatasetSource", "Dataset.path = 'DATA'")}
+SETTINGS = {
+    "Dataset": ("Runner.create_source_fn = @DatasetSource", "Dataset.path = 'DATA'"),
+    "DeviceSource": ("Runner.create_source_fn = @DeviceSource",),
+}
 
 
 class Case(NamedTuple):
