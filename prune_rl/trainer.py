@@ -9,12 +9,14 @@ priorities of that one come a batch late.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
+from prune_rl.learning.seed_axis import Separate
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.source import SteppedSource
 from prune_rl.state import State, part
@@ -75,7 +77,9 @@ class Trainer(Training):
 
     def learn(self) -> None:
         """One gradient step of every seed, and what intervenes after it."""
-        batch = self._source.replay.sample()
+        batch: Any = self._source.replay.sample()
+        if isinstance(batch, list):  # from a replay on the device
+            batch = Separate(batch)
         self.agent_state, metrics, priorities = self._learner.update(self.agent_state, batch)
         if jax.tree.leaves(batch.probabilities):
             self._source.update_priorities(priorities)

@@ -86,8 +86,9 @@ def map_seeds(
 ) -> Callable[..., Any]:
     """Compiles `function` for S seeds, whichever way they lie.
 
-    Where an argument is `Separate` it runs once for each seed, and each result is Separate; from
-    others with a seed axis (a batch of the host) each seed gets its part. Else it is vmapped.
+    If the first argument is `Separate` it runs once for each seed, and each result is Separate;
+    from stacked ones (a batch of the host) each seed gets its part. Else it is vmapped, and
+    Separate ones are stacked.
 
     Args:
         function: takes and returns pytrees of arrays of one seed.
@@ -101,11 +102,10 @@ def map_seeds(
     stacked = jax.jit(jax.vmap(function, in_axes, out_axes), donate_argnums=donate_argnums)
 
     def over_seeds(*args: Any) -> Any:
-        counts = [len(own) for own in args if isinstance(own, Separate)]
-        if not counts:
-            return stacked(*args)
         pairs = list(zip(args, in_axes, strict=True))
-        results = [one(*(_of_seed(*pair, i) for pair in pairs)) for i in range(counts[0])]
+        if not isinstance(args[0], Separate):
+            return stacked(*(_stacked(*pair) for pair in pairs))
+        results = [one(*(_of_seed(*pair, i) for pair in pairs)) for i in range(len(args[0]))]
         if isinstance(out_axes, tuple):
             return tuple(Separate(own) for own in zip(*results, strict=True))
         return Separate(results)
@@ -152,6 +152,10 @@ def _is_mapped(axes: Any, tree: Any) -> list[bool]:
     # None is no leaf of a pytree: as booleans, the axes broadcast over subtrees that are None too.
     flags = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)
     return jax.tree.leaves(jax.tree.broadcast(flags, tree))
+
+
+def _stacked(tree: Any, axes: Any) -> Any:
+    return join_seeds(tree.trees, axes) if isinstance(tree, Separate) else tree
 
 
 def _of_seed(tree: Any, axes: Any, seed: int) -> Any:

@@ -42,7 +42,6 @@ class DeviceReplayBuffer(ReplayBuffer):
     A checkpoint takes a copy of the rows to the host.
 
     Args:
-      lay_out: makes what `sample` returns of the batches (B, ...) of S seeds; stacks them.
       settings: those of `ReplayBuffer`.
 
     Raises:
@@ -50,12 +49,6 @@ class DeviceReplayBuffer(ReplayBuffer):
     """
 
     ON_DEVICE = True
-
-    def __init__(
-        self, *, lay_out: Callable[[Sequence[Batch]], Any] = stacked, **settings: Any
-    ) -> None:
-        self._lay_out = lay_out
-        super().__init__(**settings)
 
     def _allocate(
         self,
@@ -76,13 +69,13 @@ class DeviceReplayBuffer(ReplayBuffer):
         self._draws = 0  # batches drawn by `sample` and `sample_uniformly`
         self._waiting: deque[list[jax.Array]] = deque()  # starts (B,) that await their priorities
 
-    def sample(self) -> Any:
-        """See `ReplayBuffer`; as `lay_out` says. Raises the same."""
+    def sample(self) -> Any:  # not the host's Batch: stacking would copy what is apart
+        """See `ReplayBuffer`; a list of the seeds' batches (B, ...). Raises the same."""
         drawn = self._drawn(self._programs.sample, self.batch_size)
         batches, starts = zip(*drawn, strict=True)
         if self._programs.sampler.prioritizes:
             self._waiting.append(list(starts))
-        return self._lay_out(batches)
+        return list(batches)
 
     def sample_uniformly(self, size: int) -> Batch:
         """See `ReplayBuffer`; stacked."""

@@ -85,7 +85,7 @@ RIGHT = {
     "Runner.interventions": ["[@Reset()]", "(@ReDo(),)"],
     "Runner.diagnostics": ["@Diagnostics()"],
     "Runner.create_environment_fn": ["@create_minatar_environment"],
-    "Runner.create_source_fn": ["@OnlineSource"],
+    "Runner.create_source_fn": ["@OnlineSource", "@DeviceSource"],
     "DQNAgent.torso": ["@MinAtarTorso()", "%torso", "@NatureTorso()"],
     "DQNAgent.loss_type": ["'mse'", "'huber'"],
     "DQNAgent.replay_scheme": ["'prioritized'"],
@@ -178,6 +178,7 @@ PARAMETERS = {
     "OnlineSource": {
         **{"setting": "given by the code", "clip_rewards": "bool", "replay_on_device": "bool"},
     },
+    "DeviceSource": {"setting": "given by the code", "clip_rewards": "bool"},
     "Runner": {
         **dict.fromkeys(("num_iterations", "training_steps"), "count"),
         **dict.fromkeys(("evaluation_steps", "num_eval_episodes"), "long or zero"),
@@ -248,7 +249,10 @@ BASE = (
 )
 
 # Besides, of what is used only there: DATA stands for a folder of data of MinAtar Breakout.
-SETTINGS = {"Dataset": ("Runner.create_source_fn = @DatasetSource", "Dataset.path = 'DATA'")}
+SETTINGS = {
+    "Dataset": ("Runner.create_source_fn = @DatasetSource", "Dataset.path = 'DATA'"),
+    "DeviceSource": ("Runner.create_source_fn = @DeviceSource",),
+}
 
 
 class Case(NamedTuple):

@@ -31,6 +31,7 @@ class Again:
         self._settings = list(files), list(bindings)
         configuration.load(*self._settings)
         self._runner = experiment.create_runner("unused")
+        self._runner.source.start()
         self._begin = self._runner.trainer.get_state()
         self._config = gin.operative_config_str()
 
