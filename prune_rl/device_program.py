@@ -44,15 +44,13 @@ class Plan(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Priorities of the batch last drawn, which the sampler has not seen yet.
+    """Priorities of the batch last drawn, for the sampler once the next one is drawn.
 
     Attributes:
-      batches: () int32, 1, or 0 where none wait.
       starts: (B,) int32.
       priorities: (B,) float32.
     """
 
-    batches: jax.Array
     starts: jax.Array
     priorities: jax.Array
 
@@ -65,7 +63,7 @@ class World(NamedTuple):
       observation: (*observation) of the spec, what to act on.
       ring: the replay's rows, a `DeviceRing`.
       sampler: what its sampler knows of them.
-      waiting: see there; no batch waits between two agent steps.
+      waiting: see there; between two agent steps the sampler has them all.
     """
 
     game: GameState
@@ -130,7 +128,7 @@ class Program:
         ring = device_ring.start(empty, frame)
         sampler = self.sampler.note(self.sampler.init(self.num_rows), ring)
         size = self.batch_size
-        waiting = Waiting(jnp.int32(0), jnp.zeros(size, jnp.int32), jnp.zeros(size))
+        waiting = Waiting(jnp.zeros(size, jnp.int32), jnp.zeros(size))
         observation = _first_observation(spec, frame)
         return World(game, observation, ring, sampler, waiting)
 
@@ -140,7 +138,9 @@ class Program:
         """So many agent steps, learning included."""
 
         def step(i: jax.Array, carry: _Carry) -> _Carry:
-            carry = lax.fori_loop(0, plan.updates[i], lambda _, own: self._learn(keys, *own), carry)
+            carry = lax.fori_loop(
+                0, plan.updates[i], lambda before, own: self._learn(keys, before, *own), carry
+            )
             agent, world, record = carry
             agent = lax.fori_loop(0, plan.syncs[i], lambda _, own: self.one.sync_target(own), agent)
             return self._act(keys, plan, i, agent, world, record)
@@ -159,17 +159,22 @@ class Program:
         return batch._replace(probabilities=chances)
 
     def _learn(
-        self, keys: randomness.DeviceKeys, agent: AgentState, world: World, record: Record
+        self,
+        keys: randomness.DeviceKeys,
+        before: jax.Array,
+        agent: AgentState,
+        world: World,
+        record: Record,
     ) -> _Carry:
-        """One gradient step, and what intervenes after it."""
+        """One gradient step after `before` others in a row, and what intervenes after it."""
         key = jax.random.fold_in(keys.replay, agent.step)
         starts, chances = self.sampler.draw(world.sampler, world.ring, key, self.batch_size)
         batch = self._batch(world, starts, chances)
         after, metrics, priorities = self.one.update(agent, batch)
         if chances is not None:
             # As on the host, a batch in a row was drawn before the priorities of the one before.
-            world = self._write_priorities(world)
-            world = world._replace(waiting=Waiting(jnp.int32(1), starts, priorities))
+            world = self._write_priorities(world, before > 0)
+            world = world._replace(waiting=Waiting(starts, priorities))
         record = record._replace(metrics=self._kept(record.metrics, agent.step, metrics))
         return self._intervene(key, after, world), world, record
 
@@ -195,16 +200,17 @@ class Program:
         starts = device_ring.draw_uniformly(world.ring, key, own.num_inputs, horizon)
         return own.one(agent, device_ring.inputs(world.ring, starts))
 
-    def _write_priorities(self, world: World) -> World:
-        def write(_: Any, own: Any) -> Any:
-            return self.sampler.update(
-                own, world.ring, world.waiting.starts, world.waiting.priorities
-            )
+    def _write_priorities(self, world: World, due: jax.Array) -> World:
+        """Hands the sampler what waits, if that is `due`, which must be the same for all seeds:
 
-        return world._replace(
-            sampler=lax.fori_loop(0, world.waiting.batches, write, world.sampler),
-            waiting=world.waiting._replace(batches=jnp.int32(0)),
-        )
+        a loop of other length for each seed would select among all their priorities.
+        """
+
+        def write(_: Any, own: Any) -> Any:
+            return self.sampler.update(own, world.ring, *world.waiting)
+
+        sampler = lax.fori_loop(0, due.astype(jnp.int32), write, world.sampler)
+        return world._replace(sampler=sampler)
 
     def _act(
         self,
@@ -223,7 +229,8 @@ class Program:
         end = jnp.where(step.truncated, TRUNCATED, jnp.where(step.terminated, TERMINATED, GOES_ON))
         end = end.astype(jnp.uint8)
         if self.sampler.prioritizes:
-            world = self._write_priorities(world)  # a new transition takes the largest
+            # A new transition takes the largest.
+            world = self._write_priorities(world, plan.updates[i] > 0)
         reward = jnp.clip(step.reward, -1, 1) if self.clip_rewards else step.reward
         ring = device_ring.append(world.ring, action, reward, end, step.next_frame, step.frame)
         observation = _next_observation(self.play.observation_spec, world.observation, step)

@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from prune_rl import randomness
+from prune_rl.acting.episodes import Episode
 from prune_rl.environments.minatar import create_minatar_environment
 from prune_rl.experiment import create_runner
 from prune_rl.networks.torsos.torso import FEATURES, Torso, merge_stack
@@ -195,3 +196,12 @@ def on_host(base_dir: Any, bindings: str, *, place: int = 0, **own: Any) -> Runn
         buffer._sampler = DrawsLikeTheDevice(buffer._ring, horizon)
     runner.source.start()
     return runner
+
+
+def advanced(runner: Runner, end: int) -> list[tuple[int, Episode]]:
+    """Episodes that ended until then, each with the agent step that ended it."""
+    trainer, source, ended = runner.trainer, runner.source, []
+    while source.steps < end:
+        for since, episode in trainer.step(end):
+            ended.append((source.steps - since, episode))
+    return ended

@@ -12,7 +12,7 @@ from prune_rl.plasticity.redo import ReDo
 from prune_rl.plasticity.reset import Reset
 from prune_rl.state import flatten
 
-from .device_games import SmallTorso, on_device, on_host
+from .device_games import SmallTorso, advanced, on_device, on_host
 from .replay.states import assert_same
 
 _SETTINGS = {
@@ -71,15 +71,6 @@ def pair_of(folder, name):
         place = {"place": 1}
     host = on_host(folder / "host", bindings, **place, **settings)
     return host, on_device(folder / "device", bindings, **settings)
-
-
-def advanced(runner, end):
-    """Episodes that ended until then, each with the agent step that ended it."""
-    trainer, source, ended = runner.trainer, runner.source, []
-    while source.steps < end:
-        for since, episode in trainer.step(end):
-            ended.append((source.steps - since, episode))
-    return ended
 
 
 def agents_of(runner):

@@ -44,7 +44,7 @@ def test_a_run_leaves_what_a_run_on_the_host_leaves(trained_minatar, read_metric
         [row[x] for x in counts] for row in rows[1]
     ]
     assert [row.keys() for row in rows[0]] == [row.keys() for row in rows[1]]
-    assert rows[1][-1]["sparsity"] == pytest.approx(rows[0][-1]["sparsity"], abs=1e-6) > 0.9
+    assert rows[1][-1]["sparsity"] == pytest.approx(rows[0][-1]["sparsity"], abs=1e-6)
     times = [_json_rows(own / "timing.jsonl") for own in (host, device)]
     assert [row.keys() for row in times[0]] == [row.keys() for row in times[1]]
     tables = [list(csv.DictReader((own / "episodes.csv").open())) for own in (host, device)]
@@ -89,7 +89,12 @@ _PONG = "create_atari_environment.game_name='Pong'"
 _HUGE = ("ReplayBuffer.max_capacity=1_000_000_000_000", "Runner.training_steps=1_000_000_000_000")
 _REFUSED = {
     "an Atari game": (
-        (_DEVICE, "Runner.create_environment_fn=@create_atari_environment", _PONG),
+        (
+            _DEVICE,
+            "Runner.create_environment_fn=@create_atari_environment",
+            _PONG,
+            "Suite.name=None",
+        ),
         "@DeviceSource: AtariEnvironment is not written in JAX; expected a game of "
         "suites/minatar.gin, or Runner.create_source_fn=@OnlineSource",
     ),
@@ -97,7 +102,7 @@ _REFUSED = {
         (_DEVICE, "create_minatar_environment.game_name='brekout'"),
         "'brekout': no such game; did you mean 'breakout'?",
     ),
-    "a call": ((_DEVICE + "()",), "'setting'; bind a function without (), as @DeviceSource"),
+    "a call": ((_DEVICE + "()",), "'setting'; bind a function without (), as @OnlineSource"),
     "no game": ((_DEVICE, "Runner.create_environment_fn=None"), "Runner.create_environment_fn"),
     "clipping": ((_DEVICE, "DeviceSource.clip_rewards='no'"), "DeviceSource.clip_rewards='no'"),
     "a replay": ((_DEVICE, "ReplayBuffer.max_capacity=20"), "ReplayBuffer.max_capacity=20"),
@@ -123,7 +128,7 @@ def test_without_pgx_it_says_what_to_install(tmp_path, capsys, monkeypatch, trai
 
 
 def _small(**own):
-    return DQNAgent(torso=SmallTorso(), min_replay_history=30, **own)
+    return DQNAgent(**{"torso": SmallTorso(), "min_replay_history": 30} | own)
 
 
 def test_a_probe_draws_transitions_that_the_replay_holds_and_moves_nothing(tmp_path):
@@ -160,7 +165,7 @@ def _bytes(batch, seed, place):
 @pytest.mark.parametrize(("clips", "longest"), [(True, 1.0), (False, 4.25)])
 def test_clipping_is_the_sources_and_returns_are_never_clipped(tmp_path, clips, longest):
     bound = f"DeviceSource.clip_rewards = {clips}"
-    run = on_device(tmp_path, bound, agent=_small(min_replay_history=200), training_steps=90)
+    run = on_device(tmp_path, bound, agent=_small(min_replay_history=40), training_steps=90)
     ended = advanced(run, 90)
     rewards = np.asarray(run.source.worlds.trees[0].ring.rewards)
     assert 0.9 * longest < np.abs(rewards).max() <= longest
