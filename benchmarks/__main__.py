@@ -9,7 +9,7 @@ filling the replay are not counted. The number is the median over the rounds.
   python -m benchmarks --only='pong/*'             some of them
   python -m benchmarks --only='scaling/*'          seeds, width, replay ratio, size of the replay
 
-All rows take about a quarter of an hour on a quiet machine. What is not installed is left out, and
+The first takes about a quarter of an hour on a quiet machine. What is not installed is left out, and
 the last lines say how to install it.
 """
 
