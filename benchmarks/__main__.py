@@ -9,7 +9,8 @@ filling the replay are not counted. The number is the median over the rounds.
   python -m benchmarks --only='pong/*'             some of them
   python -m benchmarks --only='scaling/*'          seeds, width, replay ratio, size of the replay
 
-What is not installed is left out, and the last lines say how to install it.
+The first takes about a quarter of an hour on a quiet machine. What is not installed is left out, and
+the last lines say how to install it.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--list", action="store_true", help="print names and titles; measure nothing")
     own.add_argument("--rounds", type=int, default=10, help="turns of each side (default: 10)")
     own.add_argument(
-        "--seconds", type=float, default=1.0, help="length of a turn, about (default: 1)"
+        "--seconds", type=float, default=0.7, help="length of a turn, about (default: 0.7)"
     )
     own.add_argument(
         "--core", type=int, default=machine.cores()[-1], help="the core that all are pinned to"
