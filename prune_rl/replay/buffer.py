@@ -116,7 +116,8 @@ class ReplayBuffer:
             raise RuntimeError("add: add_first comes first")
         if actions.shape[1:] != (own := self._ring.actions.shape[1:]):
             raise ValueError(f"add: actions {actions.shape}, not {(len(self._seeds), *own)}")
-        ends = np.where(terminated, TERMINATED, truncated * np.uint8(TRUNCATED))
+        ends = truncated * np.uint8(TRUNCATED)
+        ends[terminated] = TERMINATED
         self._ring.append(actions, rewards, ends, next_frames)
         ended = terminated | truncated
         if np.count_nonzero(ended):
