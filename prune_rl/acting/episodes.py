@@ -55,7 +55,7 @@ class EpisodeTracker:
         self._returns += step.rewards
         self._lengths += 1
         ended = step.terminated | step.truncated
-        if not ended.any():
+        if not np.count_nonzero(ended):
             return []
         episodes = [
             Episode(i, float(self._returns[i]), int(self._lengths[i]), bool(step.terminated[i]))

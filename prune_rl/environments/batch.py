@@ -177,7 +177,8 @@ class EnvironmentBatch:
 
     def _stacked(self, frames: Sequence[Frame]) -> Frame:
         """(S, *frame_shape); float64 of a simulator becomes the spec's float32."""
-        return np.stack(frames, dtype=self.observation_spec.dtype)
+        dtype = self.observation_spec.dtype
+        return np.array(frames).astype(dtype, casting="same_kind", copy=False)
 
     def get_state(self) -> list[State]:
         """Of each seed: its environment, and the length of its episode in agent steps.

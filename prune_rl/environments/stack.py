@@ -38,7 +38,7 @@ class FrameStack:
         """Adds what `step` shows; where an episode or a life ended, its frames start anew."""
         self.push(step.frames)
         ended = step.terminated | step.truncated | step.life_lost
-        if ended.any():
+        if np.count_nonzero(ended):
             self.reset(step.frames, ended)
 
     def get_state(self) -> list[Frame]:

@@ -150,7 +150,8 @@ class ReplayBuffer:
             raise RuntimeError("add: add_first comes first")
         if actions.shape[1:] != (own := self._rows.dtypes["actions"].shape):
             raise ValueError(f"add: actions {actions.shape}, not {(len(self._seeds), *own)}")
-        ends = np.where(terminated, TERMINATED, truncated * np.uint8(TRUNCATED))
+        ends = truncated * np.uint8(TRUNCATED)
+        ends[terminated] = TERMINATED
         self._append(actions, rewards, ends, next_frames, frames)
         self.add_count += 1
 

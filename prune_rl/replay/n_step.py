@@ -1,5 +1,7 @@
 """n-step returns that stop at an episode's end (Sutton & Barto 2018, section 7.1)."""
 
+from functools import cache
+
 import numpy as np
 
 from prune_rl.specs import TERMINATED
@@ -15,14 +17,21 @@ def n_step_return(
     discounted sum float32, the bootstrap discount float32 (gamma^m, 0 after a terminal; a
     truncated episode bootstraps) and m, the number of agent steps the window spans.
     """
-    powers = (gamma ** np.arange(len(rewards) + 1)).astype(np.float32)
+    powers = _powers(gamma, len(rewards))
     inside = np.ones(rewards.shape, bool)  # (n, ...)
     np.logical_and.accumulate(ends[:-1] == 0, axis=0, out=inside[1:])
-    spans = np.count_nonzero(inside, axis=0)
+    spans = np.add.reduce(inside, axis=0, dtype=np.int64)
     terminated = np.logical_or.reduce((ends == TERMINATED) & inside, axis=0)
 
-    returns = np.zeros(rewards.shape[1:], np.float32)
-    for k, reward in enumerate(rewards):
-        returns += powers[k] * np.where(inside[k], reward, np.float32(0))
-    discounts = np.where(terminated, np.float32(0), powers[spans])
+    returns = rewards[0] + np.float32(0)  # no -0
+    for k in range(1, len(rewards)):
+        returns += powers[k] * np.where(inside[k], rewards[k], np.float32(0))
+    discounts = powers.take(spans)
+    discounts[terminated] = 0
     return returns, discounts, spans
+
+
+@cache
+def _powers(gamma: float, n: int) -> np.ndarray:
+    """gamma^0 to gamma^n, float32."""
+    return (gamma ** np.arange(n + 1)).astype(np.float32)

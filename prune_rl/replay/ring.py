@@ -68,6 +68,7 @@ class FrameRing:
         self.num_rows = num_rows
         self.dtypes = row_dtypes(observation_spec, action_spec)
         self._shape, self.stack_size = observation_spec.shape, observation_spec.stack_size
+        self._back = np.arange(self.stack_size)[::-1]  # frames before the newest, oldest first
         self.cursors = np.full(num_seeds, -1, np.int64)
         self._offsets = np.arange(num_seeds) * num_rows
         self._blank = num_seeds * num_rows  # one more row, always zero, pads young stacks
@@ -136,9 +137,8 @@ class FrameRing:
 
     def observations(self, positions: np.ndarray, ages: np.ndarray) -> np.ndarray:
         """Observations (..., S, B, *shape) at `positions` (..., S, B) of these `ages`."""
-        back = np.arange(self.stack_size)[::-1]  # frames before the newest, oldest first
-        index = (positions[..., None] - back) % self.num_rows + self._offsets[:, None, None]
-        np.putmask(index, back > ages[..., None], self._blank)
+        index = (positions[..., None] - self._back) % self.num_rows + self._offsets[:, None, None]
+        np.putmask(index, self._back > ages[..., None], self._blank)
         return self._frames.take(index, axis=0).reshape(*positions.shape, *self._shape)
 
     def get_state(self) -> list[State]:

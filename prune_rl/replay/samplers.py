@@ -72,8 +72,9 @@ class UniformSampler(Sampler):
         for row, stream, bounds in zip(starts, streams, ranges, strict=True):
             row[:] = stream.integers(*bounds, size=size)
         while np.count_nonzero(bad := self._ring.unusable(starts, low)):
-            for s in np.flatnonzero(bad.any(axis=1)):
-                starts[s, bad[s]] = streams[s].integers(*ranges[s], size=bad[s].sum())
+            for row, stream, bounds, again in zip(starts, streams, ranges, bad, strict=True):
+                if count := np.count_nonzero(again):
+                    row[again] = stream.integers(*bounds, size=count)
         return starts, None
 
 

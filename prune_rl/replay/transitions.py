@@ -14,7 +14,9 @@ def transitions(ring: FrameRing, starts: np.ndarray, horizon: int, gamma: float)
     returns, discounts, spans = n_step_return(rewards, ends, gamma)
     ages = ring.ages.take(window[0])
     # One gather for both observations: (2, S, B, *observation)
-    states = ring.observations(np.stack([starts, starts + spans]), np.stack([ages, ages + spans]))
+    ahead = np.zeros((2, *spans.shape), np.int64)
+    ahead[1] = spans
+    states = ring.observations(starts + ahead, ages + ahead)
     actions = ring.actions.take(window[0], axis=0)
     return Batch(states[0], actions, returns, discounts, states[1])
 
