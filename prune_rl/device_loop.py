@@ -5,8 +5,10 @@ ends where the host has something to do: at the end of an iteration, and often e
 log and to stop. What a run learns does not depend on where its chunks end.
 """
 
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -56,8 +58,14 @@ class DeviceLoop(Training):
         )
         source.prepare(self._program, strategy)
         axes = learner.state_axes
-        in_axes, out_axes = (axes, 0, 0, None), (axes, 0, 0)
-        self._run = map_seeds(self._program.run, in_axes, out_axes, donate_argnums=(0, 1))
+        self._run = map_seeds(
+            self._program.run,
+            (axes, 0, 0, None),
+            (axes, 0, 0),
+            donate_argnums=(0, 1),
+            # More programs at once than there are cores would take their caches from each other.
+            pool=ThreadPoolExecutor(_num_cores()),
+        )
         self._steps = _LONGEST // 8  # of the next chunk
 
     def step(self, end: int | None = None) -> list[tuple[int, Episode]]:
@@ -113,3 +121,10 @@ def _on_host(record: Any) -> Record:
     if not isinstance(fetched, Separate):
         return fetched
     return jax.tree.map(lambda *own: np.stack(own), *fetched.trees)
+
+
+def _num_cores() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -9,6 +9,7 @@ stacked arrays and stacked again, cost twice as much (benchmarks/README.md).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import jax
@@ -83,6 +84,7 @@ def map_seeds(
     in_axes: tuple[Any, ...],
     out_axes: Any,
     donate_argnums: int | Sequence[int] = (),
+    pool: Executor | None = None,
 ) -> Callable[..., Any]:
     """Compiles `function` for S seeds, whichever way they lie.
 
@@ -97,6 +99,8 @@ def map_seeds(
         out_axes: the same for the results, a tuple if there are several; what seeds share must be
             equal for all.
         donate_argnums: as of `jax.jit`.
+        pool: whose threads each run a seed that is apart to its end; else all are dispatched at
+            once, and nothing is waited for.
     """
     one = jax.jit(function, donate_argnums=donate_argnums)
     stacked = jax.jit(jax.vmap(function, in_axes, out_axes), donate_argnums=donate_argnums)
@@ -105,7 +109,11 @@ def map_seeds(
         pairs = list(zip(args, in_axes, strict=True))
         if not isinstance(args[0], Separate):
             return stacked(*(_stacked(*pair) for pair in pairs))
-        results = [one(*(_of_seed(*pair, i) for pair in pairs)) for i in range(len(args[0]))]
+        own = [[_of_seed(*pair, i) for pair in pairs] for i in range(len(args[0]))]
+        if pool is None:
+            results = [one(*of_seed) for of_seed in own]
+        else:
+            results = list(pool.map(lambda of_seed: jax.block_until_ready(one(*of_seed)), own))
         if isinstance(out_axes, tuple):
             return tuple(Separate(own) for own in zip(*results, strict=True))
         return Separate(results)
