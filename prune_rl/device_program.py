@@ -7,7 +7,7 @@ carry in place, where a conditional would copy the replay.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -143,7 +143,7 @@ class Program:
             )
             agent, world, record = carry
             agent = lax.fori_loop(0, plan.syncs[i], lambda _, own: self.one.sync_target(own), agent)
-            return self._act(keys, plan, i, agent, world, record)
+            return self._act(keys, plan, i, agent, _ring_behind(world, agent.step), record)
 
         return lax.fori_loop(0, plan.count, step, (agent, world, self._record(agent, world)))
 
@@ -173,7 +173,9 @@ class Program:
         after, metrics, priorities = self.one.update(agent, batch)
         if chances is not None:
             # As on the host, a batch in a row was drawn before the priorities of the one before.
-            world = self._write_priorities(world, before > 0)
+            given = world.waiting
+            given = given._replace(starts=_behind(given.starts, starts))
+            world = self._write_priorities(world._replace(waiting=given), before > 0)
             world = world._replace(waiting=Waiting(starts, priorities))
         record = record._replace(metrics=self._kept(record.metrics, agent.step, metrics))
         return self._intervene(key, after, world), world, record
@@ -206,11 +208,13 @@ class Program:
         a loop of other length for each seed would select among all their priorities.
         """
 
-        def write(_: Any, own: Any) -> Any:
-            return self.sampler.update(own, world.ring, *world.waiting)
+        def write(_: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+            own, times = carry
+            return self.sampler.update(own, world.ring, *world.waiting), times + 1
 
-        sampler = lax.fori_loop(0, due.astype(jnp.int32), write, world.sampler)
-        return world._replace(sampler=sampler)
+        first = world.sampler, jnp.int32(0)
+        sampler, times = lax.fori_loop(0, due.astype(jnp.int32), write, first)
+        return _ring_behind(world._replace(sampler=sampler), times)
 
     def _act(
         self,
@@ -241,6 +245,21 @@ class Program:
             rewards=record.rewards.at[i].set(step.reward), ends=record.ends.at[i].set(end)
         )
         return agent.replace(keys=key), world, record
+
+
+def _behind(numbers: jax.Array, read: jax.Array) -> jax.Array:
+    """The same int32 numbers, for the compiler a function of what was `read`, at least 0 each.
+
+    It would put a write whose place it knows early before reads that must come first, and copy all
+    that is written into for them.
+    """
+    return numbers + jnp.minimum(read, 0)
+
+
+def _ring_behind(world: World, read: jax.Array) -> World:
+    """The world with a ring that is written into once () int32 was `read`."""
+    ring = world.ring
+    return world._replace(ring=replace(ring, cursor=_behind(ring.cursor, read)))
 
 
 def _first_observation(spec: ObservationSpec, frame: jax.Array) -> jax.Array:
