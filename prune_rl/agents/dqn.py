@@ -12,7 +12,6 @@ from prune_rl.learning.learner import Learner, Optimizers
 from prune_rl.learning.temporal_difference import LOSSES, td_rules
 from prune_rl.learning.value_agent import ValueAgent
 from prune_rl.learning.value_learning import build_value_learner
-from prune_rl.networks.q_network import QNetwork
 from prune_rl.settings import OneOf, checked
 from prune_rl.specs import ActionSpec, ObservationSpec
 
@@ -33,6 +32,5 @@ class DQNAgent(ValueAgent):
         self, observation_spec: ObservationSpec, action_spec: ActionSpec, optimizers: Optimizers
     ) -> Learner:
         """See `Agent.learner`."""
-        network = QNetwork(self.torso, self._num_actions(action_spec))
-        rules = td_rules(network, self.loss_type)
+        rules = td_rules(self._network(action_spec), self.loss_type)
         return build_value_learner(rules, observation_spec, optimizers, self._strategy)

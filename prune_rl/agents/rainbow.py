@@ -64,9 +64,8 @@ class RainbowAgent(ValueAgent):
         """See `Agent.learner`."""
         fits = observation_spec.is_image or not self.data_augmentation
         self._require(fits, "data_augmentation", "False, for this source has no images")
-        network = QNetwork(
-            self.torso.clone(noisy=True) if self.noisy else self.torso,
-            self._num_actions(action_spec),
+        network = self._network(
+            action_spec,
             num_atoms=self.num_atoms,
             vmax=float(self.vmax),
             dueling=self.dueling,

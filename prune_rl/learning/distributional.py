@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from prune_rl.learning.state import Params
 from prune_rl.learning.value_learning import Augment, Rules, batch_outputs, chosen
@@ -30,7 +31,7 @@ def project(atoms: jax.Array, probabilities: jax.Array, support: jax.Array) -> j
     inside = jnp.clip(atoms, support[0], support[-1])
     distance = jnp.abs(inside[:, None, :] - support[:, None]) / spacing  # (B, N, M)
     nearness = jnp.clip(1.0 - distance, 0.0, 1.0)
-    return jnp.einsum("bnm,bm->bn", nearness, probabilities)
+    return jnp.einsum("bnm,bm->bn", nearness, probabilities, precision=lax.Precision.HIGHEST)
 
 
 def categorical_rules(
@@ -52,4 +53,7 @@ def categorical_rules(
     def losses(logits: jax.Array, batch: Batch, targets: jax.Array) -> jax.Array:
         return optax.losses.softmax_cross_entropy(chosen(logits, batch.a_tm1), targets)
 
-    return Rules(network, targets, losses, lambda targets: targets @ support, augment)
+    def target_values(targets: jax.Array) -> jax.Array:
+        return jnp.matmul(targets, support, precision=lax.Precision.HIGHEST)
+
+    return Rules(network, targets, losses, target_values, augment)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 from flax import linen as nn
@@ -10,18 +10,21 @@ from flax import linen as nn
 from prune_rl.errors import ConfigError
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.seed_axis import default_strategy
+from prune_rl.networks.precision import PRECISIONS
+from prune_rl.networks.q_network import QNetwork
 from prune_rl.networks.torsos.nature import NatureTorso
-from prune_rl.settings import Count, Fraction, Holds
+from prune_rl.settings import Count, Fraction, Holds, OneOf
 from prune_rl.specs import ActionSpec, Discrete
 
 Q = "q"  # the name of their network
 
 
 def _is_bare(torso: nn.Module) -> bool:
-    return torso.name is None and torso.parent is None and not getattr(torso, "noisy", False)
+    own = (torso.name, torso.parent, getattr(torso, "dtype", None))
+    return own == (None, None, None) and not getattr(torso, "noisy", False)
 
 
-_BARE = "a module, as @NatureTorso(), whose name, parent and noise are the agent's to set"
+_BARE = "a module, as @NatureTorso(), whose name, parent, noise and dtype are the agent's to set"
 _Module = Annotated[nn.Module, Holds(_is_bare, _BARE)]
 
 
@@ -36,6 +39,10 @@ class ValueAgent(Agent):
         epsilon_train: probability of a random action once decayed.
         epsilon_eval: the same in evaluation.
         epsilon_decay_period: agent steps of the linear decay, which starts after the warm-up.
+        precision: 'fp32', 'tf32' or 'bf16', in which its network multiplies; parameters, targets,
+            losses and optimizer are float32. 'tf32' rounds products of float32 where the device
+            can (NVIDIA from Ampere on; TPUs take three bfloat16 passes): on CPU it is 'fp32', to
+            the bit. 'bf16' computes the layers in bfloat16.
 
     Raises:
         ConfigError: a value is outside its range; names the gin binding.
@@ -46,6 +53,12 @@ class ValueAgent(Agent):
     epsilon_train: Fraction = 0.01
     epsilon_eval: Fraction = 0.001
     epsilon_decay_period: Count = 250_000
+    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fits = PRECISIONS[self.precision].dtype is None or hasattr(self.torso, "dtype")
+        self._require(fits, "precision", "'fp32' or 'tf32': this torso has no `dtype`")
 
     @property
     def networks(self) -> Mapping[str, int | None]:
@@ -76,6 +89,18 @@ class ValueAgent(Agent):
             return self.seed_strategy
         backend, torso = jax.default_backend(), type(self.torso).__name__
         return default_strategy(backend, torso, num_seeds, compiled_loop=compiled_loop)
+
+    def _network(self, action_spec: ActionSpec, *, noisy: bool = False, **more: Any) -> QNetwork:
+        """The torso and its last layers, with more of the settings of `QNetwork`."""
+        dtype = PRECISIONS[self.precision].dtype
+        own = ({"noisy": True} if noisy else {}) | ({"dtype": dtype} if dtype else {})
+        return QNetwork(
+            self.torso.clone(**own),
+            self._num_actions(action_spec),
+            noisy=noisy,
+            precision=self.precision,
+            **more,
+        )
 
     def _num_actions(self, action_spec: ActionSpec) -> int:
         if isinstance(action_spec, Discrete):

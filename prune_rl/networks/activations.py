@@ -6,6 +6,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from prune_rl.networks.precision import at_least_float32
+
 
 def hidden_activations(network: nn.Module, params: Any, *inputs: jax.Array) -> dict[str, jax.Array]:
     """What the units of the layers that `network.counted` names answer, after the ReLU.
@@ -37,4 +39,4 @@ def _output(intermediates: Mapping[str, Any], module: str) -> jax.Array:
     """What the module at that path answered, (batch, ..., units) float32."""
     for name in module.split("/"):
         intermediates = intermediates[name]
-    return intermediates["__call__"][0]
+    return at_least_float32(intermediates["__call__"][0])

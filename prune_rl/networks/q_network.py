@@ -7,9 +7,11 @@ import gin
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 from prune_rl.networks.initializers import INITIALIZERS
 from prune_rl.networks.noisy import dense
+from prune_rl.networks.precision import PRECISIONS, at_least_float32, wide_dot_general
 from prune_rl.networks.torsos.torso import FEATURES
 from prune_rl.settings import OneOf, checked
 
@@ -25,7 +27,7 @@ class QNetwork(nn.Module):
     FullRainbowNetwork).
 
     Attributes:
-        torso: a module from one observation to (features,) float32.
+        torso: a module from one observation to (features,), float32 or its `dtype`.
         num_actions: A.
         num_atoms: N of the value distribution (Bellemare et al. 2017); 1 for plain values.
         vmax: the N atoms are spread evenly over [-vmax, vmax].
@@ -35,6 +37,8 @@ class QNetwork(nn.Module):
         normalize_representation: divides the features by their L2 norm before the last layer
             (Kumar et al. 2022; Dopamine's ImpalaNetworkWithRepresentations): the L2 baseline.
         kernel_init: of the layers here, see `networks.initializers`.
+        precision: of products, and of the layers here; the torso's `dtype` has to fit it. Agents
+            set both.
 
     Example:
         network = QNetwork(NatureTorso(), num_actions=18)
@@ -50,6 +54,7 @@ class QNetwork(nn.Module):
     noisy: bool = False
     normalize_representation: bool = False
     kernel_init: Annotated[str, OneOf(INITIALIZERS)] = "xavier_uniform"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> jax.Array:
@@ -63,13 +68,22 @@ class QNetwork(nn.Module):
 
     def _stream(self, name: str, rows: int, features: jax.Array) -> jax.Array:
         """The answers (rows, N) float32 of the layer called `name` to (features,) float32."""
-        init = INITIALIZERS[self.kernel_init]
-        layer = dense(rows * self.num_atoms, name, init, noisy=self.noisy)
-        return layer(features).reshape(rows, self.num_atoms)
+        layer = dense(
+            rows * self.num_atoms,
+            name,
+            INITIALIZERS[self.kernel_init],
+            noisy=self.noisy,
+            dtype=PRECISIONS[self.precision].dtype,
+            # Values rounded to bfloat16 would tie: their differences are small.
+            dot_general=wide_dot_general,
+        )
+        with PRECISIONS[self.precision].of_products():
+            return layer(features).reshape(rows, self.num_atoms)
 
     def features(self, observation: jax.Array) -> jax.Array:
         """What the last layer reads of one observation: (features,) float32."""
-        features = self.torso(observation)
+        with PRECISIONS[self.precision].of_products():
+            features = at_least_float32(self.torso(observation))
         if not self.normalize_representation:
             return features
         square = jnp.maximum(jnp.sum(jnp.square(features)), _LEAST_SQUARE)
@@ -87,7 +101,7 @@ class QNetwork(nn.Module):
         """
         if self.num_atoms == 1:
             return outputs
-        return nn.softmax(outputs) @ self.support
+        return jnp.matmul(nn.softmax(outputs), self.support, precision=lax.Precision.HIGHEST)
 
     @property
     def wiring(self) -> Mapping[str, tuple[str, ...]]:

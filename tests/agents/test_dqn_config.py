@@ -101,6 +101,7 @@ def test_a_rounded_replay_ratio_means_its_period():
         ("epsilon_decay_period", 0),
         ("loss_type", "hubert"),
         ("seed_strategy", "vmapped"),
+        ("precision", "fp16"),
     ],
 )
 def test_a_wrong_value_names_its_binding(name, value):

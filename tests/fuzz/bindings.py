@@ -90,6 +90,7 @@ RIGHT = {
     "DQNAgent.loss_type": ["'mse'", "'huber'"],
     "DQNAgent.replay_scheme": ["'prioritized'"],
     "DQNAgent.seed_strategy": ["'vmap'", "'unroll'"],
+    "DQNAgent.precision": ["'tf32'", "'bf16'"],
     "create_optimizer.name": ["'adamw'"],
     "create_updater_from_config.pruner_type": ["'random'", "'snip'", "'rigl'"],
     "create_updater_from_config.dist_type": ["'uniform'"],
@@ -114,6 +115,7 @@ _AGENT = {
     **dict.fromkeys(("target_update_period", "epsilon_decay_period"), "long"),
     **{"update_horizon": "count", "min_replay_history": "warm-up", "replay_ratio": "ratio"},
     **{"replay_scheme": "choice", "seed_strategy": "choice", "loss_type": "choice"},
+    "precision": "choice",
     "torso": "torso",
 }
 _RAINBOW = {
@@ -123,7 +125,7 @@ _RAINBOW = {
 }
 _TORSO = {
     **{"width": "size", "kernel_init": "choice", "scale_hidden": "bool"},
-    **{"noisy": "never true", "parent": "only none", "name": "only none"},
+    **{"noisy": "never true", "parent": "only none", "name": "only none", "dtype": "only none"},
 }
 _PERIODIC = {"reset_period": "period", "reset_start_step": "start", "reset_end_step": "end"}
 PARAMETERS = {

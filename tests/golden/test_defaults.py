@@ -9,7 +9,7 @@ from prune_rl import configuration, gin_files
 
 from . import bindings
 
-_TORSO = {"noisy", "kernel_init", "parent", "name"}
+_TORSO = {"noisy", "kernel_init", "parent", "name", "dtype"}
 # Parameters that such a file leaves to the code that calls, or to other files.
 _ELSEWHERE = {
     "NatureTorso": _TORSO,

@@ -44,6 +44,7 @@ _ATARI = {
     "epsilon_eval": 0.001,
     "epsilon_decay_period": 250_000,
     "seed_strategy": "auto",
+    "precision": "fp32",
     "optimizer": ("adam", 6.25e-5, 0.9, 0.999, 1.5e-4),
     "weight_decay": 0.0,
     "unit_norm_penalty": 0.0,
@@ -266,7 +267,7 @@ def _resolve(cell):
 def _agent(agent):
     names = ["gamma", "update_horizon", "min_replay_history", "replay_ratio", "replay_scheme"]
     names += ["target_update_period", "epsilon_train", "epsilon_eval", "epsilon_decay_period"]
-    names += ["loss_type", "seed_strategy"]
+    names += ["loss_type", "seed_strategy", "precision"]
     resolved = {"agent": type(agent).__name__} | {x: getattr(agent, x) for x in names}
     if resolved["agent"] == "DQNAgent":
         return resolved

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import gin
 import jax
@@ -20,14 +20,17 @@ _BLOCKS = [f"{stack}/ResidualBlock_{j}" for stack in _STACKS for j in range(2)]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(relu(x)))), 3x3 convolutions that keep the shape (H, W, C); float32."""
+    """x + conv(relu(conv(relu(x)))), 3x3 convolutions that keep the shape (H, W, C)."""
 
     convolution: Convolution = by_xla
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
-        conv = partial(nn.Conv, channels, (3, 3), conv_general_dilated=self.convolution)
+        conv = partial(
+            nn.Conv, channels, (3, 3), dtype=self.dtype, conv_general_dilated=self.convolution
+        )
         y = conv()(nn.relu(x))  # flax's default: LeCun normal
         return x + conv()(nn.relu(y))
 
@@ -35,7 +38,7 @@ class ResidualBlock(nn.Module):
 class MaxPool(nn.Module):
     """3x3 max-pool with stride 2, a module so that its output has a name.
 
-    (H, W, C) to (ceil(H/2), ceil(W/2), C), float32.
+    (H, W, C) to (ceil(H/2), ceil(W/2), C).
     """
 
     @nn.compact
@@ -46,20 +49,27 @@ class MaxPool(nn.Module):
 class ImpalaStack(nn.Module):
     """A 3x3 convolution, a 3x3/2 max-pool and two residual blocks.
 
-    (H, W, C) to (ceil(H/2), ceil(W/2), channels), float32.
+    (H, W, C) to (ceil(H/2), ceil(W/2), channels).
     """
 
     channels: int
     initializer: Initializer = nn.initializers.xavier_uniform()
     convolution: Convolution = by_xla
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        convolution, init = self.convolution, self.initializer
-        x = nn.Conv(self.channels, (3, 3), kernel_init=init, conv_general_dilated=convolution)(x)
+        convolution, dtype = self.convolution, self.dtype
+        x = nn.Conv(
+            self.channels,
+            (3, 3),
+            dtype=dtype,
+            kernel_init=self.initializer,
+            conv_general_dilated=convolution,
+        )(x)
         x = MaxPool()(x)
         for _ in range(2):
-            x = ResidualBlock(convolution)(x)
+            x = ResidualBlock(convolution, dtype)(x)
         return x
 
 
@@ -111,5 +121,6 @@ class ImpalaTorso(Torso):
         x = merge_stack(observation)  # (H, W, stack*C)
         convolution = convolution_for(x.shape)
         for channels in self.stacks:
-            x = ImpalaStack(channels * self.width, self._initializer(), convolution)(x)
+            stack = ImpalaStack(channels * self.width, self._initializer(), convolution, self.dtype)
+            x = stack(x)
         return self._hidden(512, nn.relu(x).reshape(-1))

@@ -34,6 +34,7 @@ class MinAtarTorso(Torso):
             16 * self.width,
             (3, 3),
             padding="VALID",
+            dtype=self.dtype,
             kernel_init=init,
             conv_general_dilated=convolution_for(x.shape),
         )

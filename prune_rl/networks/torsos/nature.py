@@ -38,5 +38,6 @@ class NatureTorso(Torso):
         x = merge_stack(observation)  # (H, W, stack*C)
         for channels, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             channels *= self.width
-            x = nn.relu(nn.Conv(channels, (kernel, kernel), stride, kernel_init=init)(x))
+            conv = nn.Conv(channels, (kernel, kernel), stride, dtype=self.dtype, kernel_init=init)
+            x = nn.relu(conv(x))
         return self._hidden(512, x.reshape(-1))

@@ -1,7 +1,7 @@
 """What every convolutional torso shares: its input, its width, and what its layers feed."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ class Torso(nn.Module):
         scale_hidden: whether it multiplies the units of the dense layer too.
         kernel_init: 'xavier_uniform' or 'rainbow', see `networks.initializers`.
         noisy: whether the dense layer is a `NoisyDense`; agents with noisy nets set it.
+        dtype: what the layers round inputs and weights to, None for nothing; agents set it.
         wiring: hidden layers followed by a ReLU, and the layers that read the result; the layer
             that makes the features is read by `FEATURES`. Where a residual stream reads a layer
             too, it is left out: its units cannot be silenced by their outgoing weights alone.
@@ -40,6 +41,7 @@ class Torso(nn.Module):
     kernel_init: Annotated[str, OneOf(INITIALIZERS)] = "xavier_uniform"
     noisy: bool = False
     scale_hidden: bool = False
+    dtype: Any = None
     wiring: ClassVar[Wiring] = {}
     counted: ClassVar[Mapping[str, str]] = {}
 
@@ -49,10 +51,11 @@ class Torso(nn.Module):
     def _hidden(self, features: int, inputs: jax.Array) -> jax.Array:
         """The dense layer that ends a torso, with its ReLU; call it in a compact method.
 
-        `inputs` (size,) float32 to (features,) float32; `features` are those of width 1.
+        `inputs` (size,) to (features,), float32 or `dtype`; `features` are those of width 1.
         """
         features *= self.width if self.scale_hidden else 1
-        layer = dense(features, "Dense_0", self._initializer(), noisy=self.noisy)
+        init = self._initializer()
+        layer = dense(features, "Dense_0", init, noisy=self.noisy, dtype=self.dtype)
         return nn.relu(layer(inputs))
 
 
