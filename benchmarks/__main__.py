@@ -9,8 +9,8 @@ filling the replay are not counted. The number is the median over the rounds.
   python -m benchmarks --only='pong/*'             some of them
   python -m benchmarks --only='scaling/*'          seeds, width, replay ratio, size of the replay
 
-The first takes about a quarter of an hour on a quiet machine. What is not installed is left out, and
-the last lines say how to install it.
+The first takes about a quarter of an hour on a quiet machine. What is not installed is left out,
+and the last lines say how to install it.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 1 if a worker died, 2 for wrong flags."""
     flags = parser().parse_args(argv)
     try:
-        plan = chosen([*groups(), *starts()], flags.only)
+        plan = chosen([*groups(), starts()], flags.only)
         _check(flags)
     except ConfigError as error:
         print(f"benchmarks: {error}", file=sys.stderr)

@@ -1,11 +1,11 @@
 """Rows of seconds: from the second start of a training to its first update."""
 
 import statistics
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from benchmarks import startup
 from benchmarks.results import Results
 
 _ROUNDS = 3  # starts that count, after one that fills the cache
@@ -28,16 +28,14 @@ class Starts(NamedTuple):
     rows: list[Start]
 
 
-def starts() -> list[Starts]:
+def starts() -> Starts:
     """All of them."""
-    if find_spec("benchmarks.startup") is None:
-        return []
     title = "second start to the first update, seconds of CPU time, Pong, {}"
     rows = [
         Start("startup/nature", title.format("Nature CNN"), "Pong, Nature", 5.0),
         Start("startup/impala", title.format("Impala x1"), "Pong, Impala", 8.0),
     ]
-    return [Starts("startup", rows)]
+    return Starts("startup", rows)
 
 
 def measure_starts(group: Starts, results: Results) -> None:
@@ -62,8 +60,6 @@ def measure_starts(group: Starts, results: Results) -> None:
 
 def _seconds(run: str) -> list[float]:
     """CPU seconds until the first update, of every start that counts."""
-    from benchmarks import startup
-
     with TemporaryDirectory() as folder:
         found = [startup.start(run, Path(folder)) for _ in range(1 + _ROUNDS)]
     return [marks["first update"]["cpu"] for marks in found[1:]]

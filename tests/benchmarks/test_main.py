@@ -12,6 +12,7 @@ from benchmarks.environments import Lacking
 from benchmarks.pairs import Row, Side
 from benchmarks.results import Results
 from benchmarks.rows import Group
+from benchmarks.starts import Starts
 
 _WORKER = """
 import json, sys
@@ -54,7 +55,7 @@ def tiny_plan(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measuring, "start", start)
     monkeypatch.setattr(command, "groups", plan)
-    monkeypatch.setattr(command, "starts", list)
+    monkeypatch.setattr(command, "starts", lambda: Starts("startup", []))
 
 
 def run(*flags):
