@@ -68,8 +68,16 @@ def test_every_command_of_the_readme_is_known_here():
         "datasets make",
         "datasets verify",
         "agents/cql.gin",
+        "runs/compiled",
     )
     assert sorted(_COMMANDS) == sorted(_command_with(word) for word in words)
+
+
+def test_a_compiled_run(tmp_path):
+    arguments = " ".join(shlex.quote(binding) for binding in _SHORTER)
+    done = _run(f"{_command_with('runs/compiled')} {arguments}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/compiled/curve.png").exists()
 
 
 def test_quickstart_and_the_comparison(tmp_path):

@@ -151,7 +151,7 @@ def test_nothing_compiles_twice(make_learner, make_batch, strategy):
 @pytest.mark.parametrize("torso", ["NatureTorso", "ImpalaTorso", "MinAtarTorso", "TheirTorso"])
 @pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
 def test_seeds_are_unrolled_where_that_was_measured_to_be_faster(backend, torso):
-    """The two large networks on a CPU (benchmarks/seed_strategies.py), and one seed anywhere."""
+    """The two large networks on a CPU (python -m benchmarks), and one seed anywhere."""
     large = torso in ("NatureTorso", "ImpalaTorso")
     several = "unroll" if backend == "cpu" and large else "vmap"
     found = [default_strategy(backend, torso, num_seeds) for num_seeds in (1, 2, 5)]
