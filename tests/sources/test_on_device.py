@@ -63,7 +63,7 @@ def _assert_episodes_follow_each_other(rows):
     for seed in {row["seed"] for row in rows}:
         own = [x for x in rows if x["seed"] == seed and x["phase"] == "train"]
         assert len(own) > 5
-        ends = np.cumsum([int(x["length"]) for x in own]).tolist()
+        ends = np.cumsum([int(x["episode_length"]) for x in own]).tolist()
         assert [int(x["agent_steps"]) for x in own] == ends
 
 
