@@ -28,7 +28,7 @@ def unpack(packed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     size = math.prod(shape)
     chex.assert_type(packed, jnp.uint8)
     chex.assert_shape(packed, (-(-size // 8),))
-    # Shifts of our own, as in `pack`, made XLA on CPU several times slower at all that reads a mask.
+    # Shifts of our own, as in `pack`, made all that reads a mask several times slower on CPU.
     return jnp.unpackbits(packed)[:size].reshape(shape).astype(bool)
 
 
