@@ -93,11 +93,11 @@ def test_a_diverged_seed_is_still_frozen_when_the_run_is_resumed(
     assert train_minatar(whole, files=_MAGNITUDE) == 0
     step, taken = Trainer.step, []
 
-    def failing_step(self):
+    def failing_step(self, *end):
         taken.append(1)
         if len(taken) > 250:
             raise KeyboardInterrupt
-        return step(self)
+        return step(self, *end)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", failing_step)

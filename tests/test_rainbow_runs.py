@@ -34,10 +34,10 @@ def _train(base_dir, agent, *bindings):
 def _stop_after(monkeypatch, num_steps):
     original = Trainer.step
 
-    def step(self):
+    def step(self, *end):
         if self._source.agent_steps == num_steps:
             raise KeyboardInterrupt
-        return original(self)
+        return original(self, *end)
 
     monkeypatch.setattr(Trainer, "step", step)
 

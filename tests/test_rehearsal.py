@@ -39,11 +39,15 @@ def _parts(clock, step, update, *, nominal, horizon=1, begin=0.5, evaluated=0.3)
         step=clock.takes("evaluate", evaluated),
         close=clock.takes("close", 0),
     )
+    play, learn = clock.takes("play", step), clock.takes("learn", update)
+
+    def burst(updates, plays):
+        for action in [learn] * updates + [play] * plays:
+            action()
+
     return SimpleNamespace(
         trainer=SimpleNamespace(
-            play=clock.takes("play", step),
-            learn=clock.takes("learn", update),
-            agent_state=AgentState({}, (), (), ()),
+            burst=burst, rounds_at_once=1, agent_state=AgentState({}, (), (), ())
         ),
         source=SimpleNamespace(nominal_gradient_steps=lambda steps: nominal),
         policy=SimpleNamespace(agent=SimpleNamespace(update_horizon=horizon)),

@@ -60,10 +60,10 @@ def test_cql_c51_prunes_and_resumes_to_the_bit(
     assert sum("episode_return_mean" in row for row in rows if row["phase"] == "eval") == 4
     step, count = Trainer.step, iter(range(80))
 
-    def failing(self):
+    def failing(self, *end):
         if next(count) == 55:
             raise KeyboardInterrupt
-        return step(self)
+        return step(self, *end)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", failing)

@@ -111,12 +111,12 @@ def test_the_target_follows_the_gradient_steps(tmp_path, offline, monkeypatch):
     synced, made = [], []
     step = Trainer.step
 
-    def spied(self):
+    def spied(self, *end):
         if not made:
             sync = self._learner.sync_target
             counted = lambda state: synced.append(int(state.step)) or sync(state)  # noqa: E731
             self._learner = self._learner._replace(sync_target=counted)
-        made.append(step(self))
+        made.append(step(self, *end))
         return made[-1]
 
     monkeypatch.setattr(Trainer, "step", spied)
@@ -132,12 +132,12 @@ def test_it_resumes_to_the_bit(tmp_path, offline, monkeypatch, read_metrics, age
     assert train.main([f"--base_dir={whole}", *offline]) == 0
     step, count = Trainer.step, iter(range(200))
 
-    def failing(self):
+    def failing(self, *end):
         if next(count) == 95:
             if not asked:
                 raise KeyboardInterrupt
             os.kill(os.getpid(), signal.SIGTERM)
-        return step(self)
+        return step(self, *end)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", failing)
