@@ -1,7 +1,7 @@
 """In which arithmetic networks compute. Their parameters are float32, and so is what they answer.
 
-So are losses, targets, gradients of parameters, the optimizer's moments and masks, whatever the
-precision: a checkpoint of one goes on in another.
+So are losses, targets, the optimizer's moments and masks, and with them checkpoints, whatever the
+precision; gradients have been through the layers' rounding.
 """
 
 from contextlib import AbstractContextManager

@@ -15,7 +15,7 @@ from tests.datasets.replay_logs import play, write_ours
 
 from . import bindings
 
-_SEED, _SOME, _MANY, _REALLY = 11, 100, 2000, 40
+_SEED, _SOME, _MANY, _REALLY = 14, 100, 2000, 40
 
 
 class _Parts:
