@@ -69,7 +69,7 @@ def device_keys(seed: int) -> DeviceKeys:
     return DeviceKeys(jax.random.fold_in(key, _GAMES), jax.random.fold_in(key, _REPLAY))
 
 
-def probe_key(keys: DeviceKeys, name: int) -> jax.Array:
+def probe_key(keys: DeviceKeys, name: Any) -> jax.Array:
     """Key (2,) uint32 of what is measured, by a number in [0, 2**32) for its name."""
     return jax.random.fold_in(jax.random.fold_in(keys.replay, _PROBES), name)
 

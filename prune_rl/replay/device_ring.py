@@ -195,12 +195,13 @@ def to_state(ring: DeviceRing) -> State:
 
 
 def from_state(state: State, ring: DeviceRing) -> DeviceRing:
-    """What `to_state` gave, in a ring like this one.
+    """What `to_state` gave, in a ring like this one, of which shapes and dtypes are enough.
 
     Raises:
         ConfigError: a field has another shape or dtype.
     """
-    arrays = {name: np.zeros_like(getattr(ring, name)) for name in ROW_FIELDS}
+    forms = {name: getattr(ring, name) for name in ROW_FIELDS}
+    arrays = {name: np.zeros(own.shape, own.dtype) for name, own in forms.items()}
     cursor = fill({name: x[: ring.num_rows] for name, x in arrays.items()}, state)
     # Copies: a program may not write into what NumPy owns.
     fields: dict[str, Any] = {name: jnp.array(x) for name, x in arrays.items()}

@@ -4,7 +4,9 @@ import csv
 import functools
 import json
 import sys
+import weakref
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,7 +14,9 @@ from prune_rl import train
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.dataset_tool.making import create_runner, make
 from prune_rl.errors import ConfigError
-from prune_rl.replay import transitions
+from prune_rl.replay import device_ring, transitions
+from prune_rl.sources import on_device as on_device_module
+from prune_rl.sources.on_device import _probes
 from prune_rl.specs import Draw
 
 from ..device_games import SmallTorso, advanced, on_device, on_host
@@ -185,3 +189,58 @@ def test_it_makes_no_dataset(tmp_path):
         ConfigError, match=r"create_source_fn=@DeviceSource: expected @OnlineSource"
     ):
         make(tmp_path / "out", format="dqn_replay", agent_steps=50, create_runner=create)
+
+
+@pytest.mark.parametrize("strategy", ["unroll", "vmap"])
+def test_a_probe_is_compiled_once_for_seeds_and_names(tmp_path, strategy):
+    run = {"agent": _small(seed_strategy=strategy), "training_steps": 40, "num_seeds": 2}
+    device = on_device(tmp_path, "", **run)
+    advanced(device, 40)
+    source = device.source
+    _probes.cache_clear()
+    for draw, name in [(Draw(7), "one"), (Draw(7), "two"), (Draw(6), "two")]:
+        source.replay.probe(draw, name)
+    assert _probes.cache_info().misses == 2
+    programs = _probes(source.sampler.horizon, source.gamma, Draw(7)).programs
+    assert sorted(own._cache_size() for own in programs) == [0, 1]
+
+
+def test_rows_are_taken_off_the_device_one_seed_at_a_time_and_never_for_the_rest(
+    tmp_path, monkeypatch
+):
+    run = {"agent": _small(seed_strategy="vmap"), "training_steps": 40, "num_seeds": 2}
+    source = on_device(tmp_path, "", **run).source
+    most, seed_of = [], on_device_module.seed_of
+
+    assert source.worlds.ring.frames.shape[:2] == (2, source.num_rows + 1)
+    shape = source.worlds.ring.frames.shape[1:]
+
+    def counted(*args):
+        own = seed_of(*args)
+        most.append(sum(x.shape == shape for x in jax.live_arrays()))
+        return own
+
+    monkeypatch.setattr(on_device_module, "seed_of", counted)
+    before = sum(x.shape == shape for x in jax.live_arrays())
+    source.get_state()
+    assert max(most) == before + 1
+
+
+@pytest.mark.parametrize("strategy", ["unroll", "vmap"])
+def test_rows_restored_take_the_place_of_those_that_were(tmp_path, monkeypatch, strategy):
+    run = {"agent": _small(seed_strategy=strategy), "training_steps": 40, "num_seeds": 2}
+    source = on_device(tmp_path, "", **run).source
+    states, held = source.get_state(), []
+    rows = weakref.ref(jax.tree.leaves(source.worlds.ring)[0])
+    from_state = device_ring.from_state
+
+    def restored(state, like):
+        held.append((source.worlds, rows(), like.frames))
+        return from_state(state, like)
+
+    monkeypatch.setattr(device_ring, "from_state", restored)
+    source.set_state(states)
+    for worlds, former, like in held:
+        assert (worlds, former) == (None, None)
+        assert isinstance(like, jax.ShapeDtypeStruct)
+    assert len(held) == 2
