@@ -101,7 +101,7 @@ class DeviceLoop(Training):
         self.agent_state, source.worlds, record = self._run(
             self.agent_state, source.worlds, source.keys, plan
         )
-        record: Record = on_host(record)
+        record = on_host(record)
         self._keep_metrics(record, int(plan.updates[:count].sum()))
         return source.advance(count, record)
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from prune_rl.errors import ConfigError
 from prune_rl.replay.ring import ROW_FIELDS, fill, row_dtypes, state_of
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED, ActionSpec, Batch, Inputs, ObservationSpec
 from prune_rl.state import State
@@ -47,6 +48,15 @@ class DeviceRing:
     def num_rows(self) -> int:
         """That the ring keeps."""
         return len(self.ends)
+
+
+def require_countable(num_steps: int) -> None:
+    """Raises `ConfigError` if positions, two an agent step at most, could leave int32."""
+    if 2 * num_steps + 2 >= 2**31:
+        raise ConfigError(
+            f"Runner.training_steps: a run of {num_steps:,} agent steps; expected at most "
+            f"{2**30 - 2:,}, which is what a replay on the device counts to"
+        )
 
 
 def empty(num_rows: int, observation_spec: ObservationSpec, action_spec: ActionSpec) -> DeviceRing:

@@ -14,7 +14,7 @@ from prune_rl import train
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.dataset_tool.making import create_runner, make
 from prune_rl.errors import ConfigError
-from prune_rl.replay import device_ring, transitions
+from prune_rl.replay import device_ring, ram, transitions
 from prune_rl.sources import on_device as on_device_module
 from prune_rl.sources.on_device import _probes
 from prune_rl.specs import Draw
@@ -112,6 +112,10 @@ _REFUSED = {
     "a replay": ((_DEVICE, "ReplayBuffer.max_capacity=20"), "ReplayBuffer.max_capacity=20"),
     "a scheme": ((_DEVICE, "DQNAgent.replay_scheme='x'"), "DQNAgent.replay_scheme='x'"),
     "no RAM": ((_DEVICE, *_HUGE), "ReplayBuffer.max_capacity"),
+    "too long": (
+        (_DEVICE, "Runner.num_iterations=1", f"Runner.training_steps={2**30 - 1}"),
+        "Runner.training_steps: a run of 1,073,741,823 agent steps; expected at most 1,073,741,822",
+    ),
 }
 
 
@@ -122,6 +126,16 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(tmp_path, capsys, trai
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "run").exists()
+
+
+def test_the_device_must_have_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(ram, "available_on_device", lambda: 8192)
+    bindings = "ReplayBuffer.max_capacity = 10_000"
+    with pytest.raises(ConfigError) as error:
+        on_device(tmp_path, bindings, agent=_small(), training_steps=10_000)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("ReplayBuffer.max_capacity: 1 seeds x 10,000 frames of ")
+    assert " are free on the device; the largest that fits is " in line
 
 
 def test_without_pgx_it_says_what_to_install(tmp_path, capsys, monkeypatch, train_minatar):
