@@ -9,15 +9,13 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
 from prune_rl.device_program import Plan, Program, Record
-from prune_rl.learning.seed_axis import Separate, map_seeds
+from prune_rl.learning.seed_axis import map_seeds, on_host
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.on_device import DeviceSource
 from prune_rl.training import METRICS_PERIOD, Training
@@ -103,7 +101,7 @@ class DeviceLoop(Training):
         self.agent_state, source.worlds, record = self._run(
             self.agent_state, source.worlds, source.keys, plan
         )
-        record = _on_host(record)
+        record = on_host(record)
         self._keep_metrics(record, int(plan.updates[:count].sum()))
         return source.advance(count, record)
 
@@ -113,14 +111,6 @@ class DeviceLoop(Training):
         for made in range(-(-first // period), -(-self.gradient_steps // period)):
             kept = {name: own[:, made % own.shape[1]] for name, own in record.metrics.items()}
             self._metrics.append(kept)
-
-
-def _on_host(record: Any) -> Record:
-    """(S, ...) each; waits for the device."""
-    fetched = jax.device_get(record)
-    if not isinstance(fetched, Separate):
-        return fetched
-    return jax.tree.map(lambda *own: np.stack(own), *fetched.trees)
 
 
 def _num_cores() -> int:

@@ -178,6 +178,8 @@ class Program:
             world = self._write_priorities(world._replace(waiting=given), before > 0)
             world = world._replace(waiting=Waiting(starts, priorities))
         record = record._replace(metrics=self._kept(record.metrics, agent.step, metrics))
+        # A stream of their own: uniform draws fold 0, 1, 2, ... into the batch's key.
+        key = jax.random.fold_in(keys.interventions, agent.step)
         return self._intervene(key, after, world), world, record
 
     def _kept(self, kept: Metrics, made: jax.Array, metrics: Metrics) -> Metrics:
@@ -188,7 +190,7 @@ class Program:
 
     def _intervene(self, key: jax.Array, agent: AgentState, world: World) -> AgentState:
         for place, own in enumerate(self.interventions):
-            apply = partial(self._apply, own, jax.random.fold_in(key, 1 + place), world)
+            apply = partial(self._apply, own, jax.random.fold_in(key, place), world)
             due = own.occasions.due(agent.step).astype(jnp.int32)
             agent = lax.fori_loop(0, due, lambda _, agent, apply=apply: apply(agent), agent)
         return agent

@@ -3,7 +3,8 @@
 What a seed draws depends on the seed alone, never on how many run beside it.
 
     of a seed's JAX key      0 training (first weights; then exploration, noise, augmentation),
-                             1 evaluation, 2 masks; on the device 4 games, 5 what the replay draws
+                             1 evaluation, 2 masks; on the device 4 games, 5 what the replay draws,
+                             6 what interventions look at there
     of its exploration key   3 interventions
     of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation
     of a PCG64               (seed, *name) in bytes: what the replay draws
@@ -20,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY = range(6)
+TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY, _LOOKS = range(7)
 _PROBES = 2**32 - 1  # no run has so many gradient steps, of which batches are drawn
 _NETWORKS = 2**31  # far from 0, 1, 2, ..., which `split` folds in for members of the first network
 
@@ -61,15 +62,16 @@ class DeviceKeys(NamedTuple):
 
     games: Any
     replay: Any
+    interventions: Any
 
 
 def device_keys(seed: int) -> DeviceKeys:
     """Those of a seed."""
     key = jax.random.PRNGKey(seed)
-    return DeviceKeys(jax.random.fold_in(key, _GAMES), jax.random.fold_in(key, _REPLAY))
+    return DeviceKeys(*(jax.random.fold_in(key, own) for own in (_GAMES, _REPLAY, _LOOKS)))
 
 
-def probe_key(keys: DeviceKeys, name: int) -> jax.Array:
+def probe_key(keys: DeviceKeys, name: Any) -> jax.Array:
     """Key (2,) uint32 of what is measured, by a number in [0, 2**32) for its name."""
     return jax.random.fold_in(jax.random.fold_in(keys.replay, _PROBES), name)
 

@@ -111,14 +111,16 @@ class Stream:
     """
 
     def __init__(self, seed: int, place: int) -> None:
-        self._key, self._place, self._made = randomness.device_keys(seed).replay, place, 0
+        keys = randomness.device_keys(seed)
+        self._key, self._inputs_key, self._place = keys.replay, keys.interventions, place
+        self._made = 0
 
     def batch_key(self) -> jax.Array:
         self._made += 1
         return _fold_in(self._key, self._made - 1)
 
     def inputs_key(self) -> jax.Array:
-        return _fold_in(_fold_in(self._key, self._made - 1), 1 + self._place)
+        return _fold_in(_fold_in(self._inputs_key, self._made - 1), self._place)
 
     def random(self, out: np.ndarray) -> None:
         out[:] = jax.random.uniform(self.batch_key(), out.shape)

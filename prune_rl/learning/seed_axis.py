@@ -109,7 +109,7 @@ def map_seeds(
         pairs = list(zip(args, in_axes, strict=True))
         if not isinstance(args[0], Separate):
             return stacked(*(_stacked(*pair) for pair in pairs))
-        own = [[_of_seed(*pair, i) for pair in pairs] for i in range(len(args[0]))]
+        own = [[seed_of(*pair, i) for pair in pairs] for i in range(len(args[0]))]
         if pool is None:
             results = [one(*of_seed) for of_seed in own]
         else:
@@ -145,6 +145,14 @@ def laid_out(trees: Sequence[Any], axes: Any, strategy: str) -> Any:
     return Separate(trees) if strategy == "unroll" else join_seeds(trees, axes)
 
 
+def on_host(tree: Any) -> Any:
+    """Arrays (S, ...) of the host, from a Separate or a stacked one; waits for the device."""
+    fetched = jax.device_get(tree)
+    if not isinstance(fetched, Separate):
+        return fetched
+    return jax.tree.map(lambda *own: np.stack(own), *fetched.trees)
+
+
 def where_mapped(condition: jax.Array, one: Any, other: Any, axes: Any) -> Any:
     """`one` where the `condition`, a boolean scalar, holds of a seed, else `other`.
 
@@ -166,7 +174,8 @@ def _stacked(tree: Any, axes: Any) -> Any:
     return join_seeds(tree.trees, axes) if isinstance(tree, Separate) else tree
 
 
-def _of_seed(tree: Any, axes: Any, seed: int) -> Any:
+def seed_of(tree: Any, axes: int | None, seed: int) -> Any:
+    """The tree of one seed, of which alone a copy is made, from a Separate or a stacked one."""
     if isinstance(tree, Separate):
         return tree.trees[seed]
     return tree if axes is None else jax.tree.map(lambda leaf: leaf[seed], tree)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from prune_rl.errors import require
 from prune_rl.settings import Range
 
+_INT32_MAX = 2**31 - 1  # compiled programs count to it, and no run has more gradient steps
 _STEPS = "an integer number of gradient steps >= {}, or a float fraction of the run"
 Period = Annotated[int | float, Range(above=0), _STEPS.format(1)]
 StartStep = Annotated[int | float, Range(least=0), _STEPS.format(0)]
@@ -65,7 +66,8 @@ class Periodic:
             end = _resolve(binding, self.reset_end_step, nominal, least=0)
             expected = f"after reset_start_step={self.reset_start_step!r}, gradient step {start}"
             require(end > start, binding, self.reset_end_step, expected)
-        return Occasions(period, start, max(min(end, num_gradient_steps), start))
+        end = max(min(end, num_gradient_steps), start)
+        return Occasions(*(min(steps, _INT32_MAX) for steps in (period, start, end)))
 
 
 def _resolve(binding: str, given: int | float, nominal_gradient_steps: int, least: int) -> int:

@@ -86,6 +86,7 @@ class ReplayBuffer:
         self.add_count = 0  # transitions stored per seed since the start of the run
         self._seeds = np.array(seeds, np.int64)
         self._horizon, self._gamma = update_horizon, gamma
+        self._longest_run = longest_run
         self._sampler_state = create_sampler.STATE
         self._allocate(rows, observation_spec, action_spec, create_sampler)
         require_room("ReplayBuffer.batch_size", batch_size, len(seeds) * batch_size * batch_bytes)

@@ -45,7 +45,7 @@ class DeviceReplayBuffer(ReplayBuffer):
       settings: those of `ReplayBuffer`.
 
     Raises:
-      ConfigError: an argument is out of range, or the device lacks the memory.
+      ConfigError: an argument is out of range, the run is too long, or the device lacks the memory.
     """
 
     ON_DEVICE = True
@@ -61,6 +61,7 @@ class DeviceReplayBuffer(ReplayBuffer):
         sampler = DEVICE_SAMPLERS[scheme_of(create_sampler.STATE)](self._horizon)
         row_bytes = bytes_per_row(observation_spec, action_spec) + sampler.BYTES_PER_ROW
         require_ram(rows, num_seeds, row_bytes, observation_spec.frame_shape, on_device=True)
+        device_ring.require_countable(self._longest_run or 0)
         self._programs = _Programs(sampler, self._gamma)
         self._rows: Any = _Rows(num_seeds, rows, row_dtypes(observation_spec, action_spec))
         empty = partial(device_ring.empty, rows, observation_spec, action_spec)

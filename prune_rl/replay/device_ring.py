@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from prune_rl.errors import ConfigError
 from prune_rl.replay.ring import ROW_FIELDS, fill, row_dtypes, state_of
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED, ActionSpec, Batch, Inputs, ObservationSpec
 from prune_rl.state import State
@@ -47,6 +48,15 @@ class DeviceRing:
     def num_rows(self) -> int:
         """That the ring keeps."""
         return len(self.ends)
+
+
+def require_countable(num_steps: int) -> None:
+    """Raises `ConfigError` if positions, two an agent step at most, could leave int32."""
+    if 2 * num_steps + 2 >= 2**31:
+        raise ConfigError(
+            f"Runner.training_steps: a run of {num_steps:,} agent steps; expected at most "
+            f"{2**30 - 2:,}, which is what a replay on the device counts to"
+        )
 
 
 def empty(num_rows: int, observation_spec: ObservationSpec, action_spec: ActionSpec) -> DeviceRing:
@@ -195,12 +205,13 @@ def to_state(ring: DeviceRing) -> State:
 
 
 def from_state(state: State, ring: DeviceRing) -> DeviceRing:
-    """What `to_state` gave, in a ring like this one.
+    """What `to_state` gave, in a ring like this one, of which shapes and dtypes are enough.
 
     Raises:
         ConfigError: a field has another shape or dtype.
     """
-    arrays = {name: np.zeros_like(getattr(ring, name)) for name in ROW_FIELDS}
+    forms = {name: getattr(ring, name) for name in ROW_FIELDS}
+    arrays = {name: np.zeros(own.shape, own.dtype) for name, own in forms.items()}
     cursor = fill({name: x[: ring.num_rows] for name, x in arrays.items()}, state)
     # Copies: a program may not write into what NumPy owns.
     fields: dict[str, Any] = {name: jnp.array(x) for name, x in arrays.items()}

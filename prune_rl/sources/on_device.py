@@ -1,8 +1,8 @@
 """Environments written in JAX with their replays, all in device memory."""
 
 import zlib
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import gin
@@ -14,10 +14,12 @@ from prune_rl.acting.episodes import Episode, EpisodeTracker
 from prune_rl.device_program import Program, Record, World
 from prune_rl.errors import require_choice
 from prune_rl.learning.saved import from_states, to_states
-from prune_rl.learning.seed_axis import Separate, laid_out, split_seeds
+from prune_rl.learning.seed_axis import Separate, laid_out, map_seeds, on_host, seed_of
 from prune_rl.replay import device_ring
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.replay.device_samplers import DEVICE_SAMPLERS
+from prune_rl.replay.ram import require_ram
+from prune_rl.replay.ring import bytes_per_row
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.settings import checked
 from prune_rl.sources.online import require_fitting
@@ -47,7 +49,8 @@ class DeviceSource:
         worlds: of S seeds, laid out as `prepare` was told.
 
     Raises:
-        ConfigError: a setting is wrong, or the environment is not written in JAX.
+        ConfigError: a setting is wrong, the environment is not written in JAX, or the device lacks the
+            memory.
     """
 
     clock = "agent_steps"
@@ -77,9 +80,18 @@ class DeviceSource:
         require_fitting(agent, self._empty, setting.num_steps)
         self.num_rows, self.batch_size = self._empty.num_rows, self._empty.batch_size
         self.sampler = DEVICE_SAMPLERS[agent.replay_scheme](agent.update_horizon)
+        self._require_fitting_the_device(setting.num_steps)
         self._tracker = EpisodeTracker(len(setting.seeds))
         self.worlds: Any = None
         self.agent_steps = 0
+
+    def _require_fitting_the_device(self, num_steps: int) -> None:
+        """Of the host, which only checkpoints are copied to, the empty buffer has asked it."""
+        row_bytes = bytes_per_row(self.observation_spec, self.action_spec)
+        row_bytes += self.sampler.BYTES_PER_ROW
+        shape = self.observation_spec.frame_shape
+        require_ram(self.num_rows, len(self._seeds), row_bytes, shape, on_device=True)
+        device_ring.require_countable(num_steps)
 
     @property
     def steps(self) -> int:
@@ -107,10 +119,12 @@ class DeviceSource:
 
     def start(self) -> None:
         """See `Source`."""
-        self.worlds = laid_out(self._first_worlds(), 0, self._strategy)
+        first = [self._begin(self._keys_of(seed)) for seed in range(len(self._seeds))]
+        self.worlds = laid_out(first, 0, self._strategy)
 
-    def _first_worlds(self) -> list[World]:
-        return [self._begin(keys) for keys in split_seeds(self.keys, 0)]
+    def _keys_of(self, seed: int) -> randomness.DeviceKeys:
+        keys: randomness.DeviceKeys = seed_of(self.keys, 0, seed)
+        return keys
 
     def advance(self, count: int, record: Record) -> list[tuple[int, Episode]]:
         """Notes agent steps that were taken; episodes that ended, each with the steps since then.
@@ -127,19 +141,23 @@ class DeviceSource:
         """Of each seed's replay, copies in the form of `ReplayBuffer.get_state`."""
         if self.worlds is None:
             return self._empty.get_state()
+        ring, sampler = self.worlds.ring, self.worlds.sampler
+        # One after another: at most one seed's rows are on the device twice.
         return [
-            device_ring.to_state(own.ring) | self.sampler.to_state(own.sampler, own.ring)
-            for own in split_seeds(self.worlds, 0)
+            self._replay_state(seed_of(ring, 0, seed), seed_of(sampler, 0, seed))
+            for seed in range(len(self._seeds))
         ]
+
+    def _replay_state(self, ring: device_ring.DeviceRing, sampler: Any) -> State:
+        return device_ring.to_state(ring) | self.sampler.to_state(sampler, ring)
 
     def get_state(self) -> list[State]:
         """See `Source`."""
-        worlds = Separate(_without_replay(own) for own in split_seeds(self.worlds, 0))
         return per_seed(
-            world=to_states(worlds, 0),
+            world=to_states(_without_replay(self.worlds), 0),
             replay=self.replay_states(),
             episode=self._tracker.get_state(),
-            agent_steps=[np.array(self.agent_steps, np.int64)] * len(worlds),
+            agent_steps=[np.array(self.agent_steps, np.int64)] * len(self._seeds),
         )
 
     def set_state(self, states: Sequence[State]) -> None:
@@ -150,14 +168,15 @@ class DeviceSource:
         """
         self.agent_steps = int(states[0]["agent_steps"])
         self._tracker.set_state(part(states, "episode"))
-        first = self._first_worlds()
-        like = Separate(_without_replay(own) for own in first)
-        worlds = from_states(part(states, "world"), like, 0).trees
-        own = zip(worlds, first, part(states, "replay"), strict=True)
-        self.worlds = laid_out([self._restored(*each) for each in own], 0, self._strategy)
+        self.worlds = None  # what it takes on the device is needed anew
+        like = jax.eval_shape(self._begin, self._keys_of(0))
+        worlds = from_states(part(states, "world"), Separate([_without_replay(like)]), 0).trees
+        own = zip(worlds, part(states, "replay"), strict=True)
+        restored = [self._restored(world, like.ring, replay) for world, replay in own]
+        self.worlds = laid_out(restored, 0, self._strategy)
 
-    def _restored(self, world: World, first: World, replay: State) -> World:
-        ring = device_ring.from_state(replay, first.ring)
+    def _restored(self, world: World, like: device_ring.DeviceRing, replay: State) -> World:
+        ring = device_ring.from_state(replay, like)
         return world._replace(ring=ring, sampler=self.sampler.from_state(replay, ring))
 
     def close(self) -> None:
@@ -172,23 +191,31 @@ class DeviceReplay:
 
     def probe(self, draw: Draw, name: str) -> Probe:
         """Transitions of each seed, drawn uniformly: a function of seed, name and contents."""
-        own, number = self._source, zlib.crc32(name.encode())
-        answer = jax.jit(partial(_probe, own.sampler.horizon, own.gamma, draw))
-        pairs = zip(split_seeds(own.worlds, 0), split_seeds(own.keys, 0), strict=True)
-        probes = [
-            jax.device_get(answer(world.ring, randomness.probe_key(keys, number)))
-            for world, keys in pairs
-        ]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *probes)
+        own, number = self._source, np.uint32(zlib.crc32(name.encode()))
+        answer = _probes(own.sampler.horizon, own.gamma, draw)
+        probe: Probe = on_host(answer(own.worlds.ring, own.keys, number))
+        return probe
 
     def get_state(self) -> list[State]:
         """See `DeviceSource.replay_states`."""
         return self._source.replay_states()
 
 
+@cache
+def _probes(horizon: int, gamma: float, draw: Draw) -> Callable[..., Any]:
+    """`_probe` of S seeds, compiled once."""
+    return map_seeds(partial(_probe, horizon, gamma, draw), (0, 0, None), 0)
+
+
 def _probe(
-    horizon: int, gamma: float, draw: Draw, ring: device_ring.DeviceRing, key: jax.Array
+    horizon: int,
+    gamma: float,
+    draw: Draw,
+    ring: device_ring.DeviceRing,
+    keys: randomness.DeviceKeys,
+    number: jax.Array,
 ) -> Probe:
+    key = randomness.probe_key(keys, number)
     starts = device_ring.draw_uniformly(ring, key, draw.size, horizon)
     if draw.inputs_only:
         return device_ring.inputs(ring, starts)
@@ -196,5 +223,10 @@ def _probe(
     return batch
 
 
-def _without_replay(world: World) -> World:
-    return world._replace(ring=None, sampler=None)
+def _without_replay(worlds: Any) -> Any:
+    """One world, or those of S seeds however they lie."""
+
+    def of_one(world: World) -> World:
+        return world._replace(ring=None, sampler=None)
+
+    return jax.tree.map(of_one, worlds, is_leaf=lambda own: isinstance(own, World))

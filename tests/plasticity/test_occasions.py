@@ -1,5 +1,7 @@
 import doctest
 
+import jax
+import jax.numpy as jnp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,14 @@ def test_a_start_that_the_run_does_not_reach_is_never_reached():
 def test_a_period_longer_than_the_run_never_comes():
     never = resolve(Reset, 100, 100, 200_000, 0, None)
     assert not any(steps in never for steps in range(101))
+
+
+@pytest.mark.parametrize("last", [2**31 - 1, 2**31, 20_000_000_000])
+def test_compiled_programs_which_count_in_int32_hold_them(last):
+    own = resolve(ReDo, 2**31 - 1, 2**31 - 1, 10_000_000_000, last - 1, last + 1)
+    steps = jnp.array([0, 1, 2**30, 2**31 - 2], jnp.int32)
+    assert not jax.jit(own.due)(steps).any()
+    assert jax.jit(resolve(ReDo, 100, 100, 5, 0, last).due)(jnp.int32(95))
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,12 @@ def test_the_device_must_have_the_memory(monkeypatch):
         make_buffer(max_capacity=most, scheme="prioritized")
 
 
+def test_a_run_longer_than_positions_count_is_refused():
+    make_buffer(longest_run=2**30 - 2)
+    with pytest.raises(ConfigError, match=r"training_steps: .* 1,073,741,823 .* 1,073,741,822,"):
+        make_buffer(longest_run=2**30 - 1)
+
+
 @pytest.mark.parametrize(
     ("stats", "expected"),
     [(None, 77), ({}, 77), ({"bytes_limit": 50}, 50), ({"bytes_limit": 50, "bytes_in_use": 8}, 42)],

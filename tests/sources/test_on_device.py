@@ -4,7 +4,9 @@ import csv
 import functools
 import json
 import sys
+import weakref
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,7 +14,9 @@ from prune_rl import train
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.dataset_tool.making import create_runner, make
 from prune_rl.errors import ConfigError
-from prune_rl.replay import transitions
+from prune_rl.replay import device_ring, ram, transitions
+from prune_rl.sources import on_device as on_device_module
+from prune_rl.sources.on_device import _probes
 from prune_rl.specs import Draw
 
 from ..device_games import SmallTorso, advanced, on_device, on_host
@@ -108,6 +112,10 @@ _REFUSED = {
     "a replay": ((_DEVICE, "ReplayBuffer.max_capacity=20"), "ReplayBuffer.max_capacity=20"),
     "a scheme": ((_DEVICE, "DQNAgent.replay_scheme='x'"), "DQNAgent.replay_scheme='x'"),
     "no RAM": ((_DEVICE, *_HUGE), "ReplayBuffer.max_capacity"),
+    "too long": (
+        (_DEVICE, "Runner.num_iterations=1", f"Runner.training_steps={2**30 - 1}"),
+        "Runner.training_steps: a run of 1,073,741,823 agent steps; expected at most 1,073,741,822",
+    ),
 }
 
 
@@ -118,6 +126,16 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(tmp_path, capsys, trai
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not (tmp_path / "run").exists()
+
+
+def test_the_device_must_have_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(ram, "available_on_device", lambda: 8192)
+    bindings = "ReplayBuffer.max_capacity = 10_000"
+    with pytest.raises(ConfigError) as error:
+        on_device(tmp_path, bindings, agent=_small(), training_steps=10_000)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("ReplayBuffer.max_capacity: 1 seeds x 10,000 frames of ")
+    assert " are free on the device; the largest that fits is " in line
 
 
 def test_without_pgx_it_says_what_to_install(tmp_path, capsys, monkeypatch, train_minatar):
@@ -185,3 +203,58 @@ def test_it_makes_no_dataset(tmp_path):
         ConfigError, match=r"create_source_fn=@DeviceSource: expected @OnlineSource"
     ):
         make(tmp_path / "out", format="dqn_replay", agent_steps=50, create_runner=create)
+
+
+@pytest.mark.parametrize("strategy", ["unroll", "vmap"])
+def test_a_probe_is_compiled_once_for_seeds_and_names(tmp_path, strategy):
+    run = {"agent": _small(seed_strategy=strategy), "training_steps": 40, "num_seeds": 2}
+    device = on_device(tmp_path, "", **run)
+    advanced(device, 40)
+    source = device.source
+    _probes.cache_clear()
+    for draw, name in [(Draw(7), "one"), (Draw(7), "two"), (Draw(6), "two")]:
+        source.replay.probe(draw, name)
+    assert _probes.cache_info().misses == 2
+    programs = _probes(source.sampler.horizon, source.gamma, Draw(7)).programs
+    assert sorted(own._cache_size() for own in programs) == [0, 1]
+
+
+def test_rows_are_taken_off_the_device_one_seed_at_a_time_and_never_for_the_rest(
+    tmp_path, monkeypatch
+):
+    run = {"agent": _small(seed_strategy="vmap"), "training_steps": 40, "num_seeds": 2}
+    source = on_device(tmp_path, "", **run).source
+    most, seed_of = [], on_device_module.seed_of
+
+    assert source.worlds.ring.frames.shape[:2] == (2, source.num_rows + 1)
+    shape = source.worlds.ring.frames.shape[1:]
+
+    def counted(*args):
+        own = seed_of(*args)
+        most.append(sum(x.shape == shape for x in jax.live_arrays()))
+        return own
+
+    monkeypatch.setattr(on_device_module, "seed_of", counted)
+    before = sum(x.shape == shape for x in jax.live_arrays())
+    source.get_state()
+    assert max(most) == before + 1
+
+
+@pytest.mark.parametrize("strategy", ["unroll", "vmap"])
+def test_rows_restored_take_the_place_of_those_that_were(tmp_path, monkeypatch, strategy):
+    run = {"agent": _small(seed_strategy=strategy), "training_steps": 40, "num_seeds": 2}
+    source = on_device(tmp_path, "", **run).source
+    states, held = source.get_state(), []
+    rows = weakref.ref(jax.tree.leaves(source.worlds.ring)[0])
+    from_state = device_ring.from_state
+
+    def restored(state, like):
+        held.append((source.worlds, rows(), like.frames))
+        return from_state(state, like)
+
+    monkeypatch.setattr(device_ring, "from_state", restored)
+    source.set_state(states)
+    for worlds, former, like in held:
+        assert (worlds, former) == (None, None)
+        assert isinstance(like, jax.ShapeDtypeStruct)
+    assert len(held) == 2
