@@ -69,10 +69,15 @@ class Checkouts(ExitStack):
 
 
 def variables_of(side: Side, checkouts: Checkouts) -> dict[str, str]:
-    """Environment variables of a side's process; the last part of its path is this checkout."""
+    """Environment variables of a side's process.
+
+    The first part of its path is where its prune_rl is, the last one this checkout. Python is told
+    not to put the current folder, which is this checkout too, before them (3.11 and later).
+    """
     paths = [] if side.commit is None else [checkouts.folder(side.commit)]
     return {
         "PYTHONPATH": os.pathsep.join(map(str, [*paths, REPOSITORY])),
+        "PYTHONSAFEPATH": "1",
         "JAX_PLATFORMS": "cpu",
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "3",

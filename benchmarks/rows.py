@@ -53,6 +53,8 @@ def ours(
     if gin_files is not BREAKOUT:
         short += [_GAME, f"ReplayBuffer.max_capacity={_ROWS}"]
     settings = {"gin_files": list(gin_files), "gin_bindings": [*short, *bindings], "what": what}
+    if commit is not None:
+        settings["malloc"] = False  # as it was found
     return Side("benchmarks.workers.ours", settings | more, commit=commit)
 
 

@@ -23,12 +23,14 @@ class Loop(NamedTuple):
         seeds: steps are counted of each of so many seeds.
         quantum: `run` is given multiples of this, so that every turn has its share of updates.
         note: what a reader of the results has to know, in a few words.
+        origin: the file of the package that is measured; '' where its version says enough.
     """
 
     run: Callable[[int], None]
     seeds: int = 1
     quantum: int = 1
     note: str = ""
+    origin: str = ""
 
 
 def serve(create: Callable[[Mapping[str, Any]], Loop], packages: Sequence[str]) -> None:
@@ -43,7 +45,7 @@ def serve(create: Callable[[Mapping[str, Any]], Loop], packages: Sequence[str]) 
     os.dup2(2, 1)
     settings = json.loads(sys.argv[1])
     loop = create(settings)
-    ready = {"seeds": loop.seeds, "quantum": loop.quantum, "note": loop.note}
+    ready = {x: getattr(loop, x) for x in ("seeds", "quantum", "note", "origin")}
     print(json.dumps(ready | {"versions": _versions(packages)}), file=answers)
     for line in sys.stdin:
         print(json.dumps(_measured(loop, json.loads(line))), file=answers)

@@ -35,7 +35,7 @@ def worker():
 
 def test_it_says_what_it_is_whatever_libraries_print(worker):
     versions = worker.ready.pop("versions")
-    assert worker.ready == {"seeds": 2, "quantum": 3, "note": "a note"}
+    assert worker.ready == {"seeds": 2, "quantum": 3, "note": "a note", "origin": ""}
     assert set(versions) == {"python", "numpy"}
 
 
