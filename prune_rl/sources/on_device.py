@@ -49,8 +49,8 @@ class DeviceSource:
         worlds: of S seeds, laid out as `prepare` was told.
 
     Raises:
-        ConfigError: a setting is wrong, the environment is not written in JAX, or the device lacks the
-            memory.
+        ConfigError: a setting is wrong, the environment is not written in JAX, or the device
+            lacks the memory.
     """
 
     clock = "agent_steps"
