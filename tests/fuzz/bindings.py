@@ -139,7 +139,8 @@ PARAMETERS = {
     "QNetwork": {
         **{"normalize_representation": "bool", "kernel_init": "choice"},
         **dict.fromkeys(("torso", "num_actions", "num_atoms", "vmax"), "given by the code"),
-        **dict.fromkeys(("dueling", "noisy", "parent", "name"), "given by the code"),
+        **dict.fromkeys(("dueling", "noisy", "precision"), "given by the code"),
+        **dict.fromkeys(("parent", "name"), "given by the code"),
     },
     "Diagnostics": {
         **dict.fromkeys(("probe_size", "srank_probe_size", "dormant_probe_size"), "size"),
