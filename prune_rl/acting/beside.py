@@ -26,7 +26,7 @@ class EvaluationBeside:
     Args:
         new_evaluation: makes it.
         iteration: that it is of.
-        params: of each network, with a leading seed axis; nothing may donate them.
+        params: of each network, with a leading seed axis or `Separate`; nothing may donate them.
         num_seeds: S.
     """
 

@@ -25,7 +25,7 @@ class Evaluation:
     Args:
         policy: how the agent plays.
         environments: of S seeds; `close` closes them.
-        params: of each network, with a leading seed axis.
+        params: of each network, with a leading seed axis or `Separate`.
         keys: (S, 2), with which each seed explores.
         num_steps: of each seed, at least.
         num_episodes: of each seed, at least.

@@ -5,7 +5,7 @@ flax's. Sums have another order: results differ from XLA's by some float32 round
 float64 by less than 1e-13 of the largest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,14 @@ from jax.lax import conv_general_dilated as by_xla
 Convolution = Callable[..., jax.Array]
 _SMALL_IMAGE = 16 * 16  # pixels; measured at 10 x 10 and, where patches lose by half, 84 x 84
 _FEW_CHANNELS = 4  # with 16 of them pairs lose
+_DEFAULTS = {
+    "dimension_numbers": lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)),
+    "lhs_dilation": (1, 1),
+    "rhs_dilation": (1, 1),
+    "feature_group_count": 1,
+    "batch_group_count": 1,
+    "preferred_element_type": None,
+}
 
 
 def convolution_for(image_shape: tuple[int, ...]) -> Convolution:
@@ -46,11 +54,14 @@ def by_patches(
         kernel: (kh, kw, C, F).
         strides: of rows and columns.
         padding: 'SAME' or 'VALID'.
-        options: the others of `nn.Conv`; but for `precision` they must be its defaults.
+        options: the others of `nn.Conv`; where one but `precision` is not its default, or padding
+            is none of these two, the convolution is XLA's.
 
     Returns:
         (N, H', W', F).
     """
+    if not _is_plain(padding, options):
+        return by_xla(x, kernel, strides, padding, **options)
     window = kernel.shape[:2]
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     padded = jnp.pad(x, [(0, 0), *pads, (0, 0)])
@@ -59,7 +70,9 @@ def by_patches(
         for n, size, stride in zip(padded.shape[1:3], window, strides, strict=True)
     )
     patches = jnp.concatenate([padded[:, row, column] for row in rows for column in columns], -1)
-    return jnp.matmul(patches, kernel.reshape(-1, kernel.shape[-1]), precision=options["precision"])
+    return jnp.matmul(
+        patches, kernel.reshape(-1, kernel.shape[-1]), precision=options.get("precision")
+    )
 
 
 def by_pairs(
@@ -72,6 +85,8 @@ def by_pairs(
     half as many windows to copy, which is what such layers spend their time on. Arguments as of
     `by_patches`.
     """
+    if not _is_plain(padding, options):
+        return by_xla(x, kernel, strides, padding, **options)
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     columns = x.shape[2] + sum(pads[1]) - kernel.shape[1] + 1
     if x.shape[-1] > _FEW_CHANNELS or tuple(strides) != (1, 1) or columns % 2:
@@ -79,3 +94,11 @@ def by_pairs(
     left, right = (jnp.pad(kernel, ((0, 0), own, (0, 0), (0, 0))) for own in ((0, 1), (1, 0)))
     pairs = by_xla(x, jnp.concatenate([left, right], -1), (1, 2), pads, **options)
     return pairs.reshape(*pairs.shape[:2], columns, kernel.shape[-1])
+
+
+def _is_plain(padding: Any, options: Mapping[str, Any]) -> bool:
+    """Whether both ways can compute it; an option that is unknown here is not plain."""
+    if padding not in ("SAME", "VALID"):
+        return False
+    given = _DEFAULTS | {name: value for name, value in options.items() if name != "precision"}
+    return "dimension_numbers" in options and given == _DEFAULTS

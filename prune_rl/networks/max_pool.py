@@ -25,7 +25,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 
     A window's gradient goes to the first of its largest values, row by row, and an input sums those
     of its windows in their order. Only windows that hold a NaN, whose output is NaN both ways, may
-    choose another element.
+    choose another element. Forward-mode differentiation (`jax.jvp`) is not supported.
 
     Args:
         x: (..., H, W, C) floating point.

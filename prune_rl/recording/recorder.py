@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     agent_steps: int
     gradient_steps: int
     frames: int
-    params: Mapping[str, Params]  # of the networks by name, leading seed axis
+    params: Mapping[str, Params]  # by name of the network; leading seed axis or `Separate`
     diverged_at: jax.Array | np.ndarray  # (S,) int32, see `AgentState`
 
     def before(self, steps: int) -> "Moment":

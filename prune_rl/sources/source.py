@@ -48,7 +48,10 @@ class Stored(Protocol):
 
 
 class Replay(Stored, Protocol):
-    """The same, to draw batches from."""
+    """The same, to draw batches from.
+
+    `sample` returns one batch (S, B, ...); a replay in device memory a list of S (B, ...).
+    """
 
     def sample(self) -> Batch: ...
 

@@ -77,6 +77,41 @@ def test_columns_are_paired_where_they_can_be_and_channels_are_few(monkeypatch, 
     assert set(strides) == {(1, 2) if is_paired else own}
 
 
+@pytest.mark.parametrize("function", [by_patches, by_pairs])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_dilation": 2},
+        {"kernel_dilation": (1, 2)},
+        {"input_dilation": 2, "padding": ((1, 1), (1, 1))},
+        {"feature_group_count": 2},
+        {"padding": ((1, 1), (2, 1))},
+        {"padding": 1},
+    ],
+    ids=str,
+)
+def test_what_neither_can_compute_is_left_to_xla(function, options):
+    images = np.random.default_rng(0).normal(size=(2, 10, 12, 4)).astype(np.float32)
+    ours, theirs = (
+        nn.Conv(8, (3, 3), conv_general_dilated=own, **options) for own in (function, by_xla)
+    )
+    params = theirs.init(jax.random.PRNGKey(0), images)
+    np.testing.assert_array_equal(ours.apply(params, images), theirs.apply(params, images))
+
+
+@pytest.mark.parametrize("function", [by_patches, by_pairs])
+@pytest.mark.parametrize("dimension_numbers", [None, ("NHWC", "HWIO", "NCHW")])
+def test_other_layouts_are_left_to_xla(function, dimension_numbers):
+    images, kernel = jnp.ones((2, 4, 6, 6)), jnp.ones((4, 4, 3, 3))
+    if dimension_numbers:
+        images, kernel = jnp.ones((2, 6, 6, 4)), jnp.ones((3, 3, 4, 4))
+    found, expected = (
+        own(images, kernel, (1, 1), "VALID", dimension_numbers=dimension_numbers)
+        for own in (function, by_xla)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("backend", "shape", "expected"),
     [

@@ -104,11 +104,16 @@ def test_a_replay_on_the_device_is_asked_for_by_one_setting(make_setting, scheme
     rows = []
     for source in sources:
         _play(source, 30)
-        batch = source.replay.sample()
-        assert isinstance(batch.s_t, jax.Array) == (source is sources[1])
+        batch, shape = source.replay.sample(), (2, source.replay.batch_size)
+        if source is sources[1]:  # a batch of each seed
+            assert all(isinstance(own.s_t, jax.Array) for own in batch)
+            assert (len(batch), *batch[0].r_t.shape) == shape
+        else:
+            assert isinstance(batch.s_t, np.ndarray)
+            assert batch.r_t.shape == shape
         if scheme == "prioritized":
             with jax.transfer_guard_device_to_host("disallow_explicit"):
-                source.update_priorities(jax.numpy.ones(batch.r_t.shape))
+                source.update_priorities(jax.numpy.ones(shape))
         _tick(source)
         rows.append([own["replay"]["rows"][:3] for own in source.get_state()])
     assert rows[0] == rows[1]
