@@ -69,6 +69,7 @@ def test_every_command_of_the_readme_is_known_here():
         "datasets verify",
         "agents/cql.gin",
         "runs/compiled",
+        "benchmarks.accelerator",
     )
     assert sorted(_COMMANDS) == sorted(_command_with(word) for word in words)
 
