@@ -12,7 +12,9 @@ def test_the_readmes_table_is_what_was_measured():
     rows = {}
     for path in sorted(_FOLDER.glob("*.json")):
         rows |= {row["name"]: row for row in json.loads(path.read_text())["rows"]}
-    table = re.findall(r"^\| `(\S+)` \| .*? \| ([\d.]+) \| (.*?) \|$", (_ROOT / "README.md").read_text(), re.M)
+    table = re.findall(
+        r"^\| `(\S+)` \| .*? \| ([\d.]+) \| (.*?) \|$", (_ROOT / "README.md").read_text(), re.M
+    )
     assert len(table) > 10
     for name, ratio, bar in table:
         assert ratio == f"{rows[name]['median']:.2f}"
