@@ -18,7 +18,7 @@ train() { # name, gin file of the pruning
     --gin_bindings='Runner.num_seeds=3' --gin_bindings='Runner.create_source_fn=@DeviceSource' \
     "${@:3}" 2> >(label "$1" >&2)
 }
-echo "training dense and 95 % pruned: five to ten minutes on two free cores, news every 30 seconds"
+echo "training dense and 95 % pruned: about five minutes on two free cores, news every 30 seconds"
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT # one that fails takes the other with it
 train dense none "$@" &
 train pruned magnitude "$@" &
