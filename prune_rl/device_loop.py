@@ -85,7 +85,7 @@ class DeviceLoop(Training):
 
     def _plan(self, count: int) -> Plan:
         """Of the next agent steps."""
-        agent, first, made = self._policy.agent, self._source.steps, self.gradient_steps
+        agent, first, made = self._agent, self._source.steps, self.gradient_steps
         updates, syncs = np.zeros((2, _LONGEST), np.int32)
         numbers = []
         for i, step in enumerate(range(first, first + count)):

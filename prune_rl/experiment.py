@@ -10,6 +10,7 @@ import gin
 
 from prune_rl import randomness
 from prune_rl.acting.policy import Policy
+from prune_rl.device_loop import DeviceLoop
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
@@ -128,11 +129,7 @@ def create_runner(
 
 def _trainer_of(source: Source) -> Callable[..., Training]:
     """What drives a source: step by step, or in compiled chunks."""
-    if not isinstance(source, DeviceSource):
-        return Trainer
-    from prune_rl.device_loop import DeviceLoop
-
-    return DeviceLoop
+    return DeviceLoop if isinstance(source, DeviceSource) else Trainer
 
 
 def create_optimizers(

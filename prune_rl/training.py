@@ -10,7 +10,7 @@ import numpy.typing as npt
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
 from prune_rl.learning.saved import from_states, to_states
-from prune_rl.learning.seed_axis import Separate
+from prune_rl.learning.seed_axis import on_host
 from prune_rl.learning.state import AgentStates
 from prune_rl.sources.source import Source
 from prune_rl.specs import Batch, Draw, Inputs, Probe
@@ -109,13 +109,7 @@ class Training:
 
 def _fetched(metrics: Sequence[Any]) -> list[dict[str, npt.NDArray[Any]]]:
     """Values (S,) on the host, by name."""
-    return [_stacked(own) for own in jax.device_get(list(metrics))]
-
-
-def _stacked(metrics: Any) -> dict[str, npt.NDArray[Any]]:
-    if not isinstance(metrics, Separate):
-        return dict(metrics)
-    return {name: np.array([own[name] for own in metrics.trees]) for name in metrics.trees[0]}
+    return [on_host(own) for own in jax.device_get(list(metrics))]  # all of them at once
 
 
 def _metrics_of(metrics: Sequence[Mapping[str, npt.NDArray[Any]]], seed: int) -> State:

@@ -25,6 +25,23 @@ from prune_rl.state import State, part
 _Held = tuple[DeviceRing, Any]  # of one seed, and what its sampler knows
 
 
+def require_fitting(
+    rows: int,
+    num_seeds: int,
+    observation_spec: ObservationSpec,
+    action_spec: ActionSpec,
+    sampler: DeviceSampler,
+    num_steps: int,
+) -> None:
+    """Raises `ConfigError` for rows that the device cannot hold, or agent steps it cannot count.
+
+    `rows` are of each seed, `num_steps` of the whole run.
+    """
+    row_bytes = bytes_per_row(observation_spec, action_spec) + sampler.BYTES_PER_ROW
+    require_ram(rows, num_seeds, row_bytes, observation_spec.frame_shape, on_device=True)
+    device_ring.require_countable(num_steps)
+
+
 def stacked(trees: Sequence[Any]) -> Any:
     """One tree of S, with a leading seed axis."""
     return _stacked(tuple(trees))
@@ -59,9 +76,9 @@ class DeviceReplayBuffer(ReplayBuffer):
     ) -> None:
         num_seeds = len(self._seeds)
         sampler = DEVICE_SAMPLERS[scheme_of(create_sampler.STATE)](self._horizon)
-        row_bytes = bytes_per_row(observation_spec, action_spec) + sampler.BYTES_PER_ROW
-        require_ram(rows, num_seeds, row_bytes, observation_spec.frame_shape, on_device=True)
-        device_ring.require_countable(self._longest_run or 0)
+        require_fitting(
+            rows, num_seeds, observation_spec, action_spec, sampler, self._longest_run or 0
+        )
         self._programs = _Programs(sampler, self._gamma)
         self._rows: Any = _Rows(num_seeds, rows, row_dtypes(observation_spec, action_spec))
         empty = partial(device_ring.empty, rows, observation_spec, action_spec)

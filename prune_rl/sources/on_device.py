@@ -17,9 +17,8 @@ from prune_rl.learning.saved import from_states, to_states
 from prune_rl.learning.seed_axis import Separate, laid_out, map_seeds, on_host, seed_of
 from prune_rl.replay import device_ring
 from prune_rl.replay.buffer import ReplayBuffer
+from prune_rl.replay.device_buffer import require_fitting as require_fitting_device
 from prune_rl.replay.device_samplers import DEVICE_SAMPLERS
-from prune_rl.replay.ram import require_ram
-from prune_rl.replay.ring import bytes_per_row
 from prune_rl.replay.samplers import SAMPLERS
 from prune_rl.settings import checked
 from prune_rl.sources.online import require_fitting
@@ -80,18 +79,18 @@ class DeviceSource:
         require_fitting(agent, self._empty, setting.num_steps)
         self.num_rows, self.batch_size = self._empty.num_rows, self._empty.batch_size
         self.sampler = DEVICE_SAMPLERS[agent.replay_scheme](agent.update_horizon)
-        self._require_fitting_the_device(setting.num_steps)
+        # Of the host, which only checkpoints are copied to, the empty buffer has asked it.
+        require_fitting_device(
+            self.num_rows,
+            len(setting.seeds),
+            self.observation_spec,
+            self.action_spec,
+            self.sampler,
+            setting.num_steps,
+        )
         self._tracker = EpisodeTracker(len(setting.seeds))
         self.worlds: Any = None
         self.agent_steps = 0
-
-    def _require_fitting_the_device(self, num_steps: int) -> None:
-        """Of the host, which only checkpoints are copied to, the empty buffer has asked it."""
-        row_bytes = bytes_per_row(self.observation_spec, self.action_spec)
-        row_bytes += self.sampler.BYTES_PER_ROW
-        shape = self.observation_spec.frame_shape
-        require_ram(self.num_rows, len(self._seeds), row_bytes, shape, on_device=True)
-        device_ring.require_countable(num_steps)
 
     @property
     def steps(self) -> int:
