@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from prune_rl.diagnostics.churn import policy_churn, value_churn
 from prune_rl.diagnostics.dead_units import dead_units
 from prune_rl.diagnostics.dormant import dormant_fraction
 from prune_rl.diagnostics.gradient_covariance import gradient_correlation, gradient_covariance
@@ -27,6 +28,11 @@ from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
 from prune_rl.specs import Batch, Draw, Inputs, Probe, bytes_of
 
 MATRIX = "gradient_covariance"
+_CHURN = "churn"
+_SIZES = (
+    *("probe_size", "srank_probe_size", "dormant_probe_size", "churn_batch_size"),
+    "num_gradients",
+)
 _CHUNK = 256  # observations that go through the network at once
 Row = dict[str, Any]  # floats by name, dicts of floats by layer, and `MATRIX`
 
@@ -41,6 +47,7 @@ class _Measured:
     settings: "Diagnostics"
     quantities: Any  # `Quantities`, of which those asked for are there
     network: Network
+    updated: Network  # one gradient step later, see `Diagnostics.churn_batch_size`
     state: AgentState
     probe: Mapping[str, Any]  # by the names in `BoundDiagnostics.draws`
 
@@ -48,6 +55,13 @@ class _Measured:
     def q_values(self) -> jax.Array:
         inputs = self.probe["values"].inputs
         values: jax.Array = self.quantities.q_values(self.network.params, inputs)
+        return values
+
+    @cached_property
+    def updated_q_values(self) -> jax.Array:
+        values: jax.Array = self.quantities.q_values(
+            self.updated.params, self.probe["values"].inputs
+        )
         return values
 
     def loss(self, params: Params, batch: Batch) -> jax.Array:
@@ -77,7 +91,7 @@ class _Measured:
 class _Measurement(NamedTuple):
     compute: Callable[[_Measured], Row]
     needs: str | None = None  # field of `Quantities`
-    probe: str | None = None  # what it is measured on, a name in `BoundDiagnostics.draws`
+    probes: tuple[str, ...] = ()  # what it is measured on, names in `BoundDiagnostics.draws`
 
 
 def _by_layer(name: str, measured: tuple[jax.Array, dict[str, jax.Array]]) -> Row:
@@ -109,23 +123,29 @@ def _gradient_covariance(own: _Measured) -> Row:
     return {MATRIX: matrix, "gradient_correlation": gradient_correlation(matrix)}
 
 
+def _churn(own: _Measured) -> Row:
+    values = own.q_values, own.updated_q_values
+    return {"value_churn": value_churn(*values), "policy_churn": policy_churn(*values)}
+
+
 MEASUREMENTS = {
     "q_variance": _Measurement(
-        lambda own: {"q_variance": q_variance(own.q_values)}, "q_values", "values"
+        lambda own: {"q_variance": q_variance(own.q_values)}, "q_values", ("values",)
     ),
-    "q_target_variance": _Measurement(_q_target_variance, "q_targets", "values"),
-    "q_norm": _Measurement(lambda own: {"q_norm": q_norm(own.q_values)}, "q_values", "values"),
+    "q_target_variance": _Measurement(_q_target_variance, "q_targets", ("values",)),
+    "q_norm": _Measurement(lambda own: {"q_norm": q_norm(own.q_values)}, "q_values", ("values",)),
     "parameter_norm": _Measurement(_parameter_norm),
     "srank": _Measurement(
-        lambda own: {"srank": srank(own.features, own.settings.srank_delta)}, "features", "srank"
+        lambda own: {"srank": srank(own.features, own.settings.srank_delta)}, "features", ("srank",)
     ),
-    "dormant": _Measurement(_dormant, "activations", "dormant"),
+    "dormant": _Measurement(_dormant, "activations", ("dormant",)),
     "dead_units": _Measurement(_dead_units, "wiring"),
-    MATRIX: _Measurement(_gradient_covariance, "losses", "gradients"),
+    MATRIX: _Measurement(_gradient_covariance, "losses", ("gradients",)),
     "mask_churn": _Measurement(lambda own: {"mask_churn": own.network.opt_state.churn}),
-    "loss": _Measurement(lambda own: {"probe_loss": own.mean_gradient[0]}, "losses", "values"),
+    "churn": _Measurement(_churn, "q_values", ("values", _CHURN)),
+    "loss": _Measurement(lambda own: {"probe_loss": own.mean_gradient[0]}, "losses", ("values",)),
     "grad_norm": _Measurement(
-        lambda own: {"probe_grad_norm": optax.tree.norm(own.mean_gradient[1])}, "losses", "values"
+        lambda own: {"probe_grad_norm": optax.tree.norm(own.mean_gradient[1])}, "losses", ("values",)
     ),
 }
 
@@ -156,8 +176,8 @@ class Diagnostics:
     """The paper's measurements (figures 11 and 13) and a few more, during a run.
 
     They see transitions of each seed's source, drawn anew at every measurement and apart from what
-    training samples: one batch for srank, one for dormancy, one for the gradient covariance and
-    one for values, targets, loss and gradient norm together.
+    training samples: one batch for srank, one for dormancy, one for the gradient covariance, one
+    to update on for churn, and one for values, targets, loss and gradient norm together.
 
     Attributes:
         quantities: names among `MEASUREMENTS`; None for all that the agent has.
@@ -168,6 +188,9 @@ class Diagnostics:
         srank_probe_size: observations for srank, whose rank it bounds: never fewer are drawn than
             there are features. 2,048 as in google-research's coherence_compute.py.
         dormant_probe_size: observations for dormancy; 256 as in Dopamine's labs/redo.
+        churn_batch_size: transitions of the one gradient step whose changes of the values are
+            churn; that step is of the agent's own kind, and forgotten. One that remakes the masks
+            counts as it is.
         num_gradients: transitions that the gradient covariance compares, k of its k x k.
         dead_neurons_threshold: tau of the dormant neurons (Sokar et al. 2023).
         srank_delta: delta of the effective rank (Kumar et al. 2021).
@@ -182,6 +205,7 @@ class Diagnostics:
     probe_size: Count = 256
     srank_probe_size: Count = 2048
     dormant_probe_size: Count = 256
+    churn_batch_size: Count = 32
     num_gradients: Count = 32
     dead_neurons_threshold: NotNegative = 0.025
     srank_delta: Annotated[float, Range(above=0, below=1), "a number in (0, 1), as 0.01"] = 0.01
@@ -213,7 +237,7 @@ class Diagnostics:
 
         self._require_room(learner.quantities)
         draws = self._draws(learner.quantities)
-        asked = {MEASUREMENTS[name].probe for own in names.values() for name in own}
+        asked = {x for own in names.values() for name in own for x in MEASUREMENTS[name].probes}
         draws = {name: draws[name] for name in draws if name in asked}
         return BoundDiagnostics(self.period, self.fixed_probe, draws, rows)
 
@@ -222,7 +246,7 @@ class Diagnostics:
         for own in networks.values():
             params = jax.eval_shape(own.init_params, jax.random.PRNGKey(0))
             gradient = 4 * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-            for name in ("probe_size", "srank_probe_size", "dormant_probe_size", "num_gradients"):
+            for name in _SIZES:
                 size = getattr(self, name)
                 each = gradient + 4 * size if name == "num_gradients" else bytes_of(own.inputs)
                 require_room(f"Diagnostics.{name}", size, size * each)
@@ -238,17 +262,21 @@ class Diagnostics:
         """The measurements of one network of one seed, means over its members."""
         quantities = learner.quantities[name]
 
-        def of_member(network: Network) -> Row:
-            own, row = _Measured(self, quantities, network, state, probe), Row()
+        network = updated = state.networks[name]
+        if _CHURN in measurements:
+            updated = learner.one.update(state, probe[_CHURN])[0].networks[name]
+
+        def of_member(network: Network, updated: Network) -> Row:
+            own, row = _Measured(self, quantities, network, updated, state, probe), Row()
             for measurement in measurements:
                 row |= MEASUREMENTS[measurement].compute(own)
             return row
 
         if learner.members[name] is None:
-            return of_member(state.networks[name])
+            return of_member(network, updated)
         # The axes of members are those of seeds: first everywhere, but for the shared count.
         axes = learner.state_axes.networks[name]
-        of_members = jax.vmap(of_member, in_axes=(axes,))(state.networks[name])
+        of_members = jax.vmap(of_member, in_axes=(axes, axes))(network, updated)
         return jax.tree.map(lambda leaf: leaf.mean(axis=0), of_members)
 
     def _draws(self, networks: Mapping[str, Quantities]) -> dict[str, Draw]:
@@ -258,6 +286,7 @@ class Diagnostics:
             "srank": Draw(max(self.srank_probe_size, most_features), inputs_only=True),
             "dormant": Draw(self.dormant_probe_size, inputs_only=True),
             "gradients": Draw(self.num_gradients),
+            _CHURN: Draw(self.churn_batch_size),
         }
 
     def _names(self, networks: Mapping[str, Quantities]) -> dict[str, list[str]]:

@@ -35,6 +35,7 @@ ATARI_60 = (
     *("Tennis", "TimePilot", "Tutankham", "Venture", "VideoPinball", "WizardOfWor"),
     *("YarsRevenge", "Zaxxon"),
 )
+MINATAR_2 = ("breakout", "asterix")  # ours, of results/minatar_scaling
 MINATAR = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 
 SUITES = {
@@ -44,6 +45,7 @@ SUITES = {
     "atari_17": ATARI_17,
     "atari_26": ATARI_26,
     "atari_60": ATARI_60,
+    "minatar_2": MINATAR_2,
     "minatar": MINATAR,
 }
 

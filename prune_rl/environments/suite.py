@@ -30,7 +30,7 @@ class Suite:
     @property
     def environment(self) -> str:
         """The gin name of what makes the suite's games."""
-        kind = "minatar" if self.name == "minatar" else "atari"
+        kind = (self.name or "atari").partition("_")[0]
         return f"create_{kind}_environment"
 
     def check(self, binding: str, game: str | None, games: list[str]) -> str:

@@ -81,6 +81,13 @@ _DIAGNOSTICS = (
     Metric(
         "mask_churn", "fraction at last mask update", "MaskChurn", "mask bits changed (fraction)"
     ),
+    Metric("value_churn", "clipped return, mean |change of Q| by one update", "ValueChurn"),
+    Metric(
+        "policy_churn",
+        "fraction of states whose greedy action one update changed",
+        "PolicyChurn",
+        "policy churn (fraction)",
+    ),
     Metric("probe_loss", "mean over the probe", "ProbeLoss", "loss on the probe"),
     Metric("probe_grad_norm", "L2 norm of mean", "ProbeGradientNorm", "gradient norm on the probe"),
 )

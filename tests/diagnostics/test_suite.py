@@ -28,6 +28,8 @@ SCALARS = {
     "dead_units",
     "gradient_correlation",
     "mask_churn",
+    "value_churn",
+    "policy_churn",
     "probe_loss",
     "probe_grad_norm",
 }
@@ -70,6 +72,7 @@ def measure(learner):
         first = jax.tree.map(lambda leaf: leaf[:, :5], batch)
         inputs = batch.inputs
         probe = {"values": batch, "srank": inputs, "dormant": inputs, "gradients": first}
+        probe["churn"] = first
         return bound.rows(state, probe)
 
     return rows

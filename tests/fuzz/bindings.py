@@ -125,6 +125,7 @@ _RAINBOW = {
 }
 _TORSO = {
     **{"width": "size", "kernel_init": "choice", "scale_hidden": "bool"},
+    **{"global_average_pooling": "bool"},
     **{"noisy": "never true", "parent": "only none", "name": "only none", "dtype": "only none"},
 }
 _PERIODIC = {"reset_period": "period", "reset_start_step": "start", "reset_end_step": "end"}
@@ -145,8 +146,8 @@ PARAMETERS = {
     "Diagnostics": {
         **dict.fromkeys(("probe_size", "srank_probe_size", "dormant_probe_size"), "size"),
         **{"quantities": "choices or none", "period": "long", "fixed_probe": "bool"},
-        **{"num_gradients": "size", "dead_neurons_threshold": "not negative"},
-        "srank_delta": "inside one",
+        **{"num_gradients": "size", "churn_batch_size": "size"},
+        **{"dead_neurons_threshold": "not negative", "srank_delta": "inside one"},
     },
     "Suite": {"name": "choice or none"},
     "create_atari_environment": {

@@ -123,4 +123,4 @@ class ImpalaTorso(Torso):
         for channels in self.stacks:
             stack = ImpalaStack(channels * self.width, self._initializer(), convolution, self.dtype)
             x = stack(x)
-        return self._hidden(512, nn.relu(x).reshape(-1))
+        return self._hidden(512, nn.relu(x))

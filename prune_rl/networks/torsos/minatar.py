@@ -38,4 +38,4 @@ class MinAtarTorso(Torso):
             kernel_init=init,
             conv_general_dilated=convolution_for(x.shape),
         )
-        return self._hidden(128, nn.relu(conv(x)).reshape(-1))
+        return self._hidden(128, nn.relu(conv(x)))

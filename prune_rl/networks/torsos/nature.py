@@ -40,4 +40,4 @@ class NatureTorso(Torso):
             channels *= self.width
             conv = nn.Conv(channels, (kernel, kernel), stride, dtype=self.dtype, kernel_init=init)
             x = nn.relu(conv(x))
-        return self._hidden(512, x.reshape(-1))
+        return self._hidden(512, x)

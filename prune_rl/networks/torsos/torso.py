@@ -24,6 +24,9 @@ class Torso(nn.Module):
         width: multiplies the number of channels of every convolution, an integer >= 1.
         scale_hidden: whether it multiplies the units of the dense layer too.
         kernel_init: 'xavier_uniform' or 'rainbow', see `networks.initializers`.
+        global_average_pooling: whether the dense layer reads the mean of each channel over the
+            image instead of every place of it (Sokar & Castro 2025, arXiv 2505.17749,
+            "Mind the GAP!"): C inputs instead of H·W·C.
         noisy: whether the dense layer is a `NoisyDense`; agents with noisy nets set it.
         dtype: what the layers round inputs and weights to, None for nothing; agents set it.
         wiring: hidden layers followed by a ReLU, and the layers that read the result; the layer
@@ -41,6 +44,7 @@ class Torso(nn.Module):
     kernel_init: Annotated[str, OneOf(INITIALIZERS)] = "xavier_uniform"
     noisy: bool = False
     scale_hidden: bool = False
+    global_average_pooling: bool = False
     dtype: Any = None
     wiring: ClassVar[Wiring] = {}
     counted: ClassVar[Mapping[str, str]] = {}
@@ -48,14 +52,16 @@ class Torso(nn.Module):
     def _initializer(self) -> Initializer:
         return INITIALIZERS[self.kernel_init]
 
-    def _hidden(self, features: int, inputs: jax.Array) -> jax.Array:
+    def _hidden(self, features: int, image: jax.Array) -> jax.Array:
         """The dense layer that ends a torso, with its ReLU; call it in a compact method.
 
-        `inputs` (size,) to (features,), float32 or `dtype`; `features` are those of width 1.
+        `image` (H, W, C), the last convolution's after its ReLU, to (features,), float32 or
+        `dtype`; `features` are those of width 1.
         """
         features *= self.width if self.scale_hidden else 1
         init = self._initializer()
         layer = dense(features, "Dense_0", init, noisy=self.noisy, dtype=self.dtype)
+        inputs = image.mean(axis=(0, 1)) if self.global_average_pooling else image.reshape(-1)
         return nn.relu(layer(inputs))
 
 
