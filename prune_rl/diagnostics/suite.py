@@ -145,7 +145,9 @@ MEASUREMENTS = {
     "churn": _Measurement(_churn, "q_values", ("values", _CHURN)),
     "loss": _Measurement(lambda own: {"probe_loss": own.mean_gradient[0]}, "losses", ("values",)),
     "grad_norm": _Measurement(
-        lambda own: {"probe_grad_norm": optax.tree.norm(own.mean_gradient[1])}, "losses", ("values",)
+        lambda own: {"probe_grad_norm": optax.tree.norm(own.mean_gradient[1])},
+        "losses",
+        ("values",),
     ),
 }
 

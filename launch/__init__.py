@@ -1,0 +1,1 @@
+"""Decides where the cells of a grid run: this machine, Slurm, Ray."""
