@@ -55,8 +55,8 @@ def normalize(game: str, score: _Returns) -> _Returns:
         unknown = game not in (*WITHOUT_HUMAN, *MINATAR)
         hint = f"; {nearest(game, human_scores())}" if unknown else ""
         raise ConfigError(
-            f"{game}: has no human score{hint}; {', '.join(WITHOUT_HUMAN)} and MinAtar's games have "
-            "none: normalise them by an arm, as --normalize='dqn minatar x1 dense'"
+            f"{game}: has no human score{hint}; {', '.join(WITHOUT_HUMAN)} and MinAtar's games "
+            "have none: normalise them by an arm, as --normalize='dqn minatar x1 dense'"
         )
     players = human_scores()[game]
     return (score - players.random) / (players.human - players.random)
