@@ -34,7 +34,8 @@ class Training:
         num_iterations: that it is to make.
         num_steps: of its clock, likewise.
         seeds: that train in it.
-        state: `RUNNING` while a process of this machine holds it, `FINISHED`, or `STOPPED` (crashed, too).
+        state: `RUNNING` while a process of this machine holds it, `FINISHED`, or `STOPPED`
+            (crashed, too).
         config: what was set, see `read_config`.
         rows: what it wrote, see `read_metrics`; none before the first iteration has ended.
     """
