@@ -7,7 +7,6 @@ binding, a list of versions) is there once, in a pool, and elsewhere by its plac
 import json
 import math
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ MOST_NUMBERS = 2_000_000  # of all curves, about six bytes each; those by layer 
 RETURNS, MEASURED = "episode_return_mean", "diagnostics"
 _PHASES = ("train", "eval", MEASURED)
 _LAYERS = "_by_layer"
+_TOLD = ("started", "git_commit", "python", "backend", "device")
 _POOLED = ("versions", "protocol", "units")
 _FEWEST = 10  # points that a line keeps however many there are
 _Item = TypeVar("_Item")
@@ -69,7 +69,7 @@ def describe_runs(trainings: Sequence[Training], most_numbers: int = MOST_NUMBER
         "runs": runs,
         "bindings": bindings.values,
         "records": records.values,
-        "left_out": [*_left_out(longest, points, strips), *_twice(trainings)],
+        "left_out": _left_out(longest, points, strips),
     }
 
 
@@ -106,6 +106,7 @@ def _about(training: Training) -> Json:
         "steps": done,
         "final_phase": phase,
         "final": final,
+        "diverged": sorted({row["seed"] for row in training.rows if "diverged_at" in row}),
         "speed": number(float(np.nanmedian(speed))) if np.isfinite(speed).any() else None,
     }
 
@@ -210,14 +211,16 @@ def _quantities(trainings: Sequence[Training]) -> list[Json]:
 def _provenance(directory: Path, records: _Pool) -> Json | None:
     """Of the run's latest start; None where there is nothing that can be read."""
     try:
-        starts = json.loads((directory / "provenance.json").read_text("utf-8"))
+        text = (directory / "provenance.json").read_text("utf-8")
+        starts = json.loads(text, parse_constant=str)
         latest: Mapping[str, Any] = dict(starts[-1])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    command = latest.get("command")
+    told = {name: None if (own := latest.get(name)) is None else str(own) for name in _TOLD}
     pooled = {name: records.place(latest.get(name) or {}) for name in _POOLED}
-    words = shlex.join(map(str, command)) if isinstance(command, list) else command
-    return {**latest, **pooled, "command": words, "starts": len(starts)}
+    command = shlex.join(map(str, latest.get("command") or ()))
+    changed = bool(latest.get("git_dirty"))
+    return told | pooled | {"command": command, "git_dirty": changed, "starts": len(starts)}
 
 
 def _left_out(longest: int, points: int, strips: int) -> list[str]:
@@ -228,12 +231,3 @@ def _left_out(longest: int, points: int, strips: int) -> list[str]:
         for what, most in kept
         if most < longest
     ]
-
-
-def _twice(trainings: Sequence[Training]) -> list[str]:
-    """Seeds that more than one run of an arm and game has: they count as often."""
-    seen = Counter((x.arm, x.game, seed) for x in trainings for seed in x.seeds)
-    named = [f"{arm}, {game}, seed {seed}" for (arm, game, seed), n in seen.items() if n > 1]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    listed = "; ".join(named[:3])
-    return [f"Trained more than once, and counted as often: {listed}{more}."] if named else []

@@ -14,7 +14,8 @@ function drawCurves() {
   const games = inOrder(DATA.runs.map((run) => run.game));
   const named = DATA.quantities.map((own, i) => [String(i), quantityLabel(own)]);
   curves.game = games.length > 6 ? games[0] : "";
-  const legend = el("div", { class: "legend", role: "group", "aria-label": "arms" }, curves.arms.map(legendButton));
+  const all = el("button", { type: "button", onclick: () => toggleAll(legend) }, "all or none");
+  const legend = el("div", { class: "legend", role: "group", "aria-label": "arms" }, curves.arms.map(legendButton), all);
   section("curves").append(
     el("div", { class: "controls" },
       choice("Quantity", named, "0", (value) => { curves.quantity = Number(value); drawPanels(); }),
@@ -35,13 +36,23 @@ function legendButton(arm, index) {
   const line = svg("line", { x1: 0, x2: 24, y1: 5, y2: 5, class: "mean", "stroke-dasharray": dashOf(index) || null,
     style: `stroke: ${colorOf(index)}` });
   const sample = svg("svg", { width: 24, height: 10, "aria-hidden": "true" }, line);
-  const button = el("button", { type: "button", "aria-pressed": "true", onclick: toggle }, sample, arm);
+  const button = el("button", { type: "button", "aria-pressed": "true", "data-arm": arm, onclick: toggle }, sample, arm);
   function toggle() {
     if (!curves.hidden.delete(arm)) curves.hidden.add(arm);
-    button.setAttribute("aria-pressed", String(!curves.hidden.has(arm)));
+    press(button);
     drawPanels();
   }
   return button;
+}
+
+function press(button) {
+  button.setAttribute("aria-pressed", String(!curves.hidden.has(button.dataset.arm)));
+}
+
+function toggleAll(legend) {
+  curves.hidden = new Set(curves.hidden.size ? [] : curves.arms);
+  legend.querySelectorAll("[data-arm]").forEach(press);
+  drawPanels();
 }
 
 function drawPanels() {

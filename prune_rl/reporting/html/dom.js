@@ -41,6 +41,10 @@ function format(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+function formatSpread(value) {
+  return format(isNumber(value) ? Number(value.toPrecision(2)) : null);
+}
+
 function formatSteps(steps) {
   if (steps >= 1e6) return `${Number((steps / 1e6).toPrecision(4))}M`;
   if (steps >= 1e3) return `${Number((steps / 1e3).toPrecision(4))}k`;

@@ -113,7 +113,7 @@ function drawHead() {
   const games = unique(DATA.runs.map((run) => run.game)).length, arms = unique(DATA.runs.map((run) => run.arm)).length;
   const seeds = DATA.runs.reduce((sum, run) => sum + run.seeds.length, 0);
   const newest = DATA.newest ? ` The newest run began ${formatDate(DATA.newest)}.` : "";
-  section("facts").textContent = `${count(DATA.runs.length, "run")} with ${count(seeds, "seed")} in all: ${count(arms, "arm")}, ${count(games, "game")}.${newest}`;
+  section("facts").textContent = `${count(DATA.runs.length, "run")} (${count(seeds, "seed")}), ${count(arms, "arm")}, ${count(games, "game")}.${newest}`;
   section("left-out").append(...DATA.left_out.map((text) => el("li", {}, text)));
   document.querySelector("nav").append(...[...document.querySelectorAll("section")].map((own) =>
     el("a", { href: `#${own.id}` }, own.querySelector("h2").textContent)));

@@ -8,7 +8,7 @@ function runColumns() {
     { label: "run", value: (run) => run.name, cell: runLink },
     ...["arm", "game", "state"].map((name) => text(name)),
     figure("final return", (run) => mean(run.final), finalCell, "mean over the last quarter of the run, ± deviation between its seeds"),
-    figure("seeds", (run) => run.seeds.length, (run) => seedNames(run.seeds)),
+    figure("seed", (run) => run.seeds[0], (run) => seedNames(run.seeds)),
     figure("iterations", (run) => run.iterations, progress),
     figure("steps", (run) => run.steps, (run) => formatSteps(run.steps), "of the run's clock, made by its farthest seed"),
     figure("steps/s", (run) => run.speed, null, "of the run's clock, per seed; median over iterations"),
@@ -17,6 +17,7 @@ function runColumns() {
     text("pruner"),
     figure("sparsity", (run) => run.sparsity, null, "that pruning aims at"),
     text("baseline"),
+    { label: "diverged", value: (run) => run.diverged.join(", ") || null, title: "seeds that are frozen since a number was not finite" },
     figure("replay ratio", (run) => run.replay_ratio, null, "gradient steps per agent step"),
   ];
 }
@@ -27,7 +28,7 @@ function runLink(run) {
 
 function finalCell(run) {
   const spread = deviation(run.final);
-  return format(mean(run.final)) + (spread === null ? "" : ` ± ${format(Number(spread.toPrecision(2)))}`);
+  return format(mean(run.final)) + (spread === null ? "" : ` ± ${formatSpread(spread)}`);
 }
 
 // 0–4 where none is left out.
@@ -67,12 +68,12 @@ function drawFinals() {
     own.seeds += run.seeds.length;
     groups.set(key, own);
   }
-  const figure = (label, value) => ({ label, value, numeric: true });
+  const figure = (label, value, cell) => ({ label, value, cell, numeric: true });
   const columns = [
     { label: "arm", value: (own) => own.arm },
     { label: "game", value: (own) => own.game },
     figure("mean", (own) => mean(own.values)),
-    figure("deviation", (own) => deviation(own.values)),
+    figure("deviation", (own) => deviation(own.values), (own) => formatSpread(deviation(own.values))),
     figure("least", (own) => (own.values.length ? Math.min(...own.values) : null)),
     figure("most", (own) => (own.values.length ? Math.max(...own.values) : null)),
     figure("seeds finished", (own) => own.done),
