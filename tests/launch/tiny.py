@@ -1,0 +1,38 @@
+"""Cells that train for seconds, and one that trains until somebody has done something to it."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from launch.executor import Job
+from prune_rl.grid import Cell
+
+_TINY = (
+    "Runner.training_steps=300",
+    "Runner.evaluation_steps=50",
+    "DQNAgent.min_replay_history=60",
+    "DQNAgent.target_update_period=50",
+    "DQNAgent.epsilon_decay_period=100",
+)
+
+
+def job(folder: Path, name: str, *bindings: str, num_iterations: int = 2) -> Job:
+    """A cell of one seed of DQN on MinAtar Breakout, of `num_iterations` times 300 agent steps."""
+    own = (*_TINY, f"Runner.num_iterations={num_iterations}", *bindings)
+    cell = Cell(name, ("experiments/minatar_breakout.gin",), own)
+    return Job(cell, folder / name, folder / "logs" / f"{name}.log")
+
+
+def metrics(job: Job) -> list[dict]:
+    """What the run has logged so far."""
+    path = job.directory / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def until(true: Callable[[], object], what: str, seconds: float = 100.0) -> None:
+    """Waits, and fails with `what` was waited for."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} seconds"
+        time.sleep(0.1)
