@@ -166,7 +166,7 @@ def _without_duplicates(trainings: Sequence[Training]) -> list[Training]:
 
 
 def _say(arm: str, game: str, seed: int, longest: Training, other: Training) -> str:
-    lengths = f"{longest.iterations_of(seed)} iterations, not {other.iterations_of(seed)}"
+    lengths = f"{longest.iterations_of(seed)} iterations, against {other.iterations_of(seed)}"
     where = f"{longest.directory} ({lengths}) and left out of {other.directory}"
     return f"seed {seed} of {arm}, {game}, is there twice: taken from {where}"
 

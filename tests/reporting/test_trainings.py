@@ -171,7 +171,7 @@ def test_of_a_seed_that_is_there_twice_the_longer_run_counts(tmp_path, write_tra
     assert len(lines) == 3
     assert lines[2] == (
         f"seed 1 of dqn minatar x1 dense, breakout, is there twice: taken from {tmp_path / 'one'} "
-        f"(3 iterations, not 2) and left out of {tmp_path / 'many'}"
+        f"(3 iterations, against 2) and left out of {tmp_path / 'many'}"
     )
 
 
