@@ -50,7 +50,11 @@ def _commands(folder: Path, config: Path, pids: dict[str, Path]) -> list[list[st
         f"--log-file={folder / 'munged.log'}",
         f"--seed-file={folder / 'munged.seed'}",
     ]
-    return [munged, ["slurmctld", "-c", "-f", str(config)], ["slurmd", "-N", "node", "-f", str(config)]]
+    return [
+        munged,
+        ["slurmctld", "-c", "-f", str(config)],
+        ["slurmd", "-N", "node", "-f", str(config)],
+    ]
 
 
 def _write(folder: Path, pids: dict[str, Path]) -> Path:
