@@ -235,7 +235,7 @@ def test_a_job_that_failed_is_submitted_again(cluster, make, jobs):
 def test_jobs_may_not_be_submitted_twice_because_squeue_is_silent(cluster, make, jobs):
     make().submit(jobs)
     cluster.states = None
-    with pytest.raises(ConfigError, match="^--backend=slurm: squeue does not answer, and /"):
+    with pytest.raises(ConfigError, match=r"^--backend=slurm: squeue does not answer, and /"):
         make().submit(jobs)
     assert len(cluster.arrays) == 1
 
