@@ -7,6 +7,7 @@ binding, a list of versions) is there once, in a pool, and elsewhere by its plac
 import json
 import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ import numpy as np
 
 from prune_rl.recording.metrics import CLOCKS, METRICS, UNITS, describe
 from prune_rl.reporting.runs import PHASES, Curve, Row, curve, nanmean
+from prune_rl.reporting.table import Score, final_scores
 from prune_rl.reporting.trainings import Training
 
 Json = dict[str, Any]
@@ -52,8 +54,10 @@ def describe_runs(trainings: Sequence[Training], most_numbers: int = MOST_NUMBER
     lines = [_num_lines(training, layers=False) for training in trainings]
     points = _points(most_numbers, sum(lines))
     strips = _points(most_numbers // 3, sum(_num_lines(x, layers=True) for x in trainings))
+    scores = final_scores(trainings)
+    of_runs = iter(scores)
     runs = [
-        _about(training)
+        _about(training, [next(of_runs) for _ in training.seeds])
         | {"config": [bindings.place(pair) for pair in training.config.items()]}
         | {"provenance": _provenance(training.directory, records)}
         | {"phases": {phase: _curves(training, phase, points) for phase in _phases(training)}}
@@ -65,7 +69,7 @@ def describe_runs(trainings: Sequence[Training], most_numbers: int = MOST_NUMBER
         "clocks": CLOCKS,
         "phases": PHASES,
         "units": UNITS,
-        "quantities": _quantities(trainings),
+        "quantities": _quantities(trainings, Counter(own.phase for own in scores)),
         "runs": runs,
         "bindings": bindings.values,
         "records": records.values,
@@ -81,32 +85,18 @@ def number(value: float | None) -> float | int | None:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def final_returns(training: Training) -> tuple[str, list[float | None]]:
-    """The phase, and each seed's mean return over the last quarter of it, rounded up.
-
-    Those of evaluations where there are any. See `reporting.final`.
-    """
-    phases = _phases(training)
-    phase = "eval" if "eval" in phases else "train"
-    returns = curve(training.rows, phase, RETURNS)
-    last = math.ceil(len(returns.steps) / 4)
-    values = nanmean(returns.values[:, -last:], axis=1) if last else np.empty(0)
-    return phase, [number(value) for value in values.tolist()]
-
-
-def _about(training: Training) -> Json:
-    """What the table says of a run."""
+def _about(training: Training, scores: Sequence[Score]) -> Json:
+    """What the table says of a run; `scores` are those of its seeds."""
     named = ("name", "arm", "agent", "torso", "width", "pruner", "sparsity", "baseline", "game")
     also = ("replay_ratio", "clock", "num_iterations", "num_steps", "seeds", "state")
-    phase, final = final_returns(training)
     speed = curve(training.rows, "train", f"{training.clock}_per_second").values
     done = max((row[training.clock] for row in training.rows), default=0)
     return {name: getattr(training, name) for name in (*named, *also)} | {
         "iterations": training.iterations_done,
         "steps": done,
-        "final_phase": phase,
-        "final": final,
-        "diverged": sorted({row["seed"] for row in training.rows if "diverged_at" in row}),
+        "final_phase": scores[0].phase,
+        "final": [number(own.value) for own in scores],
+        "diverged": [own.seed for own in scores if own.diverged_at is not None],
         "speed": number(float(np.nanmedian(speed))) if np.isfinite(speed).any() else None,
     }
 
@@ -192,15 +182,14 @@ def _keys(rows: Iterable[Row], name: str) -> Iterable[str]:
     return (layer for row in rows for layer in row[name])
 
 
-def _quantities(trainings: Sequence[Training]) -> list[Json]:
-    """What curves can show, returns first: evaluation's, where every run has them, before all."""
+def _quantities(trainings: Sequence[Training], of_scores: Counter[str]) -> list[Json]:
+    """What curves can show; first the returns that most of the scores are of."""
     held = {
         (phase, name): describe(name)
         for phase in (*PHASES, MEASURED)
         for name in _names((x for own in trainings for x in own.rows), phase, layers=False)
     }
-    evaluated = [("eval", RETURNS)] if all("eval" in _phases(x) for x in trainings) else []
-    first = [*evaluated, ("train", RETURNS), ("eval", RETURNS)]
+    first = [(phase, RETURNS) for phase, _ in of_scores.most_common()]
     order = dict.fromkeys([key for key in first if key in held] + list(held))
     return [
         {"phase": phase, "name": name, "label": held[phase, name].label, "unit": UNITS.get(name)}

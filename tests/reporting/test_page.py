@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from prune_rl.reporting.page import page_data, write_page
-from prune_rl.reporting.page_data import describe_runs, final_returns, number, thin
+from prune_rl.reporting.page import embedded, page_data, write_page
+from prune_rl.reporting.page_data import describe_runs, number, thin
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.trainings import find_trainings
@@ -108,6 +108,7 @@ def test_names_with_markup_leave_the_page_as_it_is(tmp_path, tree):
     tame, wild = (_Tags((tmp_path / f"{x}.html").read_text("utf-8")) for x in ("tame", "wild"))
     assert wild.found == tame.found
     data = _data((tmp_path / "wild.html").read_text("utf-8"))
+    assert not {"<", ">", "&"} & set(embedded(data))
     assert data["title"] == f"Report of {folder}"
     assert data["estimates"][0]["arm"] == data["pictures"][0]["caption"] == HOSTILE
     assert data["pictures"][0]["rows"] == [[HOSTILE, 1]]
@@ -206,7 +207,7 @@ def test_a_missing_value_is_null_and_a_run_without_rows_is_there(tmp_path):
     assert seen["phases"]["train"]["values"]["episode_return_mean"][0][1] is None
     assert seen["phases"]["train"]["values"]["loss"][0][:2] == [0.01, None]
     assert data["estimates"][0]["value"] is None
-    assert (empty["phases"], empty["layers"], empty["final"]) == ({}, {}, [])
+    assert (empty["phases"], empty["layers"], empty["final"]) == ({}, {}, [None])
     assert (empty["iterations"], empty["steps"], empty["speed"]) == (0, 0, None)
 
 
@@ -215,14 +216,18 @@ def test_a_page_of_nothing_is_written(tmp_path):
     assert _data((tmp_path / "report.html").read_text("utf-8"))["runs"] == []
 
 
-def test_final_returns_are_of_the_last_quarter_and_of_evaluations_if_there_are_any(tree):
-    rows = rows_of(False, "breakout", [0, 1], iterations=5)
-    own = dataclasses.replace(_trainings(tree)[0], rows=rows)
-    last = [[episode_return(False, "breakout", s, t) for t in (3, 4)] for s in (0, 1)]
-    assert final_returns(own) == ("train", [number(sum(x) / 2) for x in last])
-    evaluated = [rows[0] | {"phase": "eval", "episode_return_mean": 77.0}]
-    own = dataclasses.replace(own, rows=[*rows, *evaluated])
-    assert final_returns(own) == ("eval", [77])
+def test_final_returns_are_those_of_the_scores(tree):
+    """A mean over the last quarter; of evaluations, which the curves then show first."""
+    trainings = _trainings(tree)
+    data = describe_runs(trainings)
+    last = [episode_return(True, "breakout", seed, 3) for seed in (0, 1)]
+    assert data["runs"][-1]["final"] == [number(value) for value in last]
+    assert {run["final_phase"] for run in data["runs"]} == {"train"}
+    evaluated = [row | {"phase": "eval", "episode_return_mean": 77.0} for row in trainings[0].rows]
+    rows = [*trainings[0].rows, *evaluated]
+    data = describe_runs([dataclasses.replace(trainings[0], rows=rows)])
+    assert (data["runs"][0]["final"], data["runs"][0]["final_phase"]) == ([77], "eval")
+    assert data["quantities"][0]["phase"] == "eval"
 
 
 def test_returns_come_first_and_sparsity_once(tree):
@@ -232,11 +237,6 @@ def test_returns_come_first_and_sparsity_once(tree):
     assert ("train", "agent_steps_per_second") in names
     assert ("diagnostics", "srank") in names
     assert [phase for phase, name in names if name == "sparsity"] == ["train"]
-    evaluation = trainings[0].rows[0] | {"phase": "eval"}
-    some = dataclasses.replace(trainings[0], rows=[*trainings[0].rows, evaluation])
-    first, second, *_ = describe_runs([some, trainings[1]])["quantities"]
-    assert (first["phase"], second["phase"]) == ("train", "eval")
-    assert describe_runs([some])["quantities"][0]["phase"] == "eval"
 
 
 def test_layers_are_means_over_seeds_and_networks_have_their_own(tree):
@@ -258,7 +258,7 @@ def test_provenance_is_that_of_the_latest_start(tree):
         (tree / place / "provenance.json").write_text(text)
     (tree / "dense/breakout/0/provenance.json").write_text(broken[2])
     (tree / "dense/breakout/1/provenance.json").write_text(broken[3])
-    data = page_data(_trainings(tree), [], [])
+    data = json.loads(embedded(page_data(_trainings(tree), [], [])))
     *unknown, odd, _, pruned = [run["provenance"] for run in data["runs"]]
     assert unknown == [None] * 3
     assert (odd["started"], odd["command"], odd["starts"]) == (None, "", 1)

@@ -115,6 +115,8 @@ function tellArm(own, seeds, step) {
     .map((line) => [line.seed, line.values[line.steps.indexOf(step)]])
     .filter(([, value]) => isNumber(value));
   const mark = el("span", { class: "mark", style: `background: ${own.color}` });
-  const each = values.map(([seed, value]) => el("span", { class: "value" }, `seed ${seed}: ${format(value)}`));
-  return el("div", {}, mark, `${own.arm}: mean of ${values.length} ${format(own.value)} `, el("div", { class: "values" }, each));
+  const each = values.map(([seed, value]) => el("span", {}, `seed ${seed}: ${format(value)}`));
+  if (each.length === 1) return el("div", {}, mark, `${own.arm}, `, each);
+  const together = `${own.arm}, mean of ${each.length} seeds: ${format(own.value)}`;
+  return el("div", {}, mark, together, el("div", { class: "values" }, each));
 }
