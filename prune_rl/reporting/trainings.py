@@ -65,8 +65,6 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
         ConfigError: it is no run directory, or a file of it cannot be understood.
     """
     config = read_config(directory)
-    if "Runner.agent" not in config:
-        raise ConfigError(f"{directory}: config.gin sets no Runner.agent; expected that of a run")
     try:
         rows, setup = _rows(directory), read_setup(config)
         first, count, num_iterations, num_steps = (
@@ -105,7 +103,8 @@ def find_trainings(folders: Sequence[Path]) -> list[Training]:
     others are without it, and it is said on stderr.
 
     Raises:
-        ConfigError: a folder is not there, cannot be read or holds no run; else as `read_training`.
+        ConfigError: a folder is not there, cannot be read or holds no run, or one says of no agent
+            that it trains; else as `read_training`.
     """
     found: dict[Path, Training] = {}
     several = len(folders) > 1  # then the name must say which
@@ -118,6 +117,10 @@ def find_trainings(folders: Sequence[Path]) -> list[Training]:
             if directory.resolve() not in found:
                 found[directory.resolve()] = read_training(directory, root)
     trainings = list(found.values())
+    for own in trainings:
+        if not own.agent:
+            problem = "config.gin sets no Runner.agent; expected that of a run"
+            raise ConfigError(f"{own.directory}: {problem}")
     apart = tell_apart([(x.arm, x.game, x.config) for x in trainings])
     told = [replace(own, apart=words) for own, words in zip(trainings, apart, strict=True)]
     return _without_duplicates(told)
