@@ -11,6 +11,7 @@ from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import METRICS
 from prune_rl.reporting import statistics
+from prune_rl.reporting.against import draw_curve
 from prune_rl.reporting.figures import (
     SEEDS_BAND,
     colors,
@@ -101,6 +102,10 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
             low, high = bootstrap_interval(seen.values)
             rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
             numbers += [(arm.name, len(seen.values), *row) for row in rows]
+        if name == "x1":  # all that Dopamine has
+            own, last = arms[0].settings, max(study.returns(x, game).steps[-1] for x in arms)
+            known = draw_curve(axes, study.reference, own.agent, own.torso, game, last)
+            numbers += [(label, "", step, mean, "", "") for label, step, mean in known]
         counts = sorted({len(study.returns(arm, game).values) for arm in arms})
         seeds = "1 seed" if counts == [1] else f"{'-'.join(map(str, counts))} seeds"
         axes.set_title(f"{name} ({seeds})", fontsize="medium")

@@ -35,7 +35,7 @@ class PaperFigure(NamedTuple):
     torso: str
     needs: str
     panels: Callable[[Study, list[Arm]], list[Panel]]
-    draw: Callable[[Study, str, str, list[Panel]], Picture | None] = drawings.draw_panels
+    draw: Callable[[Study, int, str, list[Panel]], Picture | None] = drawings.draw_panels
 
 
 def draw_figures(study: Study, asked: Sequence[int] | None = None) -> Iterator[Picture]:
@@ -66,7 +66,7 @@ def _draw(study: Study, number: int) -> Picture | None:
     torsos = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
     games = sorted({game for arm in arms for game in arm.games})
     title = f"Figure {number}: {figure.title} ({torsos}; {games_in_words(games)})"
-    return figure.draw(study, f"figure_{number}", title, panels)
+    return figure.draw(study, number, title, panels)
 
 
 def require_known(number: int) -> None:
