@@ -31,12 +31,13 @@ from prune_rl.reporting.heatmaps import (
     mean_off_diagonal,
     read_matrices,
 )
-from prune_rl.reporting.overview import BOOTSTRAP, draw_iqm_curve, left_out
+from prune_rl.reporting.overview import draw_iqm_curve
 from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.references import Claim
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
 from prune_rl.reporting.study import Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
+from prune_rl.reporting.words import BOOTSTRAP, left_out
 
 _COLUMNS = 5
 _AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting import paper_drawings as drawings
-from prune_rl.reporting.overview import games_in_words
 from prune_rl.reporting.paper_drawings import Line, Panel
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.words import games_in_words
 
 _WIDTH = 3  # that most of the paper's figures are about
 _MANY_GAMES = 16  # more than the 15 of the other figures
