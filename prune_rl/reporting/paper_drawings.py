@@ -41,7 +41,9 @@ from prune_rl.reporting.words import BOOTSTRAP, left_out
 
 _COLUMNS = 5
 _AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
-_OF_THE_PAPER = ("BeamRider", "Breakout", "Enduro", "VideoPinball")  # its figures 11 and 13
+# Of its figures 13 and 11, and how many games a picture shows.
+_OF_THE_PAPER = ("Breakout", "VideoPinball", "BeamRider", "Enduro")
+ANALYSED, MAPPED = 6, 2
 
 
 class Line(NamedTuple):
@@ -194,15 +196,16 @@ def measured(arm: Arm) -> bool:
     return any(row["phase"] == PHASE for own in arm.trainings for row in own.rows)
 
 
-def _few_games(arms: Sequence[Arm], most: int) -> list[str]:
-    """The paper's of those that the arms share, or else the first."""
-    shared = sorted(set.intersection(*(set(arm.games) for arm in arms)))
-    return ([game for game in _OF_THE_PAPER if game in shared] or shared)[:most]
+def few_games(arms: Sequence[Arm], most: int) -> list[str]:
+    """At most so many of the games that the arms share: the paper's first."""
+    shared = set.intersection(*(set(arm.games) for arm in arms))
+    first = [game for game in _OF_THE_PAPER if game in shared]
+    return sorted([*first, *sorted(shared - {*first})][:most])
 
 
 def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
     """The paper's figure 11: a row for each game, a column for each quantity."""
-    arms, games = panels[0].arms, _few_games(panels[0].arms, 6)
+    arms, games = panels[0].arms, few_games(panels[0].arms, ANALYSED)
     if not games:
         return None
     columns = len(FIGURE_11)
@@ -237,7 +240,7 @@ def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) ->
 
 def draw_covariances(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
     """The paper's figure 13: a row of heat maps for each arm, some seeds of each game."""
-    games, rows, numbers = _few_games(panels[0].arms, 2), list[Maps](), list[Numbers]()
+    games, rows, numbers = few_games(panels[0].arms, MAPPED), list[Maps](), list[Numbers]()
     seeds = 5 if len(games) < 2 else 3
     for arm in panels[0].arms:
         found = {game: _last_maps(arm, game) for game in games}
