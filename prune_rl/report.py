@@ -4,9 +4,12 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from prune_rl.errors import ConfigError
+from prune_rl.reporting.against import PAPER, read_reference
 from prune_rl.reporting.overview import overview
+from prune_rl.reporting.page import write_page
 from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_known
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
@@ -37,7 +40,60 @@ examples:
   python -m prune_rl.report runs/g --out=report
   python -m prune_rl.report runs/figure_1 runs/more_seeds --out=report --normalize=human
   python -m prune_rl.report runs/g --out=report --normalize='dqn minatar x1 dense' --figure=1
+  python -m prune_rl.report runs/figure_3 --out=report --reference=paper
 """
+
+
+_FLAGS: dict[str, dict[str, Any]] = {
+    "runs": {
+        "nargs": "+",
+        "type": Path,
+        "metavar": "RUNS",
+        "help": "a run directory, or a folder of them",
+    },
+    "--out": {
+        "required": True,
+        "type": Path,
+        "metavar": "DIR",
+        "help": "where to; the pictures of an earlier report go",
+    },
+    "--phase": {
+        "choices": sorted(PHASES),
+        "help": "whose returns: of training episodes or of evaluations; default: evaluations if "
+        "every run has them, else training",
+    },
+    "--normalize": {
+        "metavar": f"{HUMAN}|ARM",
+        "help": f"'{HUMAN}' (0 a random player, 1 a person), or the name of an arm, whose mean "
+        f"final return is then 1 in every game; default: {HUMAN} where every game has a human "
+        "score, else the narrowest dense arm",
+    },
+    "--reference": {
+        "metavar": f"{PAPER}|FOLDER",
+        "help": f"draws the runs against the '{PAPER}' (what its text claims of each figure), or "
+        "against Dopamine's curves, in the folder baselines/atari/data of its repository",
+    },
+    "--seed": {
+        "type": int,
+        "default": 0,
+        "help": "of the bootstrap: the same seed, the same report",
+    },
+    "--figure": {
+        "action": "append",
+        "type": int,
+        "metavar": "N",
+        "help": "only this figure of the paper; repeat for more; default: all that runs cover",
+    },
+    "--formats": {
+        "default": "png,svg",
+        "metavar": "A,B",
+        "help": f"of {', '.join(FORMATS)}; default: png,svg",
+    },
+    "--unfinished": {
+        "action": "store_true",
+        "help": "final statistics count unfinished runs too",
+    },
+}
 
 
 def _create_parser() -> argparse.ArgumentParser:
@@ -47,19 +103,8 @@ def _create_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUNS", help="a run directory, or a folder of them")
-    add("--out", required=True, type=Path, metavar="DIR", help="where to; an old report goes")
-    text = "whose returns: of training episodes or of evaluations; default: evaluations if every "
-    add("--phase", choices=sorted(PHASES), help=f"{text}run has them, else training")
-    text = f"'{HUMAN}', or the name of an arm, whose mean final return is then 1 in every game; "
-    add("--normalize", metavar="human|ARM", help=f"{text}default: the narrowest dense arm")
-    add("--seed", type=int, default=0, help="of the bootstrap: the same seed, the same report")
-    text = "only this figure of the paper; repeat for more; default: all that the runs cover"
-    add("--figure", action="append", type=int, metavar="N", help=text)
-    text = f"of {', '.join(FORMATS)}; default: png,svg"
-    add("--formats", default="png,svg", metavar="A,B", help=text)
-    add("--unfinished", action="store_true", help="final statistics count unfinished runs too")
+    for name, arguments in _FLAGS.items():
+        parser.add_argument(name, **arguments)
     return parser
 
 
@@ -79,12 +124,14 @@ def _report(flags: argparse.Namespace) -> None:
     formats = _formats(flags.formats)
     for number in flags.figure or ():
         require_known(number)
+    reference = read_reference(flags.reference)
     trainings = find_trainings(flags.runs)
     _say(f"{len(trainings)} runs, {len({own.arm for own in trainings})} arms")
     _say_unfinished(trainings, flags.unfinished)
     several = by_clock(trainings)
     studies = [Study(own, flags.phase, flags.seed, flags.unfinished) for own in several.values()]
     for study in studies:
+        study.reference = reference
         study.scale = choose_scale(study, flags.normalize)
         _say(study.scale.note)
     estimates = [own for study in studies for own in study.estimates()]
@@ -93,6 +140,8 @@ def _report(flags: argparse.Namespace) -> None:
         write_rows(folder / "statistics.csv", Estimate._fields, estimates)
         pictures = list(_draw(studies, estimates, flags.figure))
         write_pictures(folder, _said(pictures), formats)
+        _say("report.html")
+        write_page(folder / "report.html", trainings, estimates, pictures)
 
 
 def _draw(

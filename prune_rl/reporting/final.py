@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import colors, spread
+from prune_rl.reporting.figures import SEEDS_BAND, colors, from_zero, say, spread
 from prune_rl.reporting.runs import (
     PHASES,
     Floats,
@@ -24,6 +24,7 @@ from prune_rl.reporting.runs import (
     nanmean,
     write_rows,
 )
+from prune_rl.reporting.titles import about
 
 
 class Point(NamedTuple):
@@ -88,9 +89,12 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
     axes.set_xticks(range(len(settings)), [f"{value:g}" for value in settings])
     axes.set(xlabel=setting, ylabel=f"{PHASES[phase]} return, mean of the last quarter")
     axes.set_xlim(-0.6, len(settings) - 0.4)
+    from_zero(axes)
     axes.grid(alpha=0.3, axis="y")
     if len(methods) > 1:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    note = f"large: mean over seeds; small: seeds; {SEEDS_BAND.replace('band', 'bar')}"
+    say(figure, about(runs, f"final returns over {setting}"), note)
     return figure
 
 

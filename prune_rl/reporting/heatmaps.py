@@ -88,7 +88,7 @@ def draw(runs: Sequence[Run], iteration: int | None = None, network: str = "") -
         maps = [(f"seed {x}", matrix) for x, matrix in zip(own.seeds, own.matrix, strict=True)]
         rows.append((run.label, maps[:_SHOWN_SEEDS]))
     figure = draw_rows(rows)
-    say(figure, f"Gradient covariance: {about(runs)}".removesuffix(": "), _NOTE)
+    say(figure, about(runs, "gradient covariance"), _NOTE)
     return figure
 
 

@@ -68,6 +68,16 @@ def normalize_by(scores: Sequence[Score], arm: str) -> list[Score]:
     Games on which that arm has no score are left out.
 
     Raises:
+        ConfigError: as `units_of`.
+    """
+    units = units_of(scores, arm)
+    return [x._replace(value=x.value / units[x.game]) for x in scores if x.game in units]
+
+
+def units_of(scores: Sequence[Score], arm: str) -> Mapping[str, float]:
+    """The mean score of `arm` on each game that it has a score on.
+
+    Raises:
         ConfigError: there is no such arm, or its mean on a game is not above 0: a share of that
             says nothing.
     """
@@ -83,4 +93,4 @@ def normalize_by(scores: Sequence[Score], arm: str) -> list[Score]:
         if unit <= 0:
             problem = f"its mean on {game} is {unit:g}; expected one above 0"
             raise ConfigError(f"--normalize={arm}: {problem}; name another arm")
-    return [x._replace(value=x.value / units[x.game]) for x in scores if x.game in units]
+    return units

@@ -1,7 +1,6 @@
 """The pictures of every report: curves, sample efficiency, aggregates, profiles, comparisons."""
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from prune_rl.recording.metrics import METRICS
 from prune_rl.reporting import statistics
+from prune_rl.reporting.against import draw_curve
 from prune_rl.reporting.figures import (
     SEEDS_BAND,
-    colors,
     draw_mean,
     from_zero,
     grid,
@@ -21,12 +19,21 @@ from prune_rl.reporting.figures import (
     say,
     steps_axis,
 )
+from prune_rl.reporting.layers import LAYERS, draw_layers
 from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, nanmean
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.study import Arm, Study
+from prune_rl.reporting.words import (
+    BOOTSTRAP,
+    file_name,
+    games_in_words,
+    left_out,
+    of_group,
+    unfinished,
+    whose,
+)
 
-BOOTSTRAP = "95 % stratified bootstrap interval, from three seeds on a game"
 _PANELS = {  # of rliable's layout
     "median": "median",
     "iqm": "IQM",
@@ -46,7 +53,7 @@ def overview(study: Study, estimates: Sequence[Estimate]) -> Iterator[Picture]:
         yield draw_sample_efficiency(study, group)
         if any(study.final(arm) for arm in group):
             yield draw_profiles(study, group)
-        drawn = (draw_layers(study, group, quantity) for quantity in _LAYERS)
+        drawn = (draw_layers(study, group, quantity) for quantity in LAYERS)
         yield from (picture for picture in drawn if picture)
     if any(own.statistic in _PANELS for own in estimates):
         yield draw_aggregates(study, estimates)
@@ -58,30 +65,6 @@ def groups(study: Study) -> list[list[Arm]]:
     """The arms of each agent and torso: those of one picture."""
     pairs = itertools.groupby(study.arms, lambda arm: (arm.settings.agent, arm.settings.torso))
     return [list(own) for _, own in pairs]
-
-
-def whose(group: Sequence[Arm]) -> str:
-    """The agent and torso of a group: 'dqn (minatar)'."""
-    own = group[0].settings
-    return f"{own.agent} ({own.torso})" if own.torso else own.agent
-
-
-def file_name(*words: str) -> str:
-    """The stem of a file, of words that may hold anything."""
-    return "_".join(re.sub(r"\W+", "_", word).strip("_").lower() for word in words if word)
-
-
-def _of(group: Sequence[Arm]) -> tuple[str, str]:
-    return group[0].settings.agent, group[0].settings.torso
-
-
-def left_out(study: Study) -> str:
-    """Which runs the final statistics are without, in words; '' if none."""
-    if not study.left_out:
-        return ""
-    names = [own.name for own in study.left_out]
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"; unfinished and left out: {', '.join(names[:4])}{more}"
 
 
 def _by_setting(group: Sequence[Arm]) -> dict[str, list[Arm]]:
@@ -101,6 +84,10 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
             low, high = bootstrap_interval(seen.values)
             rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
             numbers += [(arm.name, len(seen.values), *row) for row in rows]
+        if name == "x1":  # all that Dopamine has
+            own, last = arms[0].settings, max(study.returns(x, game).steps[-1] for x in arms)
+            known = draw_curve(axes, study.reference, own.agent, own.torso, game, last)
+            numbers += [(label, "", step, mean, "", "") for label, step, mean in known]
         counts = sorted({len(study.returns(arm, game).values) for arm in arms})
         seeds = "1 seed" if counts == [1] else f"{'-'.join(map(str, counts))} seeds"
         axes.set_title(f"{name} ({seeds})", fontsize="medium")
@@ -110,10 +97,10 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
     panels[0].set_ylabel(f"episode return ({PHASES[study.phase]})")
     legend(figure, panels)
     title = f"{game}: {whose(group)}, returns"
-    note = f"line: mean over seeds; {SEEDS_BAND}; runs are drawn as far as they are"
+    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(group, game)}"
     say(figure, title, note)
     header = ("arm", "seeds", study.clock, "mean", "low", "high")
-    name = file_name("returns", game, *_of(group))
+    name = file_name("returns", game, *of_group(group))
     return Picture(name, title, f"{note}.", figure, header, numbers)
 
 
@@ -134,7 +121,7 @@ def draw_sample_efficiency(study: Study, group: Sequence[Arm]) -> Picture:
     note = f"line: IQM over games and seeds; band: {BOOTSTRAP}; {study.scale.note}"
     say(figure, title, note)
     header = ("arm", study.clock, "iqm", "low", "high")
-    name = file_name("sample_efficiency", *_of(group))
+    name = file_name("sample_efficiency", *of_group(group))
     return Picture(name, title, f"{note}.", figure, header, numbers)
 
 
@@ -148,11 +135,6 @@ def draw_iqm_curve(
     axes.fill_between(steps, low, high, color=color, alpha=0.15)
     axes.plot(steps, value, color=color, label=label, marker=".")
     return [(arm.name, *row) for row in zip(steps.tolist(), value, low, high, strict=True)]
-
-
-def games_in_words(games: Sequence[str]) -> str:
-    """Their names if they are few, else how many."""
-    return ", ".join(games) if len(games) <= 4 else f"{len(games)} games"
 
 
 def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
@@ -230,61 +212,8 @@ def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:
     note = f"line: fraction of runs above τ, mean over games; band: {BOOTSTRAP}; "
     note += study.scale.note + left_out(study)
     say(figure, title, note)
-    header, name = ("arm", "tau", "fraction", "low", "high"), file_name("profiles", *_of(group))
+    header, name = (
+        ("arm", "tau", "fraction", "low", "high"),
+        file_name("profiles", *of_group(group)),
+    )
     return Picture(name, title, f"{note}.", figure, header, numbers)
-
-
-_LAYERS = {"sparsity_by_layer": "train", "dormant_by_layer": "diagnostics"}  # whose rows hold it
-
-
-def draw_layers(study: Study, group: Sequence[Arm], quantity: str) -> Picture | None:
-    """A panel for each arm, a line for each layer: mean over games and seeds.
-
-    Arms that have nothing but 0 are left out; None if no arm is left.
-    """
-    lines = {arm.name: layer_means(study, arm, quantity) for arm in group}
-    group = [arm for arm in group if any(any(own) for _, own in lines[arm.name].values())]
-    names = sorted({name for arm in group for name in lines[arm.name]})
-    if not names:
-        return None
-    figure, panels = grid(len(group), 4, (3.1, 2.5), sharex=True, sharey=True)
-    label = METRICS[quantity].label
-    for axes, arm in zip(panels, group, strict=True):
-        for name, color in zip(names, colors(len(names)), strict=True):
-            steps, values = lines[arm.name].get(name, ([], []))
-            axes.plot(steps, values, color=color, label=name, marker=".")
-        axes.set_title(f"{arm.setting} {arm.method}", fontsize="small")
-        axes.set_ylim(-0.03, 1.03)
-        axes.grid(alpha=0.3)
-        steps_axis(axes, study.steps_label)
-    panels[0].set_ylabel(label)
-    legend(figure, panels)
-    title = f"By layer, {label}: {whose(group)}, {games_in_words(study.games)}"
-    note = "line: mean over games and seeds, without a band; arms that are 0 throughout: left out"
-    say(figure, title, note)
-    numbers: list[Numbers] = [
-        (arm, name, *row)
-        for arm, own in lines.items()
-        for name in own
-        for row in zip(*own[name], strict=True)
-    ]
-    header = ("arm", "layer", study.clock, quantity.removesuffix("_by_layer"))
-    name = file_name("layers", header[-1], *_of(group))
-    return Picture(name, title, f"{note}.", figure, header, numbers)
-
-
-def layer_means(study: Study, arm: Arm, quantity: str) -> dict[str, tuple[list[int], list[float]]]:
-    """Steps and means over games and seeds of every layer, named with its network if of several."""
-    found: dict[str, dict[int, list[float]]] = {}
-    rows = [row for game in arm.games for row in arm.rows(game)]
-    for row in (row for row in rows if row["phase"] == _LAYERS[quantity]):
-        for field in (name for name in row if name.rpartition("/")[2] == quantity):
-            network = field.rpartition("/")[0]
-            for layer, value in (row[field] or {}).items():
-                name = f"{network}/{layer}" if network else layer
-                if value is not None:
-                    found.setdefault(name, {}).setdefault(row[study.clock], []).append(value)
-    return {
-        name: ([*sorted(at)], [float(np.mean(at[step])) for step in sorted(at)])
-        for name, at in found.items()
-    }

@@ -11,6 +11,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.pruning.schedule_settings import resolve_schedule
 from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.recording.metrics import METRICS
+from prune_rl.reporting.against import claims_of, draw_gains, in_words
 from prune_rl.reporting.config import setting
 from prune_rl.reporting.diagnostics import FIGURE_11, PHASE, RETURNS
 from prune_rl.reporting.figures import (
@@ -30,15 +31,19 @@ from prune_rl.reporting.heatmaps import (
     mean_off_diagonal,
     read_matrices,
 )
-from prune_rl.reporting.overview import BOOTSTRAP, draw_iqm_curve, left_out
+from prune_rl.reporting.overview import draw_iqm_curve
 from prune_rl.reporting.pictures import Numbers, Picture
+from prune_rl.reporting.references import Claim
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
-from prune_rl.reporting.study import Arm, Study
+from prune_rl.reporting.study import Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
+from prune_rl.reporting.words import BOOTSTRAP, left_out
 
 _COLUMNS = 5
 _AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
-_OF_THE_PAPER = ("BeamRider", "Breakout", "Enduro", "VideoPinball")  # its figures 11 and 13
+# Of its figures 13 and 11, and how many games a picture shows.
+_OF_THE_PAPER = ("Breakout", "VideoPinball", "BeamRider", "Enduro")
+ANALYSED, MAPPED = 6, 2
 
 
 class Line(NamedTuple):
@@ -62,16 +67,18 @@ class Panel(NamedTuple):
         return [arm for line in self.lines for arm in line.arms.values()]
 
 
-def draw_panels(study: Study, name: str, title: str, panels: list[Panel]) -> Picture:
+def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
     """IQMs, panel by panel, a row for each agent that has several; a label has one colour."""
     agents = {arm.settings.agent for panel in panels for arm in panel.arms}
     rows = len(agents) if len(panels) > len(agents) else 1
     columns = min(_COLUMNS, math.ceil(len(panels) / rows))
     figure, every = grid(len(panels), columns, (4.2, 3.4), sharey=True)
-    numbers = list[Numbers]()
+    numbers, claims = list[Numbers](), claims_of(study.reference, number)
     for axes, panel in zip(every, panels, strict=True):
         draw = _draw_final if panel.kind == "final" else _draw_curves
         numbers += [(panel.title, *row) for row in draw(axes, study, panel)]
+        if panel.kind == "final":
+            _draw_claims(axes, study, panel, claims)
         axes.set_title(panel.title, fontsize="medium")
         axes.grid(alpha=0.3)
     from_zero(*every)
@@ -81,9 +88,20 @@ def draw_panels(study: Study, name: str, title: str, panels: list[Panel]) -> Pic
     drawn = {"final": "bars", "curves": "bands"}
     marks = " and ".join(dict.fromkeys(drawn[panel.kind] for panel in panels))
     note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}; {study.scale.note}"
-    say(figure, title, note + left_out(study))
+    note += left_out(study) + in_words(claims)
+    say(figure, title, note)
     header = ("panel", "line", "arm", "x", "iqm", "low", "high")
-    return Picture(name, title, f"{note}{left_out(study)}.", figure, header, numbers)
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+
+
+def _draw_claims(axes: Axes, study: Study, panel: Panel, claims: Sequence[Claim]) -> None:
+    """Gains that the paper states, over the narrowest dense arm of the panel."""
+    dense = [arm for arm in panel.arms if is_dense(arm.settings)]
+    found = study.iqm(dense[0]) if dense else None
+    if found:
+        values = sorted({x for line in panel.lines for x in line.arms})
+        sparsities = values if panel.axis == "sparsity" else []
+        draw_gains(axes, claims, dense[0].settings.agent, float(found.value), sparsities)
 
 
 def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
@@ -131,7 +149,7 @@ def _draw_curves(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
     return numbers
 
 
-def draw_schedules(study: Study, name: str, title: str, panels: list[Panel]) -> Picture:
+def draw_schedules(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
     """The paper's figure 2: sparsity as the settings have it, and as it was counted."""
     planned: dict[tuple[tuple[int, ...], tuple[float, ...]], list[Arm]] = {}
     for arm in (arm for panel in panels for arm in panel.arms):
@@ -154,7 +172,7 @@ def draw_schedules(study: Study, name: str, title: str, panels: list[Panel]) -> 
     note = "line: target sparsity by the settings (equation 1); dots: counted in weights; no band"
     say(figure, title, note)
     header = ("arm", "what", "gradient_steps", "sparsity")
-    return Picture(name, title, f"{note}.", figure, header, numbers)
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
 
 
 def _planned(own: Training) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -178,15 +196,16 @@ def measured(arm: Arm) -> bool:
     return any(row["phase"] == PHASE for own in arm.trainings for row in own.rows)
 
 
-def _few_games(arms: Sequence[Arm], most: int) -> list[str]:
-    """The paper's of those that the arms share, or else the first."""
-    shared = sorted(set.intersection(*(set(arm.games) for arm in arms)))
-    return ([game for game in _OF_THE_PAPER if game in shared] or shared)[:most]
+def few_games(arms: Sequence[Arm], most: int) -> list[str]:
+    """At most so many of the games that the arms share: the paper's first."""
+    shared = set.intersection(*(set(arm.games) for arm in arms))
+    first = [game for game in _OF_THE_PAPER if game in shared]
+    return sorted([*first, *sorted(shared - {*first})][:most])
 
 
-def draw_analyses(study: Study, name: str, title: str, panels: list[Panel]) -> Picture | None:
+def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
     """The paper's figure 11: a row for each game, a column for each quantity."""
-    arms, games = panels[0].arms, _few_games(panels[0].arms, 6)
+    arms, games = panels[0].arms, few_games(panels[0].arms, ANALYSED)
     if not games:
         return None
     columns = len(FIGURE_11)
@@ -213,14 +232,15 @@ def draw_analyses(study: Study, name: str, title: str, panels: list[Panel]) -> P
         axes.set_xlabel(study.steps_label)
     legend(figure, every)
     note = f"line: mean over seeds; {SEEDS_BAND}"
+    note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
     header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")
-    return Picture(name, title, f"{note}.", figure, header, numbers)
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
 
 
-def draw_covariances(study: Study, name: str, title: str, panels: list[Panel]) -> Picture | None:
+def draw_covariances(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
     """The paper's figure 13: a row of heat maps for each arm, some seeds of each game."""
-    games, rows, numbers = _few_games(panels[0].arms, 2), list[Maps](), list[Numbers]()
+    games, rows, numbers = few_games(panels[0].arms, MAPPED), list[Maps](), list[Numbers]()
     seeds = 5 if len(games) < 2 else 3
     for arm in panels[0].arms:
         found = {game: _last_maps(arm, game) for game in games}
@@ -233,9 +253,10 @@ def draw_covariances(study: Study, name: str, title: str, panels: list[Panel]) -
     figure = draw_rows(rows)
     note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
     note += "measurement; |C|: mean off the diagonal; no band"
+    note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
     header = ("game", "arm", "seed", "mean_abs_off_diagonal")
-    return Picture(name, title, f"{note.capitalize()}.", figure, header, numbers)
+    return Picture(f"figure_{number}", title, f"{note.capitalize()}.", figure, header, numbers)
 
 
 def _last_maps(arm: Arm, game: str) -> dict[int, Matrix]:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting import paper_drawings as drawings
-from prune_rl.reporting.overview import games_in_words
 from prune_rl.reporting.paper_drawings import Line, Panel
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.words import games_in_words
 
 _WIDTH = 3  # that most of the paper's figures are about
 _MANY_GAMES = 16  # more than the 15 of the other figures
@@ -27,7 +27,8 @@ class PaperFigure(NamedTuple):
         torso: 'impala' or 'nature'.
         needs: what must be among the runs, in words.
         panels: of the arms of one agent, empty if they do not cover it.
-        draw: of the study, title and panels the picture, None where nothing was measured.
+        draw: of the study, number, title and panels the picture, None where nothing was measured.
+        most_games: that it shows; 0 for all.
     """
 
     title: str
@@ -35,7 +36,8 @@ class PaperFigure(NamedTuple):
     torso: str
     needs: str
     panels: Callable[[Study, list[Arm]], list[Panel]]
-    draw: Callable[[Study, str, str, list[Panel]], Picture | None] = drawings.draw_panels
+    draw: Callable[[Study, int, str, list[Panel]], Picture | None] = drawings.draw_panels
+    most_games: int = 0
 
 
 def draw_figures(study: Study, asked: Sequence[int] | None = None) -> Iterator[Picture]:
@@ -65,8 +67,9 @@ def _draw(study: Study, number: int) -> Picture | None:
     arms = [arm for panel in panels for arm in panel.arms]
     torsos = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
     games = sorted({game for arm in arms for game in arm.games})
+    games = drawings.few_games(arms, figure.most_games) if figure.most_games else games
     title = f"Figure {number}: {figure.title} ({torsos}; {games_in_words(games)})"
-    return figure.draw(study, f"figure_{number}", title, panels)
+    return figure.draw(study, number, title, panels)
 
 
 def require_known(number: int) -> None:
@@ -263,6 +266,7 @@ FIGURES: dict[int, PaperFigure] = {
         _DIAGNOSED,
         _measured,
         drawings.draw_analyses,
+        drawings.ANALYSED,
     ),
     12: PaperFigure(
         "against plasticity baselines",
@@ -278,6 +282,7 @@ FIGURES: dict[int, PaperFigure] = {
         _DIAGNOSED,
         _measured,
         drawings.draw_covariances,
+        drawings.MAPPED,
     ),
     14: PaperFigure("varying sparsity of the CNN", _BOTH, "nature", _SPARSITIES, _sparsities),
     15: PaperFigure("varying sparsity", ("rainbow",), "impala", _SPARSITIES, _sparsities),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl.reporting.runs import Floats
+from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL, Floats
 
 Scores = Sequence[Floats]  # of each game (..., num_runs)
 Picks = list[npt.NDArray[np.int64]]  # of each game (num_resamples, num_runs): which runs
@@ -139,6 +139,8 @@ def interval(
 ) -> Interval:
     """The statistic of the arms and its percentile bootstrap interval.
 
+    The interval is NaN where a game has fewer than three runs, as in every picture.
+
     Args:
         statistic: of the scores of as many arms as there are, of each game (..., num_runs).
         *arms: of each game (num_runs,).
@@ -152,9 +154,12 @@ def interval(
     counts = [[len(own) for own in arm] for arm in arms]
     if not all(all(own) for own in counts) or (paired and counts != counts[:1] * len(arms)):
         raise ValueError(f"no interval of arms with these numbers of runs: {counts}")
+    value = statistic(*arms)
+    if min(map(min, counts)) < SEEDS_OF_AN_INTERVAL:
+        return Interval(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     draws = [statistic(*parts) for parts in _resamples(arms, rng, paired, num_resamples)]
     low, high = np.percentile(np.concatenate(draws), _BOUNDS, axis=0)
-    return Interval(statistic(*arms), low, high)
+    return Interval(value, low, high)
 
 
 def _resamples(

@@ -10,6 +10,7 @@ from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
+from prune_rl.reporting.against import Reference
 from prune_rl.reporting.figures import colors
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
@@ -86,6 +87,7 @@ class Study:
         every_score: final ones, raw, NaN where no episode has ended.
         scores: those of them that count.
         scale: that makes them comparable; set by `report`, raw returns until then.
+        reference: what they are drawn against; set by `report`, nothing until then.
 
     Raises:
         ConfigError: the runs lack the `phase`.
@@ -106,6 +108,7 @@ class Study:
         for score in self.scores:
             self._scores_of[score.arm].append(score)
         self.left_out = [x for x in trainings if not (unfinished or x.state == FINISHED)]
+        self.reference = Reference()
         self.scale = Scale("return", "raw returns", lambda game, values: values)
         methods = dict.fromkeys(arm.method for arm in sorted(self.arms, key=_by_method))
         self.palette = dict(zip(methods, colors(len(methods)), strict=True))

@@ -7,8 +7,10 @@ from prune_rl.reporting.config import read_config
 from prune_rl.reporting.runs import Run
 
 
-def about(runs: Sequence[Run]) -> str:
-    """'breakout, dqn (minatar)', all that differ joined by commas; '' of runs without settings.
+def about(runs: Sequence[Run], what: str) -> str:
+    """'breakout, dqn (minatar): returns', of `what`, all that differ joined by commas.
+
+    Of runs without settings it is `what` alone, with a capital.
 
     Raises:
         ConfigError: settings that cannot be understood.
@@ -17,4 +19,5 @@ def about(runs: Sequence[Run]) -> str:
     setups = [read_setup(read_config(directory)) for directory in there]
     games = dict.fromkeys(own.game for own in setups)
     agents = dict.fromkeys(f"{x.agent} ({x.torso})" if x.torso else x.agent for x in setups)
-    return ", ".join([*games, *agents])
+    words = ", ".join([*games, *agents])
+    return f"{words}: {what}" if words else what.capitalize()
