@@ -20,6 +20,7 @@ import numpy as np
 
 from prune_rl.reporting.page_data import MOST_NUMBERS, Json, describe_runs, number
 from prune_rl.reporting.pictures import Picture
+from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.trainings import Training
 
@@ -64,7 +65,7 @@ def page_data(
     return runs | {
         "title": f"Report of {_folders(trainings)}",
         "newest": max(starts, default=""),
-        "estimates": [_estimate(own) for own in estimates],
+        "estimates": [_estimate(own) for own in _by_statistic(estimates)],
         "pictures": [_picture(own) for own in pictures],
     }
 
@@ -91,8 +92,16 @@ def _folders(trainings: Sequence[Training]) -> str:
     return ", ".join(dict.fromkeys(map(str, below))) or "no runs"
 
 
+def _by_statistic(estimates: Sequence[Estimate]) -> list[Estimate]:
+    order = list(dict.fromkeys(own.statistic for own in estimates))
+    return sorted(estimates, key=lambda own: order.index(own.statistic))
+
+
 def _estimate(own: Estimate) -> Json:
+    """Without an interval where there are fewer runs a game than one is drawn of."""
     numbers = {name: number(getattr(own, name)) for name in ("value", "low", "high")}
+    if own.num_runs < SEEDS_OF_AN_INTERVAL * own.num_games:
+        numbers |= {"low": None, "high": None}
     return own._asdict() | numbers
 
 

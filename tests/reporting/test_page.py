@@ -57,8 +57,8 @@ class _Tags(HTMLParser):
         self.found.append((tag, dict(attributes)))
 
 
-def _estimate(arm="dense", value=0.5):
-    return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, 4)
+def _estimate(arm="dense", value=0.5, num_runs=6):
+    return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, num_runs)
 
 
 @pytest.fixture
@@ -291,6 +291,14 @@ def test_what_many_runs_share_is_there_once(tree):
     data = page_data(_trainings(tree), [], [])
     assert len(data["bindings"]) == len({tuple(pair) for pair in data["bindings"]})
     assert len(data["records"]) == 3  # versions, protocol and units of all runs
+
+
+def test_statistics_stand_together_and_need_three_runs_a_game_for_an_interval():
+    given = [_estimate("a"), _estimate("a", num_runs=5)._replace(statistic="mean"), _estimate("b")]
+    found = page_data([], given, [])["estimates"]
+    assert [own["statistic"] for own in found] == ["iqm", "iqm", "mean"]
+    assert [own["low"] for own in found] == [0.4123, 0.4123, None]
+    assert [own["high"] for own in found] == [0.6, 0.6, None]
 
 
 def test_a_diverged_seed_is_named(tree):
