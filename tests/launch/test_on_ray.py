@@ -52,6 +52,31 @@ def ray():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("nonsense", r"no cluster of Ray answers \(Invalid address format: nonsense\)"),
+        ("127.0.0.1:1", r"nothing answers \(\[Errno \d+\] Connection refused\)"),
+    ],
+)
+def test_there_is_no_cluster(ray, address, why):
+    with pytest.raises(ConfigError, match=f"^--address={address}: {why}.*; 'local' starts one on"):
+        on_ray.executor(flags_of(f"--address={address}"))
+
+
+def test_this_machine_is_part_of_no_cluster(ray, monkeypatch):
+    """Scripted: there may be one of somebody else's."""
+
+    def init(**given):
+        assert given["address"] == "auto"
+        raise ConnectionError("Could not find any running Ray instance.\nAnd more.")
+
+    monkeypatch.setattr(ray, "init", init)
+    why = "no cluster of Ray answers (Could not find any running Ray instance.); 'local' starts"
+    with pytest.raises(ConfigError, match=f"^--address=auto: {re.escape(why)}"):
+        on_ray.executor(flags_of())
+
+
 @pytest.fixture(scope="module")
 def cluster(ray):
     """Two nodes of one CPU each; a machine with much to do gets a second try."""
@@ -86,7 +111,7 @@ def state(executor, own):
 
 
 def test_cells_finish_though_a_node_is_lost_under_one(executor, cluster, tmp_path):
-    cells = [job(tmp_path, f"{name}/Breakout/0", num_iterations=30) for name in "ab"]
+    cells = [job(tmp_path, f"{name}/Breakout/0", num_iterations=20) for name in "ab"]
     short = job(tmp_path, "short")
     executor.submit([*cells, short])
     assert {x.state for x in executor.poll().values()} == {State.WAITING}
