@@ -81,7 +81,7 @@ def run(name: str, clock: str) -> Taken:
                 peak[0] = max(peak[0], bytes_below(Path(folder) / "checkpoints"))
 
         threading.Thread(target=watch).start()
-        runner = train._create_runner(flags_of(name, folder), folder)
+        runner = train.create_runner(flags_of(name, folder), folder)
         runner.run(announce=lambda price: prices.append(price._replace(startup=now() - began)))
         runner.source.close()
         done.set()
@@ -92,7 +92,7 @@ def foresee(name: str, clock: str) -> Price:
     """As --dry_run does; in a process of its own."""
     began = getattr(time, clock)()
     set_clock(clock)
-    return dry_run.measure(partial(train._create_runner, flags_of(name, "")), began)
+    return dry_run.measure(partial(train.create_runner, flags_of(name, "")), began)
 
 
 def set_clock(clock: str) -> None:

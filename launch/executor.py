@@ -28,16 +28,19 @@ class Job:
     """One cell to be trained.
 
     Attributes:
-        cell: of the grid.
+        cell: its name, and the gin files and bindings to give.
         directory: that it is written to, which the machine it runs on can see.
         log: file that what it prints is added to.
         flags: of `prune_rl.train`, beside those of the cell and --base_dir.
+        kind: the same of two jobs whose settings differ in game and seeds at most, which take as
+            much memory and about as much time.
     """
 
     cell: Cell
     directory: Path
     log: Path
     flags: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def name(self) -> str:
@@ -45,12 +48,17 @@ class Job:
         return self.cell.name
 
     @property
-    def command(self) -> list[str]:
-        """What trains it, for a shell in any folder: `python -m prune_rl.train …`."""
+    def settings(self) -> list[str]:
+        """All flags of `prune_rl.train` but --base_dir."""
         files = [f"--gin_files={x}" for x in self.cell.gin_files]
         bindings = [f"--gin_bindings={x}" for x in self.cell.gin_bindings]
+        return [*files, *bindings, *self.flags]
+
+    @property
+    def command(self) -> list[str]:
+        """What trains it, for a shell in any folder: `python -m prune_rl.train …`."""
         base = [sys.executable, "-m", "prune_rl.train", f"--base_dir={self.directory}"]
-        return [*base, *files, *bindings, *self.flags]
+        return [*base, *self.settings]
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Standing:
 
 
 class Executor(Protocol):
-    """Runs jobs; made by one call per backend.
+    """Runs jobs; made by one call per backend, in the folder that the sweep was started in.
 
     A job trains until its process ends: what is interrupted is submitted again by the sweep, but
     where the backend itself requeues (Slurm's time limit, a node of Ray that is gone).
@@ -83,6 +91,8 @@ class Executor(Protocol):
     def submit(self, jobs: Sequence[Job]) -> None:
         """Hands over jobs, which begin when there is room; a name may be submitted again.
 
+        One whose job of an earlier sweep still lives where jobs outlive theirs is taken up.
+
         Raises:
             ConfigError: the backend refuses them; names the flag.
         """
@@ -91,4 +101,8 @@ class Executor(Protocol):
         """Where every job submitted so far stands, by name; waits for nothing."""
 
     def cancel(self) -> None:
-        """Asks every job that has not ended to save and end, and waits until all have."""
+        """Asks every job that has not ended to save and end, and waits until all have.
+
+        Raises:
+            KeyboardInterrupt: a person did not wait; all are killed.
+        """

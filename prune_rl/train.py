@@ -94,7 +94,7 @@ def _prepare(flags: argparse.Namespace) -> "Runner":
     _require_gin_files(flags)
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
-    return _create_runner(flags, flags.base_dir)
+    return create_runner(flags, flags.base_dir)
 
 
 def _require_gin_files(flags: argparse.Namespace) -> None:
@@ -102,7 +102,12 @@ def _require_gin_files(flags: argparse.Namespace) -> None:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
 
 
-def _create_runner(flags: argparse.Namespace, base_dir: str | Path) -> "Runner":
+def create_runner(flags: argparse.Namespace, base_dir: str | Path) -> "Runner":
+    """What `flags`, as the command line's parser gives them, would train in `base_dir`.
+
+    Raises:
+        ConfigError: they describe no training.
+    """
     if not flags.no_malloc_settings:
         malloc.keep_memory()
     from prune_rl import compilation_cache  # JAX starts threads
@@ -146,12 +151,12 @@ def _measure(flags: argparse.Namespace, began: float) -> int:
     configuration.load(flags.gin_files, flags.gin_bindings)
     grid = Grid()
     if flags.cell or not grid.axes:
-        _say(dry_run.measure(partial(_create_runner, flags), began), flags, sys.stdout)
+        _say(dry_run.measure(partial(create_runner, flags), began), flags, sys.stdout)
         return 0
 
     def price_of(name: str) -> "Price":
         own = argparse.Namespace(**{**vars(flags), "cell": name})
-        return dry_run.measure_apart(partial(_create_runner, own), name)
+        return dry_run.measure_apart(partial(create_runner, own), name)
 
     for line in dry_run.of_grid(grid, price_of, flags.dollars_per_hour):
         print(line, flush=True)

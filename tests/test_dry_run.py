@@ -168,13 +168,13 @@ def test_a_cell_is_measured_in_a_process_of_its_own(tmp_path):
     (tmp_path / "grid.gin").write_text(_GRID)
     flags = [f"--gin_files={tmp_path / 'grid.gin'}", *_SHORT]
     own = train.parser().parse_args(["--cell=dqn/95/breakout/2", *flags])
-    price = dry_run.measure_apart(partial(train._create_runner, own), own.cell)
+    price = dry_run.measure_apart(partial(train.create_runner, own), own.cell)
     assert price.work == Work("agent_steps", 1, 200, 34, 2, 40, 2, [])
     assert price.size.remaining < price.size.parameters / 10
     assert price.startup > price.work.seconds(price.pace) / 100 > 0
     own.gin_bindings.append("DQNAgent.min_replay_history=300")
     with pytest.raises(ConfigError, match="--cell=dqn/95/breakout/2: create_updater") as error:
-        dry_run.measure_apart(partial(train._create_runner, own), own.cell)
+        dry_run.measure_apart(partial(train.create_runner, own), own.cell)
     assert "\n" not in str(error.value)
 
 

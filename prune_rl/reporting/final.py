@@ -4,7 +4,6 @@
       --run=pruned@1=runs/pruned_x1 --run=pruned@4=runs/pruned_x4 --setting=width --out=final.png
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,16 @@ from matplotlib.figure import Figure
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.command import PHASE_FLAG, command
 from prune_rl.reporting.figures import colors, spread
-from prune_rl.reporting.runs import PHASES, Floats, Logs, Row, Run, curve, nanmean, write_rows
+from prune_rl.reporting.runs import (
+    PHASES,
+    Floats,
+    Logs,
+    Row,
+    Run,
+    final_returns,
+    nanmean,
+    write_rows,
+)
 
 
 class Point(NamedTuple):
@@ -28,10 +36,7 @@ class Point(NamedTuple):
 
 
 def final_performance(run: Run, rows: Sequence[Row], phase: str) -> Point:
-    """Mean return of each seed over the last quarter of a run's iterations, rounded up.
-
-    `rows` are those of the run, `phase` says which of them count. An iteration in which no episode
-    ended is left out.
+    """The `final_returns` of a run, whose `rows` these are.
 
     Raises:
         ConfigError: the label is not METHOD@NUMBER.
@@ -43,10 +48,8 @@ def final_performance(run: Run, rows: Sequence[Row], phase: str) -> Point:
         separator = ""
     if not separator:
         raise ConfigError(f"--run={run.label}={run.directory}: expected METHOD@NUMBER=RUN")
-    returns = curve(rows, phase, "episode_return_mean")
-    last = math.ceil(len(returns.steps) / 4)
-    seeds = sorted({row["seed"] for row in rows if row["phase"] == phase})
-    return Point(method, number, seeds, nanmean(returns.values[:, -last:], axis=1))
+    returns = final_returns(rows, phase)
+    return Point(method, number, list(returns), np.array(list(returns.values())))
 
 
 def _read(runs: Sequence[Run], phase: str | None) -> tuple[str, list[Point]]:

@@ -73,7 +73,7 @@ def test_the_weights_that_are_evaluated_beside_training_count_for_the_disk(tmp_p
     sizes = []
     for more in ([], [none]):
         flags = parser().parse_args(["--base_dir=unused", *offline, *more])
-        runner = train._create_runner(flags, tmp_path / "run")
+        runner = train.create_runner(flags, tmp_path / "run")
         sizes.append(runner.size.disk_bytes)
         params = runner.trainer.agent_state.params
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(params))

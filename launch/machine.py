@@ -1,0 +1,60 @@
+"""What this machine has for trainings: cores, memory, GPUs."""
+
+import math
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
+_SPARE = 0.05  # of the free memory, for all else
+
+
+def cores() -> list[int]:
+    """Numbers of the cores that this process may use; as many as a container's quota allows."""
+    try:
+        own = sorted(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        own = list(range(os.cpu_count() or 1))
+    return own[: _quota(_CGROUP / "cpu.max") or None]
+
+
+def _quota(cpu_max: Path) -> int:
+    """Whole cores of a file '200000 100000', rounded up; 0 where there is no limit."""
+    try:
+        quota, period = cpu_max.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no such file; 'max'
+        return 0
+
+
+def free_memory() -> int:
+    """Bytes of RAM that trainings may take, of the machine or of the container."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
+    except (OSError, ValueError):
+        pass
+    return int(free * (1 - _SPARE))
+
+
+def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What CUDA_VISIBLE_DEVICES may say to choose one: what it says now, else nvidia-smi's."""
+    if environment.get("JAX_PLATFORMS") == "cpu":
+        return []
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [x.strip() for x in given.split(",") if x.strip() not in ("", "-1")]
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
+        return []
+    query = [program, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []

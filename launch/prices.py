@@ -1,0 +1,45 @@
+"""What each kind of cell takes of this machine, measured once and kept beside the runs."""
+
+import json
+from pathlib import Path
+
+_FOLDER = ".prices"
+
+
+class Prices:
+    """By kind; those measured lie in a hidden folder of the sweep's."""
+
+    def __init__(self, base_dir: Path, ram_bytes: int | None = None) -> None:
+        """ram_bytes: that every cell takes; then nothing need be measured."""
+        self._folder, self._given = base_dir / _FOLDER, ram_bytes
+        self._measured: dict[str, int] = {}
+
+    def file(self, kind: str) -> Path:
+        """Where `launch.measure` writes the price of a kind; what it says goes to a .log beside."""
+        return self._folder / f"{kind}.json"
+
+    def ram_bytes(self, kind: str) -> int | None:
+        """That a cell of the kind takes at its peak; None if nobody has measured it."""
+        if self._given is not None:
+            return self._given
+        if kind not in self._measured:
+            try:
+                self._measured[kind] = int(json.loads(self.file(kind).read_bytes())["ram_bytes"])
+            except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: to be measured
+                return None
+        return self._measured[kind]
+
+    def problem(self, kind: str) -> str:
+        """The last line that a measurement said; '' if it said nothing."""
+        return last_line(self.file(kind).with_suffix(".log"))
+
+
+def last_line(log: Path) -> str:
+    """Of a text file, the last line that says something; '' if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 8_192))
+            lines = [x.strip() for x in file.read().decode(errors="replace").splitlines()]
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line), "")
