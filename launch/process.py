@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from launch import tied
 from launch.executor import Job, Standing, State
 
 ROOT = Path(__file__).resolve().parents[1]  # where `launch` and `prune_rl` are imported from
+_TIED = (sys.executable, "-I", "-S", tied.__file__)
 _PERIOD = 0.2  # seconds between looks at a child
 _TAIL = 1_000  # bytes of a log to look for its last line in
 _HELD = 300.0  # seconds to wait for a directory: NFS keeps a dead machine's lock for minutes
@@ -56,7 +58,7 @@ class Child:
             log.write(f"launch: on {socket.gethostname()}, {time.strftime('%F %T')}\n".encode())
             _await_lock(command.directory)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "launch.tied", str(os.getpid()), *command.command],
+                [*_TIED, str(os.getpid()), *command.command],
                 cwd=command.folder,
                 env={**os.environ, "PYTHONPATH": python_path()},
                 stdin=subprocess.DEVNULL,

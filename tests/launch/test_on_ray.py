@@ -1,6 +1,7 @@
 """--backend=ray: its flags, and trainings on a real cluster of two nodes, one of which is lost."""
 
 import argparse
+import re
 import shutil
 import signal
 import sys
