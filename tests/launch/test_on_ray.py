@@ -10,11 +10,11 @@ import tempfile
 import psutil
 import pytest
 
-from launch import on_ray
+from launch import on_ray, sweep
 from launch.executor import Standing, State
 from prune_rl.errors import ConfigError
 
-from .tiny import job, metrics, text, until
+from .tiny import grid, job, metrics, text, until
 
 _NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
@@ -146,6 +146,16 @@ def test_one_that_cannot_be_and_one_that_raises(executor, tmp_path):
     stands = executor.poll()["wrong"]
     assert stands.exit_code == 2
     assert stands.problem.startswith("prune_rl.train: DQNAgent.gamma=2: expected")
+
+
+def test_a_sweep(executor, cluster, tmp_path, capsys, monkeypatch):
+    """By its command; this process is connected, and cannot be twice."""
+    monkeypatch.setattr(on_ray, "_connect", lambda ray, address: None)
+    command = ["--backend=ray", f"--gin_files={grid(tmp_path)}", f"--base_dir={tmp_path / 'g'}"]
+    command.append("--cells=*/breakout/0")
+    assert sweep.main([*command, f"--address={cluster[0].address}"]) == 0
+    assert capsys.readouterr().err.endswith("2 of 2 cells have finished\n")
+    assert len(list((tmp_path / "g").rglob("metrics.jsonl"))) == 2
 
 
 def test_cancelled_trainings_save(executor, tmp_path):
