@@ -3,6 +3,7 @@
 import argparse
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from launch.process import Child, Command, python_path, standing
 from prune_rl.errors import ConfigError, first_line
 
 _RETRIES = 20  # nodes that may be lost under one cell
+_ADVICE = "'local' starts one on this machine, `ray start --head` one for others to join"
 _LIVE = (State.WAITING, State.RUNNING)
 
 
@@ -55,6 +57,7 @@ def executor(flags: argparse.Namespace) -> "Ray":
 
 
 def _connect(ray: Any, address: str) -> None:
+    _require_answer(address)
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -65,11 +68,21 @@ def _connect(ray: Any, address: str) -> None:
             logging_level=logging.WARNING,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        advice = "'local' starts one on this machine, `ray start --head` one for others to join"
-        message = f"--address={address}: no cluster of Ray answers ({first_line(error)}); {advice}"
-        raise ConfigError(message) from error
+        why = f"no cluster of Ray answers ({first_line(error)})"
+        raise ConfigError(f"--address={address}: {why}; {_ADVICE}") from error
     finally:
         signal.signal(signal.SIGTERM, before)  # Ray's own ends the sweep on the spot
+
+
+def _require_answer(address: str) -> None:
+    """Of HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"--address={address}: nothing answers ({error}); {_ADVICE}") from error
 
 
 def _train(command: Command) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Queue = Callable[[], Mapping[str, str] | None]
 
+_FOLDER = ".slurm"  # below --base_dir
 _ARRAY = 1_000  # jobs: Slurm's default MaxArraySize allows no index above
 _REQUEUES = 100_000  # as many as it takes
 _NEEDED = 90  # seconds: Slurm may warn a minute early, and a job takes some to start
@@ -121,7 +122,7 @@ def _submitter(flags: argparse.Namespace) -> "submitit.SlurmExecutor":
 
 
 def _folder(flags: argparse.Namespace) -> Path:
-    return Path(flags.base_dir).absolute() / "slurm"
+    return Path(flags.base_dir).absolute() / _FOLDER
 
 
 def script(flags: argparse.Namespace, jobs: Sequence[Job]) -> str:

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from launch import tied
 from launch.executor import Job, Standing, State
+from launch.prices import last_line
 
 ROOT = Path(__file__).resolve().parents[1]  # where `launch` and `prune_rl` are imported from
+_TIED = (sys.executable, "-I", "-S", tied.__file__)
 _PERIOD = 0.2  # seconds between looks at a child
-_TAIL = 1_000  # bytes of a log to look for its last line in
 _HELD = 300.0  # seconds to wait for a directory: NFS keeps a dead machine's lock for minutes
 
 
@@ -56,7 +58,7 @@ class Child:
             log.write(f"launch: on {socket.gethostname()}, {time.strftime('%F %T')}\n".encode())
             _await_lock(command.directory)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "launch.tied", str(os.getpid()), *command.command],
+                [*_TIED, str(os.getpid()), *command.command],
                 cwd=command.folder,
                 env={**os.environ, "PYTHONPATH": python_path()},
                 stdin=subprocess.DEVNULL,
@@ -110,17 +112,5 @@ def standing(code: int, log: Path) -> Standing:
     """Where a job stands whose training ended with `code`, as `Child.ended` has it."""
     if code == 0:
         return Standing(State.FINISHED, 0)
-    return Standing(State.FAILED, code, _why(code, log))
-
-
-def _why(code: int, log: Path) -> str:
-    """The last line that it printed, which is where `prune_rl.train` says it."""
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
-            lines = file.read().decode("utf-8", errors="replace").split("\n")
-    except OSError:
-        lines = []
-    return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {code}")
+    ended_by = f"ended by {signal.Signals(-code).name}" if code < 0 else ""
+    return Standing(State.FAILED, code, ended_by or last_line(log) or f"exit code {code}")

@@ -1,6 +1,7 @@
 """--backend=ray: its flags, and trainings on a real cluster of two nodes, one of which is lost."""
 
 import argparse
+import re
 import shutil
 import signal
 import sys
@@ -9,11 +10,11 @@ import tempfile
 import psutil
 import pytest
 
-from launch import on_ray
+from launch import on_ray, sweep
 from launch.executor import Standing, State
 from prune_rl.errors import ConfigError
 
-from .tiny import job, metrics, text, until
+from .tiny import grid, job, metrics, text, until
 
 _NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
@@ -52,6 +53,31 @@ def ray():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("nonsense", r"no cluster of Ray answers \(Invalid address format: nonsense\)"),
+        ("127.0.0.1:1", r"nothing answers \(\[Errno \d+\] Connection refused\)"),
+    ],
+)
+def test_there_is_no_cluster(ray, address, why):
+    with pytest.raises(ConfigError, match=f"^--address={address}: {why}.*; 'local' starts one on"):
+        on_ray.executor(flags_of(f"--address={address}"))
+
+
+def test_this_machine_is_part_of_no_cluster(ray, monkeypatch):
+    """Scripted: there may be one of somebody else's."""
+
+    def init(**given):
+        assert given["address"] == "auto"
+        raise ConnectionError("Could not find any running Ray instance.\nAnd more.")
+
+    monkeypatch.setattr(ray, "init", init)
+    why = "no cluster of Ray answers (Could not find any running Ray instance.); 'local' starts"
+    with pytest.raises(ConfigError, match=f"^--address=auto: {re.escape(why)}"):
+        on_ray.executor(flags_of())
+
+
 @pytest.fixture(scope="module")
 def cluster(ray):
     """Two nodes of one CPU each; a machine with much to do gets a second try."""
@@ -86,7 +112,7 @@ def state(executor, own):
 
 
 def test_cells_finish_though_a_node_is_lost_under_one(executor, cluster, tmp_path):
-    cells = [job(tmp_path, f"{name}/Breakout/0", num_iterations=30) for name in "ab"]
+    cells = [job(tmp_path, f"{name}/Breakout/0", num_iterations=20) for name in "ab"]
     short = job(tmp_path, "short")
     executor.submit([*cells, short])
     assert {x.state for x in executor.poll().values()} == {State.WAITING}
@@ -120,6 +146,16 @@ def test_one_that_cannot_be_and_one_that_raises(executor, tmp_path):
     stands = executor.poll()["wrong"]
     assert stands.exit_code == 2
     assert stands.problem.startswith("prune_rl.train: DQNAgent.gamma=2: expected")
+
+
+def test_a_sweep(executor, cluster, tmp_path, capsys, monkeypatch):
+    """By its command; this process is connected, and cannot be twice."""
+    monkeypatch.setattr(on_ray, "_connect", lambda ray, address: None)
+    command = ["--backend=ray", f"--gin_files={grid(tmp_path)}", f"--base_dir={tmp_path / 'g'}"]
+    command.append("--cells=*/breakout/0")
+    assert sweep.main([*command, f"--address={cluster[0].address}"]) == 0
+    assert capsys.readouterr().err.endswith("2 of 2 cells have finished\n")
+    assert len(list((tmp_path / "g").rglob("metrics.jsonl"))) == 2
 
 
 def test_cancelled_trainings_save(executor, tmp_path):

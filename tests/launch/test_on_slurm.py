@@ -75,7 +75,7 @@ def test_the_script(tmp_path, monkeypatch, jobs):
     flags = flags_of("g", *given, "--cpus_per_task=4", "--max_parallel=2", "--warning=300")
     lines = on_slurm.script(flags, jobs).splitlines()
     assert lines[0] == "#!/bin/bash"
-    folder = tmp_path / "g/slurm/submitit"
+    folder = tmp_path / "g/.slurm/submitit"
     for line in (
         "--account=lab",
         "--array=0-2%2",

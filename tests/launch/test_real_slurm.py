@@ -9,19 +9,19 @@ import time
 import psutil
 import pytest
 
-from launch import on_slurm
+from launch import on_slurm, sweep
 from launch.executor import State
 from prune_rl.errors import ConfigError
 
 from . import private_slurm
-from .tiny import job, metrics, text, until
+from .tiny import grid, job, metrics, text, until
 
 pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
 pytestmark = pytest.mark.skipif(bool(private_slurm.missing()), reason=private_slurm.missing())
 
 
 @pytest.fixture(scope="module")
-def _cluster(tmp_path_factory):
+def cluster(tmp_path_factory):
     """One for all tests; a machine with much to do gets a second try."""
     with pytest.MonkeyPatch.context() as patch:
         for last in (False, True):
@@ -38,7 +38,7 @@ def _cluster(tmp_path_factory):
 
 
 @pytest.fixture
-def make(tmp_path, _cluster):
+def make(tmp_path, cluster):
     """An executor, as of `launch.sweep --backend=slurm` with these flags."""
 
     def make_it(*given):
@@ -62,7 +62,7 @@ def ended(executor):
 
 def number(own, folder):
     """The id of a job, as kept for later sweeps."""
-    submitted = text(folder / "slurm/jobs.jsonl").splitlines()
+    submitted = text(folder / ".slurm/jobs.jsonl").splitlines()
     return next(x.split('"')[-2] for x in reversed(submitted) if f'"{own.name}"' in x)
 
 
@@ -103,7 +103,7 @@ def test_an_array_of_cells(make, tmp_path):
     for own in cells:
         assert text(own.log).startswith("launch: on ")
         assert "iteration 2/2 eval" in text(own.log)
-    (script,) = (tmp_path / "slurm/submitit").glob("[0-9]*_submission.sh")
+    (script,) = (tmp_path / ".slurm/submitit").glob("[0-9]*_submission.sh")
     parser = argparse.ArgumentParser()
     on_slurm.add_flags(parser)
     flags = parser.parse_args(["--mem_gib=0.9", "--time=30", "--max_parallel=2"])
@@ -131,7 +131,7 @@ def test_a_later_sweep_finds_its_jobs_and_cancelling_them_saves(make, tmp_path):
     make("--max_parallel=2").submit(cells)
     executor = make("--max_parallel=2")
     executor.submit(cells)
-    assert len(text(tmp_path / "slurm/jobs.jsonl").splitlines()) == 3
+    assert len(text(tmp_path / ".slurm/jobs.jsonl").splitlines()) == 3
     until(lambda: all(len(metrics(own)) > 1 for own in cells[:2]), "two that train")
     executor.cancel()
     states = [stands(executor, own) for own in cells]
@@ -164,13 +164,29 @@ def test_one_that_is_killed_and_one_that_cannot_be(make, tmp_path, monkeypatch):
     assert f"Slurm job {number(killed, tmp_path)}: FAILED; see " in stands(executor, killed).problem
 
 
+def test_a_sweep(cluster, tmp_path, capsys):
+    """Whose cells finish, and are not submitted again."""
+    command = ["--backend=slurm", f"--gin_files={grid(tmp_path)}", f"--base_dir={tmp_path / 'g'}"]
+    command.append("--cells=*/breakout/0")
+    assert sweep.main(command) == 0
+    assert capsys.readouterr().err.endswith("2 of 2 cells have finished\n")
+    runs = sorted(path.parent for path in (tmp_path / "g").rglob("metrics.jsonl"))
+    assert [str(x.relative_to(tmp_path / "g")) for x in runs] == [
+        f"{arm}/breakout/0" for arm in ("dense", "pruned")
+    ]
+    kept = text(tmp_path / "g/.slurm/jobs.jsonl")
+    assert len(kept.splitlines()) == 2
+    assert sweep.main(command) == 0
+    assert text(tmp_path / "g/.slurm/jobs.jsonl") == kept
+
+
 def test_what_slurm_refuses(make, tmp_path):
     cells = [job(tmp_path, name) for name in "ab"]
     with pytest.raises(ConfigError, match=r"^--partition: sbatch refuses: .*partition.*: none$"):
         make("--partition=none").submit(cells)
     with pytest.raises(ConfigError, match=r"^--(gres|cpus_per_task): sbatch refuses: "):
         make("--gres=gpu:8").submit(cells)
-    assert not (tmp_path / "slurm/jobs.jsonl").exists()
+    assert not (tmp_path / ".slurm/jobs.jsonl").exists()
 
 
 @pytest.mark.nightly

@@ -24,6 +24,20 @@ def job(folder: Path, name: str, *bindings: str, num_iterations: int = 2) -> Job
     return Job(cell, folder / name, folder / "logs" / f"{name}.log")
 
 
+def grid(folder: Path) -> Path:
+    """A file of such cells: dense and pruned on two games."""
+    path = folder / "grid.gin"
+    arms = {
+        name: [f"pruning/{file}.gin"] for name, file in (("dense", "none"), ("pruned", "magnitude"))
+    }
+    shared = ["experiments/minatar_breakout.gin", *_TINY, "Runner.num_iterations=2"]
+    path.write_text(
+        f"include 'suites/minatar_2.gin'\nGrid.axes = [('arm', {arms})]\n"
+        f"Grid.shared = {shared}\nGrid.num_seeds = 1\n"
+    )
+    return path
+
+
 def metrics(job: Job) -> list[dict]:
     """What the run has logged so far."""
     path = job.directory / "metrics.jsonl"
