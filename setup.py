@@ -2,4 +2,4 @@
 
 from setuptools import find_packages, setup
 
-setup(packages=[*find_packages(include=["prune_rl*"]), "prune_rl.gin_configs"])
+setup(packages=[*find_packages(include=["prune_rl*", "launch*"]), "prune_rl.gin_configs"])

@@ -69,6 +69,8 @@ def test_every_command_of_the_readme_is_known_here():
         "datasets verify",
         "agents/cql.gin",
         "runs/compiled",
+        "launch.sweep",
+        "prune_rl.report ",
         "benchmarks.accelerator",
     )
     assert sorted(_COMMANDS) == sorted(_command_with(word) for word in words)
@@ -205,14 +207,32 @@ def test_cell_command(tmp_path):
     assert (tmp_path / "runs/figure_1/dqn/x3/95/Pong/0/curve.png").exists()
 
 
+def test_a_sweep_and_its_report(tmp_path):
+    shorter = " ".join(shlex.quote(binding) for binding in _SHORTER)
+    sweep = f"{_command_with('launch.sweep')} --cells='*/breakout/[01]' --memory_gib_per_cell=1"
+    done = _run(f"{sweep} {shorter}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "8 of 8 cells have finished" in done.stderr
+    done = _run(_command_with("prune_rl.report "), tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = tmp_path / "report"
+    assert "<script" in (report / "report.html").read_text()
+    assert len((report / "scores.csv").read_text().splitlines()) == 1 + 8
+    assert any(path.stem.startswith("returns") for path in report.glob("*.png"))
+
+
 def test_the_table_of_figures_counts_as_list_does():
-    (table,) = re.findall(r"\| gin file \| what \| trainings \|\n(.*?)\n\n", _README, re.DOTALL)
+    pattern = r"\| figure: `experiments/figure_N.gin` \| what \| trainings \|\n(.*?)\n\n"
+    (table,) = re.findall(pattern, _README, re.DOTALL)
     counted = {}
     for row in table.splitlines()[1:]:
-        files, _, number = row.strip("| ").split(" | ")
-        names = re.findall(r"experiments/\w+\.gin", files)
+        files, _, number = (part.strip() for part in row.strip("|").split(" | "))
+        figures, _, other = files.partition(";")
+        names = [f"experiments/figure_{x}.gin" for x in re.findall(r"\d+", figures) if x != "2"]
+        names += re.findall(r"experiments/\w+\.gin", other)
         numbers = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*\d", number)]
-        counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
+        if names:
+            counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
     assert len(counted) == 15
     for name, number in counted.items():
         configuration.load([name], [])

@@ -38,7 +38,8 @@ def test_what_is_built_holds_every_file_of_the_tree_and_no_other(tmp_path):
         "networks/torsos/impala.py",
         "sources/__init__.py",
     } <= package
-    assert {path.name for path in built.iterdir()} == {"prune_rl"}
+    assert {path.name for path in built.iterdir()} == {"prune_rl", "launch"}
+    assert _files(built / "launch", "*") == _files(_ROOT / "launch", "*.py")
     assert _files(built / "prune_rl", "*") == package | configs
 
 
