@@ -236,7 +236,7 @@ _PAIR = "dense and pruned runs of one width"
 _DIAGNOSED = f"{_PAIR}, trained with --gin_files=diagnostics/all.gin"
 
 FIGURES: dict[int, PaperFigure] = {
-    1: PaperFigure("scaling the width of the ResNet", _BOTH, "impala", _WIDTHS, _over_width),
+    1: PaperFigure("scaling network widths", _BOTH, "impala", _WIDTHS, _over_width),
     2: PaperFigure(
         "gradual pruning schedules",
         ("dqn", "rainbow", "cql", "cql_c51", "der", "drq_eps"),

@@ -96,10 +96,25 @@ def test_returns_have_a_panel_for_each_width_and_their_intervals(
 
 
 def test_what_has_not_finished_is_named(pictures):
-    assert "not finished: more (stopped)" in pictures["returns_breakout_dqn_minatar"].caption
-    assert "not finished" not in pictures["returns_asterix_dqn_minatar"].caption
-    for name in ("aggregates", "probability_of_improvement", "profiles_dqn_minatar"):
-        assert "unfinished and left out: more" in pictures[name].caption
+    for name, own in pictures.items():
+        said = "not finished, in curves only: more (stopped)" in own.caption
+        assert said == (name not in _WITHOUT), name
+
+
+_WITHOUT = {  # whose runs have all finished, or whose lines are of rows as they are
+    "returns_asterix_dqn_minatar",
+    "layers_sparsity_dqn_minatar",
+    "layers_dormant_dqn_minatar",
+}
+
+
+def test_arms_of_fewer_games_are_named(tmp_path):
+    root = write_tree(tmp_path, {"dense": DENSE})
+    write_tree(root, {"95": PRUNED}, games=["breakout"])
+    study = Study(find_trainings([root]), None, 0, unfinished=False)
+    study.scale = choose_scale(study, None)
+    picture = overview.draw_aggregates(study, study.estimates())
+    assert "scored on fewer games: dqn minatar x1 magnitude 95% (1 of 2)" in picture.caption
 
 
 def test_y_begins_at_zero_unless_returns_are_negative(tmp_path, pictures):
