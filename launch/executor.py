@@ -48,12 +48,17 @@ class Job:
         return self.cell.name
 
     @property
-    def command(self) -> list[str]:
-        """What trains it, for a shell in any folder: `python -m prune_rl.train …`."""
+    def settings(self) -> list[str]:
+        """All flags of `prune_rl.train` but --base_dir."""
         files = [f"--gin_files={x}" for x in self.cell.gin_files]
         bindings = [f"--gin_bindings={x}" for x in self.cell.gin_bindings]
+        return [*files, *bindings, *self.flags]
+
+    @property
+    def command(self) -> list[str]:
+        """What trains it, for a shell in any folder: `python -m prune_rl.train …`."""
         base = [sys.executable, "-m", "prune_rl.train", f"--base_dir={self.directory}"]
-        return [*base, *files, *bindings, *self.flags]
+        return [*base, *self.settings]
 
 
 @dataclass(frozen=True)

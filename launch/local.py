@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launch import machine
+from launch import machine, tied
 from launch.executor import MISTAKE, Job, Standing, State
 from launch.prices import Prices
 from prune_rl.errors import ConfigError
 from prune_rl.price import GIB, in_bytes
 from prune_rl.reporting.trainings import RUNNING, read_training
 
-_CHILD = Path(__file__).with_name("child.py")
+_MEASURE = (sys.executable, "-m", "launch.measure")
+_TIED = (sys.executable, "-I", "-S", tied.__file__)
 _WAIT_SECONDS = 0.05  # between looks at processes that are ending
 
 
@@ -146,8 +147,7 @@ class Local:
     def _measure(self, job: Job) -> None:
         out = self.prices.file(job.kind)
         out.parent.mkdir(parents=True, exist_ok=True)
-        flags = [x for x in job.command[3:] if not x.startswith("--base_dir=")]
-        command = [job.command[0], "-m", "launch.measure", str(out), *flags]
+        command = [*_MEASURE, str(out), *job.settings]
         self._measuring[job.kind] = self._start(job, command, out.with_suffix(".log"), 0)
 
     def _train(self, job: Job, needed: int) -> None:
@@ -157,17 +157,18 @@ class Local:
 
     def _start(self, job: Job, command: Sequence[str], log: Path, ram_bytes: int) -> _Process:
         cores, gpu = self._share(ram_bytes), self._free_gpu()
-        shim = [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())]
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [*shim, ",".join(map(str, cores)), *command],
+                [*_TIED, str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=self._environment(gpu),
                 start_new_session=True,  # the terminal's Ctrl-C is the sweep's alone
             )
+        with contextlib.suppress(AttributeError, OSError):  # not Linux; or it has ended
+            os.sched_setaffinity(process.pid, cores)  # before it has threads, which inherit it
         return _Process(job, process, cores, ram_bytes, gpu)
 
     def _share(self, ram_bytes: int) -> list[int]:
@@ -206,7 +207,7 @@ class Local:
                 self._take_price(own.job, code)
 
     def _take_price(self, job: Job, code: int) -> None:
-        if code == 0 and self.prices.ram_bytes(job.kind) is not None:
+        if self.prices.ram_bytes(job.kind) is not None:
             return
         problem = f"measuring what it takes: {_killed_by(code) or self.prices.problem(job.kind)}"
         for one in [x for x in self._waiting if x.kind == job.kind]:

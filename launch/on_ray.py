@@ -1,6 +1,7 @@
 """The cells of a grid as tasks of Ray, for who outgrows one machine."""
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,29 +55,33 @@ def executor(flags: argparse.Namespace) -> "Ray":
 
 
 def _connect(ray: Any, address: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
             runtime_env={"env_vars": {"PYTHONPATH": python_path()}},
             include_dashboard=False if address == "local" else None,
             log_to_driver=False,
+            logging_level=logging.WARNING,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         advice = "'local' starts one on this machine, `ray start --head` one for others to join"
         message = f"--address={address}: no cluster of Ray answers ({first_line(error)}); {advice}"
         raise ConfigError(message) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)  # Ray's own ends the sweep on the spot
 
 
 def _train(command: Command) -> int:
     """What a task does; returns the training's exit code, as `Child.ended` has it."""
     child = Child(command)
     try:
-        return child.wait()
+        code = child.wait()
     except KeyboardInterrupt:  # as Ray cancels a task
         child.ask(signal.SIGTERM)
-        return child.wait()
-    finally:
-        child.reap()
+        code = child.wait()
+    child.reap()
+    return code
 
 
 class _Task(NamedTuple):
@@ -146,9 +151,10 @@ class Ray:
     def _result(self, task: _Task) -> Standing:
         try:
             return standing(self._ray.get(task.future), task.job.log)
+        except self._ray.exceptions.RayTaskError as error:
+            return Standing(State.FAILED, None, f"the task raised {error.cause!r}")
         except self._ray.exceptions.RayError as error:
-            why = f"Ray: {type(error).__name__}: {first_line(error)}"
-            return Standing(State.LOST, None, why)
+            return Standing(State.LOST, None, f"Ray: {first_line(error)}")
 
     def cancel(self) -> None:
         """As of `Executor`."""

@@ -33,9 +33,9 @@ _WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"
 _RUNNING = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"}
 _LIVE = (State.WAITING, State.RUNNING)
 _WORDS = {  # of what sbatch complains, and the flag
-    "partition": "partition",
     "account": "account",
-    "time": "time",
+    "partition": "partition",
+    "time limit": "time",
     "gres": "gres",
     "memory": "mem_gib",
     "cpu": "cpus_per_task",

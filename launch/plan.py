@@ -123,14 +123,14 @@ class Record:
         try:
             self._held = json.loads(path.read_bytes()) if path.exists() else {}
             self._finished: dict[str, str] = dict(self._held.get("finished", {}))
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             advice = "remove it, then finished cells are looked through again"
             raise ConfigError(f"{path}: cannot be read; {advice}") from error
 
     def ask(self, flags: argparse.Namespace, cells: Sequence[str]) -> None:
         """Writes what is asked now."""
-        asked = {"gin_files": flags.gin_files, "gin_bindings": flags.gin_bindings}
-        self._held = {**asked, "backend": flags.backend, "cells": list(cells)}
+        names = ("gin_files", "gin_bindings", "backend", "train_flags")
+        self._held = {name: getattr(flags, name) for name in names} | {"cells": list(cells)}
         self._write()
 
     def finish(self, jobs: Sequence[Job]) -> None:

@@ -50,6 +50,7 @@ class Child:
 
     def __init__(self, command: Command) -> None:
         """Starts it, once no process that is ending holds its directory any more."""
+        self.command = command
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab", buffering=0) as log:
             log.write(f"launch: on {socket.gethostname()}, {time.strftime('%F %T')}\n".encode())

@@ -6,10 +6,11 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from launch.attempts import Ended
 from launch.executor import Job, Standing, State
@@ -157,8 +158,8 @@ class Board:
         words.append(f"after {clock(now - self._began)}")
         return f"{self._title}: {', '.join(words)}  ETA {self._eta(now)}"
 
-    def _table(self, now: float) -> Table:
-        table = Table(title=escape(self._totals(now)), title_justify="left", expand=False)
+    def _table(self, now: float) -> Group:
+        table = Table()
         table.add_column("cell", overflow="fold")
         table.add_column("state")
         for name in ("iteration", "steps/s", "ETA", "return"):
@@ -172,7 +173,7 @@ class Board:
             table.add_row(f"… and {len(self._running) - room:,} more", "running")
         for one, took, progress in self._newest:
             table.add_row(escape(one.job.name), _became(one), *_numbers(progress, f"took {took}"))
-        return table
+        return Group(Text(self._totals(now), no_wrap=True, overflow="ellipsis"), table)
 
 
 def _became(one: Ended) -> str:

@@ -1,7 +1,6 @@
 """How far trainings are, from what they write; each look reads what is new alone."""
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +46,7 @@ class Watch:
         self._metrics = _Lines(directory / "metrics.jsonl")
         self._timing = _Lines(directory / "timing.jsonl")
         self._config: tuple[int, int, int] | None = None  # seeds, iterations, steps of each
-        self._trained: defaultdict[int, set[int]] = defaultdict(set)  # iterations by seed
+        self._trained: dict[int, int] = {}  # iterations by seed
         self._returns: dict[int, float] = {}
         self._steps, self._rate = 0, None
 
@@ -63,16 +62,14 @@ class Watch:
         for row in self._timing.new():
             rates = (row.get(f"{x}_per_second") for x in ("agent_steps", "gradient_steps"))
             self._rate = next((x for x in rates if x), self._rate)
-        done = [len(own) for own in self._trained.values()]
+        done, returns = self._trained.values(), self._returns.values()
         return Progress(
             iteration=min(done) if len(done) >= num_seeds else 0,
             num_iterations=num_iterations,
             steps=self._steps,
             num_steps=num_iterations * training_steps,
             rate=self._rate,
-            episode_return=sum(self._returns.values()) / len(self._returns)
-            if self._returns
-            else None,
+            episode_return=sum(returns) / len(returns) if returns else None,
         )
 
     def _read_config(self) -> tuple[int, int, int]:
@@ -83,7 +80,7 @@ class Watch:
 
     def _take(self, row: dict[str, Any]) -> None:
         if row.get("phase") == "train":
-            self._trained[row["seed"]].add(row["iteration"])
+            self._trained[row["seed"]] = row["iteration"] + 1
             self._steps = row.get(row.get("clock", "agent_steps"), 0)
         if row.get("episode_return_mean") is not None:
             self._returns[row["seed"]] = row["episode_return_mean"]

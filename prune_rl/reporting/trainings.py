@@ -5,6 +5,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from prune_rl.errors import ConfigError
@@ -25,7 +26,7 @@ class Training(Setup):
 
     Attributes:
         directory: where it is.
-        name: of the directory, below the folder that was searched.
+        name: of the directory, below the folder that was searched, or what several have in common.
         clock: 'agent_steps' or 'gradient_steps'.
         num_iterations: that it is to make.
         num_steps: of its clock, likewise.
@@ -64,8 +65,6 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
         ConfigError: it is no run directory, or a file of it cannot be understood.
     """
     config = read_config(directory)
-    if "Runner.agent" not in config:
-        raise ConfigError(f"{directory}: config.gin sets no Runner.agent; expected that of a run")
     try:
         rows, setup = _rows(directory), read_setup(config)
         first, count, num_iterations, num_steps = (
@@ -81,7 +80,7 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
     return Training(
         **vars(setup),
         directory=directory,
-        name=str(directory.relative_to(root)) if root and root != directory else directory.name,
+        name=os.path.relpath(directory, root) if root and root != directory else directory.name,
         clock=rows[0]["clock"] if rows else offline,
         num_iterations=num_iterations,
         num_steps=num_iterations * num_steps,
@@ -99,21 +98,29 @@ def find_trainings(folders: Sequence[Path]) -> list[Training]:
     """Every run in or below the `folders`, in the order of their paths; each once.
 
     Runs of one arm and game whose settings differ are told apart (`tell_apart`). Where several
-    train the same seed of one arm and game, the one that has more iterations of it keeps it, the
-    first if they have as many; the others are without it, and it is said on stderr.
+    train the same seed of one arm and game, the one that has more iterations of it keeps it; of
+    several as long the one with more rows (of diagnostics, evaluations), and then the first. The
+    others are without it, and it is said on stderr.
 
     Raises:
-        ConfigError: a folder is not there, cannot be read or holds no run; else as `read_training`.
+        ConfigError: a folder is not there, cannot be read or holds no run, or one says of no agent
+            that it trains; else as `read_training`.
     """
     found: dict[Path, Training] = {}
+    several = len(folders) > 1  # then the name must say which
+    root = Path(os.path.commonpath([x.absolute() for x in folders])) if several else folders[0]
     for folder in folders:
         directories = [path for path in _folders_below(folder) if _is_run(path)]
         if not directories:
             raise ConfigError(f"{folder}: holds no run; expected a folder above config.gin files")
         for directory in directories:
             if directory.resolve() not in found:
-                found[directory.resolve()] = read_training(directory, folder)
+                found[directory.resolve()] = read_training(directory, root)
     trainings = list(found.values())
+    for own in trainings:
+        if not own.agent:
+            problem = "config.gin sets no Runner.agent; expected that of a run"
+            raise ConfigError(f"{own.directory}: {problem}")
     apart = tell_apart([(x.arm, x.game, x.config) for x in trainings])
     told = [replace(own, apart=words) for own, words in zip(trainings, apart, strict=True)]
     return _without_duplicates(told)
@@ -130,12 +137,17 @@ def _folders_below(folder: Path) -> Iterator[Path]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
-            below = [entry.name for entry in entries if entry.is_dir()]
+            below = [entry.name for entry in entries if _is_folder(entry)]
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
         run = any(entry.name == "config.gin" for entry in entries)
         waiting += [path / name for name in below if not (run and name in _NOT_SEARCHED)]
         yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads nowhere, or to itself, is none."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _is_run(path: Path) -> bool:
@@ -151,7 +163,7 @@ def _without_duplicates(trainings: Sequence[Training]) -> list[Training]:
     lost: dict[Path, set[int]] = defaultdict(set)
     said = []
     for (arm, game, seed), several in candidates.items():
-        longest = max(several, key=lambda own: own.iterations_of(seed))
+        longest = max(several, key=partial(_amount, seed))
         for other in several:
             if other is not longest:
                 lost[other.directory].add(seed)
@@ -163,6 +175,10 @@ def _without_duplicates(trainings: Sequence[Training]) -> list[Training]:
         print(line, file=sys.stderr)
     kept = [_only(own, set(own.seeds) - lost[own.directory]) for own in trainings]
     return [own for own in kept if own.seeds]
+
+
+def _amount(seed: int, own: Training) -> tuple[int, int]:
+    return own.iterations_of(seed), sum(row["seed"] == seed for row in own.rows)
 
 
 def _say(arm: str, game: str, seed: int, longest: Training, other: Training) -> str:

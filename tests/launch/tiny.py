@@ -36,3 +36,8 @@ def until(true: Callable[[], object], what: str, seconds: float = 100.0) -> None
     while not true():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} seconds"
         time.sleep(0.1)
+
+
+def text(path: Path) -> str:
+    """Of a file, '' if there is none."""
+    return path.read_text() if path.exists() else ""

@@ -66,8 +66,13 @@ def test_arms_of_a_grid_are_as_many_as_its_kinds(setup_of, tmp_path, name):
     for kind in kinds:
         setup = setup_of(kind.cell.gin_files, kind.cell.gin_bindings)
         runs.append((setup.arm, setup.game, read_config(tmp_path)))
-    assert len({arm for arm, _, _ in runs}) == len(kinds)
-    assert tell_apart(runs) == [""] * len(kinds)
+    apart = tell_apart(runs)
+    named = {f"{arm} {words}" for (arm, _, _), words in zip(runs, apart, strict=True)}
+    assert len(named) == len(kinds)
+    if name == "experiments/minatar_scaling_large.gin":
+        assert set(apart) == {"", "learning_rate=0.00025", "learning_rate=6.25e-05"}
+    else:
+        assert set(apart) <= {""}
 
 
 @pytest.mark.parametrize("name", _PRUNING)

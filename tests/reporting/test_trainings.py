@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_trees_are_searched_to_the_bottom_and_runs_come_in_order_once(tmp_path, 
     write_training(checkpoints / "copy", **{"Runner.seed": "9"})
     found = find_trainings([tmp_path / "runs" / "b", tmp_path / "runs"])
     expected = [f"a/Pong/{x}" for x in ("0", "0/inner", "1")] + [f"a/{deep}/0"]
-    assert [x.name for x in found] == ["Pong/0", *expected]
+    assert [x.name for x in found] == ["b/Pong/0", *expected]
     assert [x.seeds for x in found] == [(0,), (2,), (4,), (1,), (3,)]
 
 
@@ -120,6 +121,7 @@ def test_links_are_followed_and_end_nowhere_twice(tmp_path, write_training):
     (tmp_path / "runs" / "Pong" / "again").symlink_to(real)
     (tmp_path / "runs" / "Pong" / "up").symlink_to(tmp_path / "runs")
     (tmp_path / "runs" / "Pong" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "runs" / "Pong" / "itself").symlink_to(tmp_path / "runs" / "Pong" / "itself")
     assert [x.name for x in find_trainings([tmp_path / "runs"])] == ["Pong/0"]
     assert len(find_trainings([tmp_path / "runs", tmp_path / "elsewhere"])) == 1
 
@@ -173,6 +175,23 @@ def test_of_a_seed_that_is_there_twice_the_longer_run_counts(tmp_path, write_tra
         f"seed 1 of dqn minatar x1 dense, breakout, is there twice: taken from {tmp_path / 'one'} "
         f"(3 iterations, against 2) and left out of {tmp_path / 'many'}"
     )
+
+
+def test_of_two_runs_as_long_the_one_that_measured_more_counts(tmp_path, write_training):
+    write_training(tmp_path / "a", {"train": [[1]]})
+    write_training(tmp_path / "b", {"train": [[2]], "eval": [[3]]})
+    write_training(tmp_path / "c", {"train": [[4]], "eval": [[5]]})
+    assert [x.name for x in find_trainings([tmp_path])] == ["b"]
+
+
+def test_runs_of_several_folders_have_names_of_their_own(tmp_path, write_training, monkeypatch):
+    for seed, name in enumerate(("figure_1/x/0", "more/x/0")):
+        write_training(tmp_path / name, **{"Runner.seed": str(seed)})
+    monkeypatch.chdir(tmp_path)
+    both = [Path("figure_1"), tmp_path / "more" / "x" / "0"]
+    assert [x.name for x in find_trainings(both)] == ["figure_1/x/0", "more/x/0"]
+    assert [x.name for x in find_trainings([Path("figure_1")])] == ["x/0"]
+    assert [x.name for x in find_trainings([Path("more/x/0")])] == ["0"]
 
 
 def test_many_duplicates_are_said_in_few_lines(tmp_path, write_training, capsys):
