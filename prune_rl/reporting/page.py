@@ -8,6 +8,7 @@ import base64
 import html
 import io
 import json
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from prune_rl.reporting.page_data import MOST_NUMBERS, Json, describe_runs, number
 from prune_rl.reporting.pictures import Picture
+from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.trainings import Training
 
@@ -58,13 +60,12 @@ def page_data(
     most_numbers: int = MOST_NUMBERS,
 ) -> Json:
     """All that the page shows; `most_numbers` as in `describe_runs`."""
-    folders = list(dict.fromkeys(str(_root(training)) for training in trainings))
     runs = describe_runs(trainings, most_numbers)
     starts = [(run["provenance"] or {}).get("started") or "" for run in runs["runs"]]
     return runs | {
-        "title": "Report of " + (", ".join(folders) or "no runs"),
+        "title": f"Report of {_folders(trainings)}",
         "newest": max(starts, default=""),
-        "estimates": [_estimate(own) for own in estimates],
+        "estimates": [_estimate(own) for own in _by_statistic(estimates)],
         "pictures": [_picture(own) for own in pictures],
     }
 
@@ -79,14 +80,28 @@ def _part(name: str) -> str:
     return (files("prune_rl.reporting") / "html" / name).read_text("utf-8")
 
 
-def _root(training: Training) -> Path:
-    """The folder that was searched for the run."""
-    depth = len(Path(training.name).parts)
-    return training.directory.parents[depth - 1] if depth > 1 else training.directory
+def _folders(trainings: Sequence[Training]) -> str:
+    """Those that the names of runs are below, as seen from here; of one run its own."""
+    directories = [Path(os.path.abspath(own.directory)) for own in trainings]
+    if len(directories) > 1:
+        parts = [Path(own.name).parts for own in trainings]
+        depths = [len(own) - own.count("..") for own in parts]  # as of folders ../a and b
+        directories = [x.parents[depth - 1] for x, depth in zip(directories, depths, strict=True)]
+    here = Path.cwd()
+    below = (x.relative_to(here) if here in x.parents else x for x in directories)
+    return ", ".join(dict.fromkeys(map(str, below))) or "no runs"
+
+
+def _by_statistic(estimates: Sequence[Estimate]) -> list[Estimate]:
+    order = list(dict.fromkeys(own.statistic for own in estimates))
+    return sorted(estimates, key=lambda own: order.index(own.statistic))
 
 
 def _estimate(own: Estimate) -> Json:
+    """Without an interval where there are fewer runs a game than one is drawn of."""
     numbers = {name: number(getattr(own, name)) for name in ("value", "low", "high")}
+    if own.num_runs < SEEDS_OF_AN_INTERVAL * own.num_games:
+        numbers |= {"low": None, "high": None}
     return own._asdict() | numbers
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,8 +57,8 @@ class _Tags(HTMLParser):
         self.found.append((tag, dict(attributes)))
 
 
-def _estimate(arm="dense", value=0.5):
-    return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, 4)
+def _estimate(arm="dense", value=0.5, num_runs=6):
+    return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, num_runs)
 
 
 @pytest.fixture
@@ -91,6 +92,24 @@ def test_the_title_names_the_folders_and_the_newest_start(tree):
     data = page_data(_trainings(tree), [], [])
     assert data["title"] == f"Report of {tree}"
     assert data["newest"] == "2026-11-24T01:00:00+00:00"
+
+
+def test_the_title_names_folders_as_seen_from_here(tmp_path, monkeypatch):
+    for name in ("a", "b", "deeper/c"):
+        write_run(tmp_path / "runs" / name, DENSE, "breakout", [0 if name == "a" else 1])
+    monkeypatch.chdir(tmp_path)
+    for folders, shown in (
+        [["runs"], "runs"],
+        [["runs/a"], "runs/a"],
+        [["runs/a", "runs/b"], "runs"],
+        [[str(tmp_path / "runs")], "runs"],
+    ):
+        trainings = find_trainings([Path(x) for x in folders])
+        assert page_data(trainings, [], [])["title"] == f"Report of {shown}"
+    monkeypatch.chdir(tmp_path / "runs")
+    assert page_data(find_trainings([Path()]), [], [])["title"] == f"Report of {tmp_path / 'runs'}"
+    above = find_trainings([Path("../runs/deeper/../a"), Path("b")])
+    assert page_data(above, [], [])["title"] == f"Report of {tmp_path / 'runs'}"
 
 
 def test_names_with_markup_leave_the_page_as_it_is(tmp_path, tree):
@@ -272,6 +291,14 @@ def test_what_many_runs_share_is_there_once(tree):
     data = page_data(_trainings(tree), [], [])
     assert len(data["bindings"]) == len({tuple(pair) for pair in data["bindings"]})
     assert len(data["records"]) == 3  # versions, protocol and units of all runs
+
+
+def test_statistics_stand_together_and_need_three_runs_a_game_for_an_interval():
+    given = [_estimate("a"), _estimate("a", num_runs=5)._replace(statistic="mean"), _estimate("b")]
+    found = page_data([], given, [])["estimates"]
+    assert [own["statistic"] for own in found] == ["iqm", "iqm", "mean"]
+    assert [own["low"] for own in found] == [0.4123, 0.4123, None]
+    assert [own["high"] for own in found] == [0.6, 0.6, None]
 
 
 def test_a_diverged_seed_is_named(tree):

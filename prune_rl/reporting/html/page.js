@@ -95,7 +95,7 @@ function origin(run) {
 function drawPictures() {
   if (!DATA.pictures.length) return section("pictures").append(note("No pictures were given."));
   section("pictures").append(...DATA.pictures.map((own) => el("figure", { class: "picture" },
-    el("h3", {}, own.title), el("img", { src: own.image, alt: own.title }),
+    el("h3", {}, own.title), scrollBox(own.title, el("img", { src: own.image, alt: own.title })),
     el("figcaption", {}, own.caption), numbersOf(own))));
 }
 

@@ -88,18 +88,18 @@ function drawFinals() {
 function drawStatistics() {
   if (!DATA.estimates.length) return section("statistics").append(note("No statistics were given."));
   const figure = (label, value, cell) => ({ label, value, cell, numeric: true });
-  const text = (own) => own.statistic.replaceAll("_", " ");
+  const text = (own) => own.statistic.replaceAll("_", " ").replace("iqm", "IQM");
   const columns = [
     { label: "statistic", value: text },
     { label: "arm", value: (own) => own.arm },
     figure("value", (own) => own.value),
-    figure("95 % interval", (own) => own.low, (own) => `${format(own.low)} to ${format(own.high)}`),
+    figure("95 % interval", (own) => own.low, (own) => (own.low === null ? MISSING : `${format(own.low)} to ${format(own.high)}`)),
     { label: "interval drawn", value: (own) => own.value, cell: intervalBar },
     figure("games", (own) => own.num_games),
     figure("runs", (own) => own.num_runs),
   ];
   section("statistics").append(
-    note("An interval holds the middle 95 % of what the statistic becomes when the runs of each game are drawn again, with replacement: how far it might move had other seeds been trained. It is not where single runs lie, and it says nothing of games that were not played."),
+    note("An interval holds the middle 95 % of what the statistic becomes when the runs of each game are drawn again, with replacement: how far it might move had other seeds been trained. It is not where single runs lie, and it says nothing of games that were not played. Of fewer than three runs a game there is none."),
     sortableTable("statistics", columns, DATA.estimates).element);
 }
 
