@@ -10,7 +10,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.reporting.against import PAPER, read_reference
 from prune_rl.reporting.overview import overview
 from prune_rl.reporting.page import write_page
-from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_known
+from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_covered, require_known
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
 from prune_rl.reporting.scales import HUMAN, choose_scale
@@ -132,16 +132,23 @@ def _report(flags: argparse.Namespace) -> None:
     studies = [Study(own, flags.phase, flags.seed, flags.unfinished) for own in several.values()]
     for study in studies:
         study.reference = reference
-        study.scale = choose_scale(study, flags.normalize)
+        study.scale = choose_scale(study, _asked_of(study, studies, flags.normalize))
         _say(study.scale.note)
     estimates = [own for study in studies for own in study.estimates()]
     with replaced(flags.out) as folder:
         _write_scores(folder / "scores.csv", studies)
         write_rows(folder / "statistics.csv", Estimate._fields, estimates)
         pictures = list(_draw(studies, estimates, flags.figure))
+        require_covered(flags.figure or (), pictures)
         write_pictures(folder, _said(pictures), formats)
         _say("report.html")
         write_page(folder / "report.html", trainings, estimates, pictures)
+
+
+def _asked_of(study: Study, studies: Sequence[Study], normalize: str | None) -> str | None:
+    """What is asked of a study; nothing where the arm that is named is another study's."""
+    elsewhere = any(arm.name == normalize for x in studies if x is not study for arm in x.arms)
+    return None if elsewhere else normalize
 
 
 def _draw(

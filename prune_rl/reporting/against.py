@@ -89,15 +89,10 @@ def draw_gains(
     for claim in claims:
         number = claim.value.replace(".", "", 1).isdigit()
         if number and claim.quantity.startswith("gain over dense") and claim.agent == agent:
-            level, label = (
-                (1 + float(claim.value)) * dense,
-                f"paper: {claim.quantity} {claim.value}",
-            )
+            level, label = (1 + float(claim.value)) * dense, f"paper: {claim.quantity}"
             if not sparsities:
-                label = f"paper: {claim.quantity} {claim.value}"
+                label = f"{label} {claim.value}"
                 axes.axhline(level, linestyle=":", color=_GREY, label=label)
-            elif float(claim.sparsity) in sparsities:
+            elif claim.sparsity and float(claim.sparsity) in sparsities:
                 place = sparsities.index(float(claim.sparsity))
-                axes.plot(
-                    place, level, "*", color=_GREY, markersize=11, label="paper: gain over dense"
-                )
+                axes.plot(place, level, "*", color=_GREY, markersize=11, label=label)

@@ -28,7 +28,6 @@ from prune_rl.reporting.words import (
     BOOTSTRAP,
     file_name,
     games_in_words,
-    left_out,
     of_group,
     unfinished,
     whose,
@@ -97,7 +96,7 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
     panels[0].set_ylabel(f"episode return ({PHASES[study.phase]})")
     legend(figure, panels)
     title = f"{game}: {whose(group)}, returns"
-    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(group, game)}"
+    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(study, group, [game])}"
     say(figure, title, note)
     header = ("arm", "seeds", study.clock, "mean", "low", "high")
     name = file_name("returns", game, *of_group(group))
@@ -119,6 +118,7 @@ def draw_sample_efficiency(study: Study, group: Sequence[Arm]) -> Picture:
     legend(figure, panels)
     title = f"Sample efficiency: {whose(group)}, {games_in_words(study.games)}"
     note = f"line: IQM over games and seeds; band: {BOOTSTRAP}; {study.scale.note}"
+    note += unfinished(study, group, study.games)
     say(figure, title, note)
     header = ("arm", study.clock, "iqm", "low", "high")
     name = file_name("sample_efficiency", *of_group(group))
@@ -153,7 +153,8 @@ def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
     panels[0].set_yticks(range(len(arms)), [arm.name for arm in arms])
     panels[0].invert_yaxis()
     title = f"Final scores: {games_in_words(study.games)}"
-    note = f"line: value; bar: {BOOTSTRAP}; {study.scale.note}{left_out(study)}"
+    note = f"line: value; bar: {BOOTSTRAP}; {study.scale.note}"
+    note += unfinished(study, study.arms, study.games)
     say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in estimates if x.statistic in _PANELS]
     return Picture("aggregates", title, f"{note}.", figure, Estimate._fields, numbers)
@@ -181,10 +182,11 @@ def draw_improvement(study: Study, estimates: Sequence[Estimate]) -> Picture:
     axes.grid(alpha=0.3, axis="x")
     title = f"Probability of improvement on the dense network: {games_in_words(study.games)}"
     note = f"line: mean over games, ties half; bar: {BOOTSTRAP}; dashed: no difference"
-    say(figure, title, note + left_out(study))
+    note += unfinished(study, study.arms, study.games)
+    say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in own]
-    name, caption = "probability_of_improvement", f"{note}{left_out(study)}."
-    return Picture(name, title, caption, figure, Estimate._fields, numbers)
+    name = "probability_of_improvement"
+    return Picture(name, title, f"{note}.", figure, Estimate._fields, numbers)
 
 
 def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:
@@ -210,7 +212,7 @@ def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:
     legend(figure, panels)
     title = f"Performance profiles: {whose(group)}, {games_in_words(study.games)}"
     note = f"line: fraction of runs above τ, mean over games; band: {BOOTSTRAP}; "
-    note += study.scale.note + left_out(study)
+    note += study.scale.note + unfinished(study, group, study.games)
     say(figure, title, note)
     header, name = (
         ("arm", "tau", "fraction", "low", "high"),

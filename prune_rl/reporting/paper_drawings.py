@@ -37,7 +37,7 @@ from prune_rl.reporting.references import Claim
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
 from prune_rl.reporting.study import Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
-from prune_rl.reporting.words import BOOTSTRAP, left_out
+from prune_rl.reporting.words import BOOTSTRAP, unfinished
 
 _COLUMNS = 5
 _AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
@@ -88,7 +88,8 @@ def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> P
     drawn = {"final": "bars", "curves": "bands"}
     marks = " and ".join(dict.fromkeys(drawn[panel.kind] for panel in panels))
     note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}; {study.scale.note}"
-    note += left_out(study) + in_words(claims)
+    arms = {arm.name: arm for panel in panels for arm in panel.arms}
+    note += unfinished(study, [*arms.values()], study.games) + in_words(claims)
     say(figure, title, note)
     header = ("panel", "line", "arm", "x", "iqm", "low", "high")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
@@ -231,7 +232,7 @@ def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) ->
     for axes in every[-columns:]:
         axes.set_xlabel(study.steps_label)
     legend(figure, every)
-    note = f"line: mean over seeds; {SEEDS_BAND}"
+    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(study, arms, games)}"
     note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
     header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")

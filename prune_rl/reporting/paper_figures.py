@@ -24,7 +24,7 @@ class PaperFigure(NamedTuple):
     Attributes:
         title: what it shows.
         agents: whose runs it takes.
-        torso: 'impala' or 'nature'.
+        torso: 'impala' or 'nature'; '' for any.
         needs: what must be among the runs, in words.
         panels: of the arms of one agent, empty if they do not cover it.
         draw: of the study, number, title and panels the picture, None where nothing was measured.
@@ -41,16 +41,17 @@ class PaperFigure(NamedTuple):
 
 
 def draw_figures(study: Study, asked: Sequence[int] | None = None) -> Iterator[Picture]:
-    """The figures that the runs cover, or those `asked` for.
-
-    Raises:
-        ConfigError: a figure that was asked for is not covered; says what it needs.
-    """
+    """The figures that the runs cover; of those `asked` for, if any are."""
     for number in asked or FIGURES:
         picture = _draw(study, number)
         if picture:
             yield picture
-        elif asked:
+
+
+def require_covered(numbers: Sequence[int], drawn: Sequence[Picture]) -> None:
+    """Raises `ConfigError` unless all `numbers` were drawn; says what a figure needs."""
+    for number in numbers:
+        if not any(own.title.startswith(f"Figure {number}:") for own in drawn):
             needs = f"these runs do not cover it; it needs {FIGURES[number].needs}"
             raise ConfigError(f"--figure={number}: {needs}")
 
@@ -82,7 +83,7 @@ def require_known(number: int) -> None:
 def _of(study: Study, agent: str, torso: str) -> list[Arm]:
     """The agent's arms of the paper's torso, or of another suite's, as they come in gin files."""
     own = [arm for arm in study.arms if arm.settings.agent == agent and not arm.settings.pooled]
-    same = [arm for arm in own if arm.settings.torso == torso]
+    same = [arm for arm in own if torso in ("", arm.settings.torso)]
     others = [arm for arm in own if arm.settings.torso not in ("impala", "nature")]
     return same or (others if torso == "impala" else [])
 
@@ -235,11 +236,11 @@ _PAIR = "dense and pruned runs of one width"
 _DIAGNOSED = f"{_PAIR}, trained with --gin_files=diagnostics/all.gin"
 
 FIGURES: dict[int, PaperFigure] = {
-    1: PaperFigure("scaling the width of the ResNet", _BOTH, "impala", _WIDTHS, _over_width),
+    1: PaperFigure("scaling network widths", _BOTH, "impala", _WIDTHS, _over_width),
     2: PaperFigure(
         "gradual pruning schedules",
         ("dqn", "rainbow", "cql", "cql_c51", "der", "drq_eps"),
-        "impala",
+        "",
         "gradually pruned runs",
         _pruned_gradually,
         drawings.draw_schedules,

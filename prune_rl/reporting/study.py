@@ -245,8 +245,6 @@ def _spread(steps: Steps, values: Floats, onto: Steps) -> Floats:
 
 
 def by_clock(trainings: Sequence[Training]) -> Mapping[str, list[Training]]:
-    """The trainings of each clock, that of most first."""
-    found: dict[str, list[Training]] = {}
-    for training in trainings:
-        found.setdefault(training.clock, []).append(training)
-    return dict(sorted(found.items(), key=lambda pair: -len(pair[1])))
+    """The trainings of each clock that there is, in the order of `CLOCKS`."""
+    found = {clock: [own for own in trainings if own.clock == clock] for clock in CLOCKS}
+    return {clock: own for clock, own in found.items() if own}

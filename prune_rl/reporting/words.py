@@ -25,16 +25,21 @@ def of_group(group: Sequence[Arm]) -> tuple[str, str]:
     return group[0].settings.agent, group[0].settings.torso
 
 
-def left_out(study: Study) -> str:
-    """Which runs the final statistics are without, in words; '' if none."""
-    return _named("unfinished and left out", [own.name for own in study.left_out])
+def unfinished(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> str:
+    """Which runs of the arms on the games have not finished, and what of them counts, in words.
 
-
-def unfinished(group: Sequence[Arm], game: str) -> str:
-    """Which curves go only as far as their runs have come, in words; '' if none."""
-    runs = [own for arm in group for own in arm.trainings if own.game == game]
+    Behind them which arms have final scores of fewer games; '' if there is nothing to say.
+    """
+    runs = [own for arm in arms for own in arm.trainings if own.game in games]
     names = [f"{own.name} ({own.state})" for own in runs if own.state != FINISHED]
-    return _named("not finished", names)
+    counted = "not finished, in curves only" if study.left_out else "not finished"
+    return _named(counted, names) + _named("scored on fewer games", _fewer(study, arms))
+
+
+def _fewer(study: Study, arms: Sequence[Arm]) -> list[str]:
+    scored = {arm.name: len(study.final(arm)) for arm in arms}
+    most = max(scored.values(), default=0)
+    return [f"{name} ({count} of {most})" for name, count in scored.items() if 0 < count < most]
 
 
 def _named(what: str, names: Sequence[str]) -> str:

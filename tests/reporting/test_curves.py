@@ -12,6 +12,8 @@ from prune_rl.reporting import curves, runs
 from prune_rl.reporting.figures import PALETTE
 from prune_rl.reporting.runs import Run
 
+from .trees import write_run
+
 _NAN = np.nan
 _STEPS = [100, 250, 300]
 # Skewed, so that a median is no mean; nobody has ended an episode at first, one seed not yet.
@@ -108,6 +110,27 @@ def test_axes_say_what_they_show(two_runs):
     assert returns.get_ylabel() == "episode return (evaluation)"
     assert (sparsity.get_xlabel(), sparsity.get_ylabel()) == ("agent steps per seed", "sparsity")
     assert curves.draw([Run(two_runs[0].directory)]).axes[0].get_legend() is None
+
+
+def test_a_picture_says_what_its_band_is_and_begins_at_zero(tmp_path, two_runs, write_values):
+    figure = curves.draw(two_runs)
+    assert figure.get_suptitle() == "Returns and sparsity"
+    note = figure._supxlabel.get_text().replace("\n", " ")
+    assert note == (
+        "line: mean; thin: seeds; band: 95 % bootstrap interval of the mean over seeds, from three "
+        "seeds on"
+    )
+    assert figure.axes[0].get_ylim()[0] == 0
+    falls = {"train": {"episode_return_mean": [[-20.0, -1, 3]], "sparsity": [[0.0] * 3]}}
+    below = Run(write_values(tmp_path / "below", _STEPS, falls))
+    assert curves.draw([below]).axes[0].get_ylim()[0] < -20
+
+
+def test_a_picture_of_runs_with_settings_names_game_and_agent(tmp_path):
+    runs = [Run(write_run(tmp_path / game, game=game), game) for game in ("breakout", "asterix")]
+    assert curves.draw(runs[:1]).get_suptitle() == "breakout, dqn (minatar): returns and sparsity"
+    both = curves.draw(runs).get_suptitle().replace("\n", " ")
+    assert both == "breakout, asterix, dqn (minatar): returns and sparsity"
 
 
 def test_training_returns_of_all_where_one_run_has_not_evaluated(

@@ -132,6 +132,14 @@ def test_axes_and_legend_say_what_they_show(methods):
     assert final.draw(methods[:2], "width").axes[0].get_legend() is None
 
 
+def test_the_picture_says_what_its_bars_are_and_begins_at_zero(methods):
+    figure = final.draw(methods, "width")
+    assert figure.get_suptitle() == "Final returns over width"
+    note = figure._supxlabel.get_text().replace("\n", " ")
+    assert note.startswith("large: mean over seeds; small: seeds; bar: 95 % bootstrap interval")
+    assert figure.axes[0].get_ylim()[0] == 0
+
+
 def test_settings_are_in_the_order_of_their_numbers(methods):
     (axes,) = final.draw(methods[::-1], "width").axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "4", "16"]

@@ -52,6 +52,12 @@ def test_titles_say_which_seed_and_its_mean(panels):
     assert [axes.get_ylabel() for axes in panels[:3]] == ["dense", "", "95 %"]
 
 
+def test_the_picture_says_what_it_is_of(panels):
+    figure = panels[0].figure
+    assert figure.get_suptitle() == "Gradient covariance"
+    assert "correlation of the gradients of transitions" in figure._supxlabel.get_text()
+
+
 def test_five_seeds_are_shown(tmp_path, write_matrices):
     run = write_matrices(tmp_path / "run", 0, np.full((7, 2, 2), 0.5))
     *maps, _ = heatmaps.draw([Run(run, "run")]).axes

@@ -94,6 +94,13 @@ def test_runs_have_colours_and_names_of_their_own(tmp_path, run, write_values):
     assert [axes.get_xlabel() for axes in figure.axes[3:]] == ["agent steps per seed"] * 3
 
 
+def test_the_picture_says_what_its_bands_are_and_panels_begin_at_zero(run):
+    figure = diagnostics.draw([Run(run, "dense")])
+    assert figure.get_suptitle() == "Diagnostics"
+    assert figure._supxlabel.get_text().startswith("line: mean over seeds; band: 95 % bootstrap")
+    assert {axes.get_ylim()[0] for axes in figure.axes} == {0}
+
+
 def test_panels_that_are_not_needed_are_not_shown(run):
     figure = diagnostics.draw([Run(run, "dense")], ["srank", "q_norm", "dormant", "sparsity"])
     assert [axes.get_visible() for axes in figure.axes] == [True] * 4 + [False] * 2

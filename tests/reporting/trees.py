@@ -7,6 +7,8 @@ import numpy as np
 AGENTS = {"dqn": "DQNAgent", "rainbow": "RainbowAgent", "cql": "CQLAgent"}
 TORSOS = {"impala": "ImpalaTorso", "nature": "NatureTorso", "minatar": "MinAtarTorso"}
 _LAYERS = ("torso/Conv_0", "torso/Dense_0")
+_COUNTED = ("agent_steps", "gradient_steps", "frames")
+_LEARNT = {"phase": "train", "episode_return_mean": None}
 _MEASURED = ("q_target_variance", "parameter_norm", "q_norm", "srank", "dormant")
 
 
@@ -27,8 +29,11 @@ def write_run(
     returns=None,
     measured=False,
     matrices=False,
+    scale=1,
 ):
     """A run of one seed of `iterations`, of which `done` are there; `returns` (T,) of training.
+
+    An iteration has 1,000 agent steps, or `scale` times as many.
 
     Unless given, returns rise to (1 + seed / 10) * (1 + width / 10), a third higher if pruned.
     """
@@ -63,6 +68,9 @@ def write_run(
         top = (1 + seed / 10) * (1 + width / 10) * (4 / 3 if sparsity else 1)
         returns = top * np.minimum(1, (np.arange(iterations) + 1) / (iterations / 2))
     rows = [_row(t, seed, agent, ratio, sparsity, iterations, returns[t]) for t in range(done)]
+    rows = [row | {name: scale * row[name] for name in _COUNTED} for row in rows]
+    if agent == "cql":  # learns in one phase and plays in the other
+        rows = [row | own for row in rows for own in ({"phase": "eval"}, _LEARNT)]
     if measured:
         rows += [_measurement(row, number=seed + width) for row in list(rows)]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -86,7 +94,7 @@ def _row(t, seed, agent, ratio, sparsity, iterations, value):
     return {
         "seed": seed,
         "iteration": t,
-        "phase": "eval" if offline else "train",
+        "phase": "train",
         "clock": "gradient_steps" if offline else "agent_steps",
         "agent_steps": 0 if offline else 1000 * (t + 1),
         "gradient_steps": gradient_steps,

@@ -1,0 +1,185 @@
+"""Arms, their final scores and what they are compared with, on made-up trees."""
+
+import numpy as np
+import pytest
+
+from prune_rl.errors import ConfigError
+from prune_rl.reporting import statistics
+from prune_rl.reporting.normalized import human_scores
+from prune_rl.reporting.scales import choose_scale
+from prune_rl.reporting.study import Study, by_clock
+from prune_rl.reporting.trainings import find_trainings
+
+from .trees import DENSE, PRUNED, write_run, write_tree
+
+
+def _study(root, *, unfinished=False):
+    return Study(find_trainings([root]), None, 0, unfinished)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Dense and pruned, two games, three seeds each in a directory of its own."""
+    return write_tree(tmp_path / "runs", {"dense": DENSE, "95": PRUNED})
+
+
+def test_single_seeds_are_one_arm_with_one_curve(pair):
+    study = _study(pair)
+    assert [arm.method for arm in study.arms] == ["dense", "magnitude 95%"]
+    assert [arm.setting for arm in study.arms] == ["x1", "x1"]
+    assert [len(arm.trainings) for arm in study.arms] == [6, 6]
+    assert (study.games, study.phase, study.clock) == (
+        ["asterix", "breakout"],
+        "train",
+        "agent_steps",
+    )
+    seen = study.returns(study.arms[0], "breakout")
+    assert seen.values.shape == (3, 8)
+    np.testing.assert_allclose(seen.values[:, -1], [1.1, 1.21, 1.32])
+
+
+def test_final_scores_are_by_game_and_seed_over_those_of_the_scale(pair):
+    study = _study(pair)
+    study.scale = choose_scale(study, None)
+    assert study.scale.note == "score: return / mean final return of dqn minatar x1 dense"
+    dense, pruned = (study.final(arm) for arm in study.arms)
+    assert list(dense) == ["asterix", "breakout"]
+    assert dense["breakout"] == pytest.approx({0: 1 / 1.1, 1: 1, 2: 1.2 / 1.1})
+    assert pruned["asterix"] == pytest.approx({0: 4 / 3.3, 1: 4 / 3, 2: 4.8 / 3.3})
+
+
+def test_what_has_not_finished_does_not_count_unless_asked_for(tmp_path, pair):
+    for game in ("breakout", "asterix"):
+        write_run(pair / "95" / game / "3", game=game, seed=3, done=5, **PRUNED)
+    study = _study(pair)
+    assert sorted(own.name for own in study.left_out) == ["95/asterix/3", "95/breakout/3"]
+    assert list(study.final(study.arms[1])["breakout"]) == [0, 1, 2]
+    assert study.returns(study.arms[1], "breakout").values.shape == (4, 8)
+    every = _study(pair, unfinished=True)
+    assert list(every.final(every.arms[1])["breakout"]) == [0, 1, 2, 3]
+    assert not every.left_out
+
+
+def test_pruned_arms_are_compared_with_the_dense_one_of_their_setting(tmp_path):
+    cells = {
+        f"x{width}/{ratio}/{name}": {"width": width, "ratio": ratio, **own}
+        for width in (1, 8)
+        for ratio in (0.25, 2)
+        for name, own in (("dense", DENSE), ("95", PRUNED))
+    }
+    cells["redo"] = {"bindings": {"Runner.interventions": "(@ReDo(),)"}}
+    cells["only"] = {"width": 3, **PRUNED}  # has none
+    study = _study(write_tree(tmp_path / "runs", cells, games=["breakout"], seeds=[0]))
+    assert {arm.name: dense.name for arm, dense in study.pairs()} == {
+        "dqn minatar x1 magnitude 95%": "dqn minatar x1 dense",
+        "dqn minatar x1 magnitude 95% ratio 2": "dqn minatar x1 dense ratio 2",
+        "dqn minatar x1 dense redo": "dqn minatar x1 dense",
+        "dqn minatar x8 magnitude 95%": "dqn minatar x8 dense",
+        "dqn minatar x8 magnitude 95% ratio 2": "dqn minatar x8 dense ratio 2",
+    }
+    settings = {arm.name: arm.setting for arm in study.arms}
+    assert settings["dqn minatar x8 magnitude 95% ratio 2"] == "x8 ratio 2"
+    assert {arm.method for arm in study.arms} == {"dense", "magnitude 95%", "redo"}
+
+
+def test_a_method_has_one_colour_and_dense_the_first(tmp_path):
+    cells = {
+        f"{x}/{y}": {"width": x, **own} for x in (1, 2) for y, own in enumerate((PRUNED, DENSE))
+    }
+    study = _study(write_tree(tmp_path / "runs", cells, games=["breakout"], seeds=[0]))
+    assert list(study.palette) == ["dense", "magnitude 95%"]
+    assert len(set(study.palette.values())) == 2
+    assert {study.color(arm) for arm in study.arms} == set(study.palette.values())
+
+
+def test_estimates_are_those_of_the_scores(pair):
+    study = _study(pair)
+    study.scale = choose_scale(study, None)
+    found = {(own.arm, own.statistic): own for own in study.estimates()}
+    dense, pruned = (arm.name for arm in study.arms)
+    every = np.array([1, 1.1, 1.2] * 2) / 1.1
+    assert found[dense, "iqm"].value == pytest.approx(statistics.iqm([every]))
+    assert found[pruned, "mean"].value == pytest.approx(4 / 3)
+    assert found[f"{pruned} > {dense}", "probability_of_improvement"].value == 1
+    gain = found[f"{pruned} - {dense}", "iqm_difference"]
+    assert gain.value == pytest.approx(found[pruned, "iqm"].value - found[dense, "iqm"].value)
+    assert (gain.num_games, gain.num_runs) == (2, 6)
+    assert [tuple(own) for own in study.estimates()] == [tuple(own) for own in study.estimates()]
+
+
+def test_games_and_seeds_that_one_arm_lacks_are_not_compared(tmp_path):
+    root = write_tree(tmp_path / "runs", {"dense": DENSE})
+    write_tree(root, {"95": PRUNED}, games=["breakout"], seeds=range(1, 5))
+    study = _study(root)
+    study.scale = choose_scale(study, None)
+    found = {own.statistic: own for own in study.estimates() if " " in own.arm.strip("dqn")}
+    assert (found["probability_of_improvement"].num_games, found["iqm_difference"].num_games) == (
+        1,
+        1,
+    )
+    assert found["probability_of_improvement"].num_runs == 4
+    assert found["iqm_difference"].num_runs == 2  # seeds 1 and 2
+
+
+def test_sample_efficiency_is_the_iqm_at_every_step(pair):
+    study = _study(pair)
+    study.scale = choose_scale(study, None)
+    steps, found = study.iqm_curve(study.arms[0])
+    assert steps.tolist() == [1000 * (i + 1) for i in range(8)]
+    every = np.array([1, 1.1, 1.2] * 2) / 1.1
+    expected = [statistics.iqm([every * min(1, (i + 1) / 4)]) for i in range(8)]
+    np.testing.assert_allclose(found.value, expected)
+
+
+def test_games_of_atari_are_on_a_persons_scale(tmp_path):
+    root = write_tree(tmp_path / "runs", {"x": DENSE}, games=["Pong", "Alien"], torso="nature")
+    study = _study(root)
+    study.scale = choose_scale(study, None)
+    assert study.scale.label == "human-normalised score"
+    players = human_scores()["Alien"]
+    expected = (1.1 - players.random) / (players.human - players.random)
+    assert study.final(study.arms[0])["Alien"][0] == pytest.approx(expected)
+
+
+def test_a_game_without_a_human_score_is_left_out_and_named(tmp_path):
+    root = write_tree(tmp_path / "runs", {"x": DENSE}, games=["Pong", "AirRaid"], torso="nature")
+    study = _study(root)
+    study.scale = choose_scale(study, "human")
+    assert "without AirRaid" in study.scale.note
+    assert list(study.final(study.arms[0])) == ["Pong"]
+    assert "dqn nature x1 dense" in choose_scale(study, None).note
+
+
+def test_returns_without_a_scale_are_raw(tmp_path):
+    falls = -np.ones(8)
+    write_run(tmp_path / "runs" / "0", returns=falls)
+    study = _study(tmp_path / "runs")
+    assert choose_scale(study, None).label == "return"
+    with pytest.raises(ConfigError, match="its mean on breakout is -1; expected one above 0"):
+        choose_scale(study, "dqn minatar x1 dense")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("dqn minatar x1 dens", "did you mean 'dqn minatar x1 dense'"),
+        ("human", "has no human score"),
+        ("dqn minatar x1 magnitude 95%", "no run of it has finished"),
+    ],
+)
+def test_a_scale_that_is_none_is_named(tmp_path, asked, message):
+    write_run(tmp_path / "runs" / "0")
+    write_run(tmp_path / "runs" / "1", done=3, **PRUNED)
+    with pytest.raises(ConfigError, match=message):
+        choose_scale(_study(tmp_path / "runs"), asked)
+
+
+def test_clocks_are_apart(tmp_path):
+    write_tree(tmp_path / "runs", {"a": DENSE, "b": PRUNED}, games=["breakout"], seeds=[0])
+    write_tree(tmp_path / "runs", {"c": {"agent": "cql"}}, games=["breakout"], seeds=[0])
+    found = by_clock(find_trainings([tmp_path / "runs"]))
+    assert {clock: len(own) for clock, own in found.items()} == {
+        "agent_steps": 2,
+        "gradient_steps": 1,
+    }
+    assert Study(found["gradient_steps"], None, 0, False).phase == "eval"

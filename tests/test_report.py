@@ -1,0 +1,177 @@
+"""`python -m prune_rl.report` from run directories to what is left on disk."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from prune_rl import report
+from prune_rl.reporting import statistics
+
+from .reporting.trees import DENSE, PRUNED, write_run, write_tree
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Dense and pruned, widths 1 and 8, two games, three seeds; one run that stopped early."""
+    root = tmp_path_factory.mktemp("runs") / "g"
+    both = (("dense", DENSE), ("95", PRUNED))
+    cells = {f"x{x}/{name}": {"width": x, **own} for x in (1, 8) for name, own in both}
+    write_tree(root, cells)
+    write_run(root / "x8/95/breakout/3", seed=3, width=8, done=5, **PRUNED)
+    return root
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Dense and pruned, one game."""
+    return write_tree(tmp_path / "small", {"dense": DENSE, "95": PRUNED}, games=["breakout"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """A report's numbers are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "NUM_CURVE_RESAMPLES", 50)
+        yield
+
+
+@pytest.fixture(scope="module")
+def out(tree, tmp_path_factory):
+    """A report of the tree."""
+    folder = tmp_path_factory.mktemp("out") / "report"
+    assert report.main([str(tree), f"--out={folder}", "--formats=png"]) == 0
+    return folder
+
+
+def _rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_report_has_scores_statistics_pictures_and_a_page(out):
+    names = {path.name for path in out.iterdir()}
+    assert {"report.html", "scores.csv", "statistics.csv", "pictures.csv"} <= names
+    pictures = {row["name"] for row in _rows(out / "pictures.csv")}
+    assert {"figure_1", "figure_2", "returns_breakout_dqn_minatar", "aggregates"} <= pictures
+    for name in pictures:
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert len(_rows(out / f"{name}.csv")) > 0
+    assert not [name for name in names if name.startswith(".") or name.endswith(".svg")]
+    assert "figure_1" in (out / "report.html").read_text("utf-8")
+
+
+def test_scores_are_of_every_run_and_seed_raw_and_normalised(out):
+    rows = _rows(out / "scores.csv")
+    assert len(rows) == 4 * 2 * 3 + 1
+    (last,) = [row for row in rows if row["run"] == "x8/95/breakout/3"]
+    assert (last["state"], last["iterations"]) == ("stopped", "5")
+    (one,) = [row for row in rows if row["run"] == "x8/95/asterix/2"]
+    value = 1.2 * 1.8 * 4 / 3
+    assert (float(one["value"]), float(one["normalized"])) == pytest.approx((value, value / 1.21))
+    assert one["normalized_as"] == "return / mean final return of dqn minatar x1 dense"
+    assert (one["arm"], one["seed"]) == ("dqn minatar x8 magnitude 95%", "2")
+
+
+def test_statistics_are_those_of_the_finished_scores(out):
+    rows = {(row["arm"], row["statistic"]): row for row in _rows(out / "statistics.csv")}
+    own = rows["dqn minatar x8 magnitude 95%", "iqm"]
+    assert (own["num_games"], own["num_runs"]) == ("2", "6")
+    values = np.array([1, 1.1, 1.2]) * 1.8 * 4 / 3 / 1.21
+    assert float(own["value"]) == pytest.approx(statistics.iqm([values, values]))
+    assert float(own["low"]) < float(own["value"]) < float(own["high"])
+    gained = rows[
+        "dqn minatar x8 magnitude 95% > dqn minatar x8 dense", "probability_of_improvement"
+    ]
+    assert float(gained["value"]) == 1
+
+
+def test_the_same_seed_gives_the_same_report(small, tmp_path):
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    for out, seed in ((first, 0), (again, 0), (other, 1)):
+        assert report.main([str(small), f"--out={out}", "--formats=svg", f"--seed={seed}"]) == 0
+    names = {path.name for path in first.glob("*.csv")}
+    for name in names:
+        assert (again / name).read_bytes() == (first / name).read_bytes(), name
+    assert (first / "scores.csv").read_text() == (other / "scores.csv").read_text()
+    drawn = [(out / "sample_efficiency_dqn_minatar.csv").read_text() for out in (first, other)]
+    assert drawn[0] != drawn[1]
+
+
+def test_what_is_done_is_said_and_what_has_not_finished_named(tree, tmp_path, capsys):
+    flags = [str(tree), f"--out={tmp_path}", "--formats=svg", "--figure=1", "--unfinished"]
+    assert report.main(flags) == 0
+    said = capsys.readouterr()
+    assert said.out == f"wrote {tmp_path}\n"
+    lines = said.err.splitlines()
+    assert "prune_rl.report: 25 runs, 4 arms" in lines
+    (one,) = [line for line in lines if "x8/95/breakout/3: " in line]
+    assert one.endswith("stopped after 5 of 8 iterations; counted all the same")
+    assert "prune_rl.report: picture 1 of 8: figure_1" in lines
+    assert not (tmp_path / "figure_2.svg").exists()
+    assert (tmp_path / "figure_1.svg").exists()
+    rows = {(row["arm"], row["statistic"]): row for row in _rows(tmp_path / "statistics.csv")}
+    assert rows["dqn minatar x8 magnitude 95%", "iqm"]["num_runs"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--normalize=dens"], "no such arm"),
+        (["--normalize=human"], "has no human score"),
+        (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
+        (["--figure=9"], "--figure=9: not drawn here"),
+        (["--figure=12"], "--figure=12: these runs do not cover it; it needs"),
+        (["--phase=eval"], "no evaluation in"),
+        (["--reference=dopamine"], "--reference=dopamine: its curves do not come with"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tree, tmp_path, capsys, flags, message):
+    assert report.main([str(tree), f"--out={tmp_path / 'out'}", *flags]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    (error,) = [line for line in lines if message in line]
+    assert error == lines[-1]
+    assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+
+
+def test_a_folder_without_runs_is_one_line(tmp_path, capsys):
+    assert report.main([str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_both_clocks_are_reported_each_by_its_own(tmp_path):
+    cells = {"dense": DENSE, "95": PRUNED, "cql": {"agent": "cql", "torso": "impala"}}
+    tree = write_tree(tmp_path / "runs", cells, games=["breakout"], seeds=[0])
+    flags = [str(tree), f"--out={tmp_path / 'out'}", "--formats=svg"]
+    assert report.main([*flags, "--normalize=dqn minatar x1 magnitude 95%", "--figure=2"]) == 0
+    names = {path.stem for path in (tmp_path / "out").glob("*.svg")}
+    assert {"returns_breakout_dqn_minatar", "aggregates", "figure_2"} <= names
+    assert {"returns_breakout_cql_impala_gradient_steps", "aggregates_gradient_steps"} <= names
+    scales = {row["arm"]: row["normalized_as"] for row in _rows(tmp_path / "out" / "scores.csv")}
+    assert scales["dqn minatar x1 dense"].endswith("of dqn minatar x1 magnitude 95%")
+    assert scales["cql impala x1 dense"].endswith("of cql impala x1 dense")
+
+
+def test_runs_that_have_just_begun_are_a_report_without_statistics(tmp_path, capsys):
+    write_run(tmp_path / "runs/a", done=2, **DENSE)
+    write_run(tmp_path / "runs/b", done=0, **PRUNED)
+    assert report.main([str(tmp_path / "runs"), f"--out={tmp_path / 'out'}", "--formats=png"]) == 0
+    assert _rows(tmp_path / "out" / "statistics.csv") == []
+    assert (tmp_path / "out" / "returns_breakout_dqn_minatar.png").exists()
+    assert "stopped after 0 of 8 iterations" in capsys.readouterr().err
+
+
+def test_what_is_read_is_not_changed(small, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in small.rglob("*")}
+    assert report.main([str(small), f"--out={tmp_path / 'out'}", "--formats=svg"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        report.main(["--help"])
+    said = capsys.readouterr().out
+    for word in ("scores.csv", "statistics.csv", "report.html", "examples:", "--unfinished"):
+        assert word in said
+    assert max(map(len, said.splitlines())) <= 100
