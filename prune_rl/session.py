@@ -8,7 +8,7 @@ import numpy as np
 
 from prune_rl.acting.beside import EvaluationBeside
 from prune_rl.acting.evaluation import Evaluation
-from prune_rl.diagnostics.suite import MATRIX
+from prune_rl.diagnostics.measurements import MATRIX
 from prune_rl.environments.batch import EnvironmentFailed
 from prune_rl.errors import ConfigError, RunEnded
 from prune_rl.parts import Parts

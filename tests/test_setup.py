@@ -29,9 +29,15 @@ def test_what_is_built_holds_every_file_of_the_tree_and_no_other(tmp_path):
     command = [sys.executable, "setup.py", "-q", "build", f"--build-lib={built}"]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    package = _files(_ROOT / "prune_rl", "*.py", "py.typed")
+    package = _files(_ROOT / "prune_rl", "*.py", "py.typed", "html/*", "*.csv")
     configs = {f"gin_configs/{name}" for name in _files(_ROOT / "gin_configs", "*.gin", "*.md")}
-    assert {"py.typed", "networks/torsos/impala.py", "sources/__init__.py"} <= package
+    assert {
+        "py.typed",
+        "reporting/data/paper.csv",
+        "reporting/html/page.js",
+        "networks/torsos/impala.py",
+        "sources/__init__.py",
+    } <= package
     assert {path.name for path in built.iterdir()} == {"prune_rl"}
     assert _files(built / "prune_rl", "*") == package | configs
 

@@ -28,10 +28,11 @@ def value_churn(before: jax.Array, after: jax.Array) -> jax.Array:
 def policy_churn(before: jax.Array, after: jax.Array) -> jax.Array:
     """Share of states whose greedy action the update changed, the first best of equal ones.
 
-    Arguments as in `value_churn`; float32 scalar in [0, 1].
+    Arguments as in `value_churn`; float32 scalar in [0, 1], or NaN if a value is.
     """
     _check(before, after)
-    return (before.argmax(axis=-1) != after.argmax(axis=-1)).mean()
+    changed = (before.argmax(axis=-1) != after.argmax(axis=-1)).mean()
+    return jnp.where(jnp.isnan(before + after).any(), jnp.nan, changed)
 
 
 def _check(before: jax.Array, after: jax.Array) -> None:

@@ -10,6 +10,7 @@ from prune_rl.errors import ConfigError
 
 Config = Mapping[str, str]  # binding, as 'torso/MinAtarTorso.width', to its text, as '8'
 _JOINED = re.compile(r"\\?\n +")  # over which gin breaks a long value
+_CLASS = re.compile(r"@?(?:[\w.]*/)*(?:[\w.]*\.)?(\w+)")
 
 
 def read_config(directory: Path) -> dict[str, str]:
@@ -32,12 +33,32 @@ def read_config(directory: Path) -> dict[str, str]:
 def setting(config: Config, binding: str, default: Any = None) -> Any:
     """The value of `binding`, in whatever scope it stands; `default` where it is not set.
 
-    What is no Python literal, as '@DQNAgent()', is its text. Of several scopes it is the first's.
+    Of several scopes it is the first's. A macro, as '%torso', is what it stands for; what is no
+    Python literal, as '@DQNAgent()', is its text.
     """
     for name, text in config.items():
-        if name.rpartition("/")[2] == binding:
+        if name.endswith(binding) and name.rpartition("/")[2] == binding:
+            text = config.get(text[1:], text) if text.startswith("%") else text
             try:
                 return ast.literal_eval(text)
             except (ValueError, SyntaxError):
                 return text
     return default
+
+
+def number(config: Config, binding: str, default: float) -> float:
+    """As `setting`, where only a number will do.
+
+    Raises:
+        ConfigError: it is another thing; names the binding.
+    """
+    value = setting(config, binding, default)
+    if not isinstance(value, int | float):
+        raise ConfigError(f"config.gin: {binding}={value}: expected a number, as {default:g}")
+    return value
+
+
+def class_name(reference: object) -> str:
+    """'@scope/module.DQNAgent()' to 'DQNAgent'; '' for what is no reference."""
+    found = _CLASS.match(reference) if isinstance(reference, str) else None
+    return found.group(1) if found else ""

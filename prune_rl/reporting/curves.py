@@ -13,8 +13,9 @@ from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import METRICS, PLAYED
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import colors, draw_mean
+from prune_rl.reporting.figures import SEEDS_BAND, colors, draw_mean, from_zero, say, steps_axis
 from prune_rl.reporting.runs import PHASES, Curve, Logs, Run, curve, nanmean
+from prune_rl.reporting.titles import about
 
 _FIRST_COLUMNS = (
     *("seed", "iteration", "phase", "agent_steps", "gradient_steps", "frames"),
@@ -42,9 +43,12 @@ def draw(runs: Sequence[Run], phase: str | None = None) -> Figure:
     returns.set_ylabel(f"{METRICS['episode_return_mean'].label} ({PHASES[phase]})")
     if any(run.label for run in runs):
         returns.legend()
-    sparsity.set(ylabel=METRICS["sparsity"].label, xlabel=label, ylim=(-0.03, 1.03))
+    sparsity.set(ylabel=METRICS["sparsity"].label, ylim=(-0.03, 1.03))
+    steps_axis(sparsity, label)
+    from_zero(returns)
     for axes in (returns, sparsity):
         axes.grid(alpha=0.3)
+    say(figure, about(runs, "returns and sparsity"), f"line: mean; thin: seeds; {SEEDS_BAND}")
     return figure
 
 

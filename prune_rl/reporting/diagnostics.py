@@ -4,7 +4,6 @@
       --out=diagnostics.png
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +14,18 @@ from matplotlib.figure import Figure
 from prune_rl.errors import ConfigError, require_choice
 from prune_rl.recording.metrics import MEASURED, describe
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import colors, draw_mean
+from prune_rl.reporting.figures import (
+    SEEDS_BAND,
+    colors,
+    draw_mean,
+    from_zero,
+    grid,
+    legend,
+    say,
+    steps_axis,
+)
 from prune_rl.reporting.runs import PHASES, Logs, Run, curve
+from prune_rl.reporting.titles import about
 
 RETURNS, PHASE = "episode_return_mean", "diagnostics"
 QUANTITIES = (RETURNS, *MEASURED)
@@ -45,17 +54,12 @@ def draw(
     for quantity in quantities:
         require_choice("--quantities", quantity, logs.with_networks(QUANTITIES))
     label, phase = logs.steps_label(), logs.returns_phase(phase)
-    rows = math.ceil(len(quantities) / _COLUMNS)
-    figure = Figure(figsize=(4 * min(len(quantities), _COLUMNS), 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, min(len(quantities), _COLUMNS), sharex=True, squeeze=False)
-    for axes, quantity in zip(panels.flat, quantities, strict=False):
+    figure, panels = grid(len(quantities), _COLUMNS, (4, 2.9), sharex=True)
+    for axes, quantity in zip(panels, quantities, strict=True):
         _draw_panel(axes, quantity, phase, logs)
-    for axes in list(panels.flat)[len(quantities) :]:
-        axes.set_visible(False)
-    for axes in panels[-1]:
-        axes.set_xlabel(label)
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(runs))
+        steps_axis(axes, label)
+    legend(figure, panels)
+    say(figure, about(runs, "diagnostics"), f"line: mean over seeds; {SEEDS_BAND}")
     return figure
 
 
@@ -82,6 +86,7 @@ def _draw_panel(axes: Axes, quantity: str, phase: str, logs: Logs) -> None:
     whose = f" ({PHASES[phase]})" if quantity == RETURNS else ""
     axes.set_title(describe(quantity).label + whose, fontsize="medium")
     axes.grid(alpha=0.3)
+    from_zero(axes)
     if missing:
         text = f"{missing} missing or not finite"
         axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", color="gray", size=7)

@@ -1,24 +1,32 @@
-"""What every picture of runs shares: colours, lines with their intervals, saving."""
+"""What every picture of runs shares: colours, lines with their intervals, words, saving."""
 
 import math
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.typing import ColorType
 
 from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL, Curve, Floats, bootstrap_interval, nanmean
 
-_CYCLE = 10  # colours of matplotlib's own cycle, C0 to C9
+# Told apart without seeing red or green: Okabe & Ito 2008 without their yellow, and grey.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
+SEEDS_BAND = "band: 95 % bootstrap interval of the mean over seeds, from three seeds on"
+_CHARACTERS = 15  # of a note, in an inch
+_LEGEND = 2.2  # inches that one takes beside the panels
 
 
 def colors(count: int) -> list[ColorType]:
-    """`count` colours, no two alike."""
-    if count <= _CYCLE:
-        return [f"C{i}" for i in range(count)]
-    return [tuple(color) for color in matplotlib.colormaps["turbo"](np.linspace(0, 1, count))]
+    """`count` colours, no two alike; more than `PALETTE` has are shades from dark to light."""
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    return [tuple(color) for color in matplotlib.colormaps["viridis"](np.linspace(0, 0.95, count))]
 
 
 def draw_mean(axes: Axes, curve: Curve, color: ColorType, label: str | None) -> None:
@@ -37,6 +45,66 @@ def spread(values: Floats) -> tuple[float, float]:
     mean = nanmean(values, axis=0)
     (low,), (high,) = bootstrap_interval(values[:, None])
     return abs(mean - low), abs(high - mean)  # rounding may make them less than 0
+
+
+def grid(
+    count: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, each of `size` in inches, in at most so many `columns`."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    width, height = max(6.5, size[0] * columns + 1.8), size[1] * rows + 1.2
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False)
+    for axes in panels.flat[count:]:
+        axes.set_visible(False)
+    for axes in panels.flat[max(0, count - columns) : count]:  # the last of each column
+        axes.xaxis.set_tick_params(labelbottom=True)
+    return figure, list(panels.flat[:count])
+
+
+def from_zero(*panels: Axes) -> None:
+    """Lets the y axes begin at 0, unless something that is drawn lies below; panels share them."""
+    low = min(axes.dataLim.y0 for axes in panels)
+    high = max(axes.dataLim.y1 for axes in panels)
+    if np.isfinite(high) and low >= 0 and high > 0:
+        for axes in panels:
+            axes.set_ylim(0, 1.06 * high)
+
+
+def steps_axis(axes: Axes, label: str) -> None:
+    """An x axis of steps: 200k, 1M; its label where its numbers are."""
+    if axes.xaxis.get_tick_params().get("labelbottom", True):
+        axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One for all panels, beside them; each label once."""
+    found: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        handles, labels = [*found.values()], [*found]
+        figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+
+
+def say(figure: Figure, title: str, note: str) -> None:
+    """Writes what the picture shows above it and how to read it below, broken into lines."""
+    width = figure.get_figwidth()
+    if title:
+        beside = _LEGEND if figure.legends else 0
+        lines = textwrap.wrap(title, int((width - beside) * _CHARACTERS * 0.66))
+        figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize="large")
+    lines = textwrap.wrap(note, int(width * _CHARACTERS))
+    figure.supxlabel("\n".join(lines), fontsize="x-small", color="#555555")
 
 
 def save(figure: Figure, out: Path) -> None:

@@ -4,7 +4,6 @@
       --run=pruned@1=runs/pruned_x1 --run=pruned@4=runs/pruned_x4 --setting=width --out=final.png
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +13,18 @@ from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import colors, spread
-from prune_rl.reporting.runs import PHASES, Floats, Logs, Row, Run, curve, nanmean, write_rows
+from prune_rl.reporting.figures import SEEDS_BAND, colors, from_zero, say, spread
+from prune_rl.reporting.runs import (
+    PHASES,
+    Floats,
+    Logs,
+    Row,
+    Run,
+    final_returns,
+    nanmean,
+    write_rows,
+)
+from prune_rl.reporting.titles import about
 
 
 class Point(NamedTuple):
@@ -28,10 +37,7 @@ class Point(NamedTuple):
 
 
 def final_performance(run: Run, rows: Sequence[Row], phase: str) -> Point:
-    """Mean return of each seed over the last quarter of a run's iterations, rounded up.
-
-    `rows` are those of the run, `phase` says which of them count. An iteration in which no episode
-    ended is left out.
+    """The `final_returns` of a run, whose `rows` these are.
 
     Raises:
         ConfigError: the label is not METHOD@NUMBER.
@@ -43,10 +49,8 @@ def final_performance(run: Run, rows: Sequence[Row], phase: str) -> Point:
         separator = ""
     if not separator:
         raise ConfigError(f"--run={run.label}={run.directory}: expected METHOD@NUMBER=RUN")
-    returns = curve(rows, phase, "episode_return_mean")
-    last = math.ceil(len(returns.steps) / 4)
-    seeds = sorted({row["seed"] for row in rows if row["phase"] == phase})
-    return Point(method, number, seeds, nanmean(returns.values[:, -last:], axis=1))
+    returns = final_returns(rows, phase)
+    return Point(method, number, list(returns), np.array(list(returns.values())))
 
 
 def _read(runs: Sequence[Run], phase: str | None) -> tuple[str, list[Point]]:
@@ -85,9 +89,12 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
     axes.set_xticks(range(len(settings)), [f"{value:g}" for value in settings])
     axes.set(xlabel=setting, ylabel=f"{PHASES[phase]} return, mean of the last quarter")
     axes.set_xlim(-0.6, len(settings) - 0.4)
+    from_zero(axes)
     axes.grid(alpha=0.3, axis="y")
     if len(methods) > 1:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    note = f"large: mean over seeds; small: seeds; {SEEDS_BAND.replace('band', 'bar')}"
+    say(figure, about(runs, f"final returns over {setting}"), note)
     return figure
 
 

@@ -16,9 +16,14 @@ from matplotlib.figure import Figure
 from prune_rl.errors import ConfigError
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting.command import command
+from prune_rl.reporting.figures import say
 from prune_rl.reporting.runs import Run, common_clock, write_rows
+from prune_rl.reporting.titles import about
 
 _SHOWN_SEEDS = 5
+
+Matrix = npt.NDArray[np.float32]
+Maps = tuple[str, Sequence[tuple[str, Matrix]]]  # a label and named matrices (k, k)
 
 
 class Matrices(NamedTuple):
@@ -28,7 +33,7 @@ class Matrices(NamedTuple):
     clock: str
     steps: int
     seeds: npt.NDArray[np.int64]
-    matrix: npt.NDArray[np.float32]
+    matrix: Matrix
 
 
 def read_matrices(directory: Path, iteration: int | None = None, network: str = "") -> Matrices:
@@ -62,7 +67,7 @@ def _read(runs: Sequence[Run], iteration: int | None, network: str) -> list[Matr
     return stored
 
 
-def mean_off_diagonal(matrix: npt.NDArray[np.float32]) -> float:
+def mean_off_diagonal(matrix: Matrix) -> float:
     """Mean |C_ij| over i != j; NaN if one is NaN, 0 for a single sample."""
     others = matrix[~np.eye(len(matrix), dtype=bool)]
     return float(np.abs(others, dtype=np.float64).mean()) if others.size else 0.0
@@ -78,20 +83,37 @@ def draw(runs: Sequence[Run], iteration: int | None = None, network: str = "") -
         ConfigError: a run has stored no matrices, or none of that iteration, or clocks differ.
     """
     stored = _read(runs, iteration, network)
-    columns = min(_SHOWN_SEEDS, max(len(own.seeds) for own in stored))
-    size = (2.1 * columns + 1.2, 2.3 * len(runs) + 0.3)
+    rows = []
+    for run, own in zip(runs, stored, strict=True):
+        maps = [(f"seed {x}", matrix) for x, matrix in zip(own.seeds, own.matrix, strict=True)]
+        rows.append((run.label, maps[:_SHOWN_SEEDS]))
+    figure = draw_rows(rows)
+    say(figure, about(runs, "gradient covariance"), _NOTE)
+    return figure
+
+
+_NOTE = "correlation of the gradients of transitions, in the order they were drawn; no band"
+
+
+def draw_rows(rows: Sequence[Maps]) -> Figure:
+    """A row for each label, a heat map for each of its matrices (k, k), with its mean |C|.
+
+    Dark red is -1, white 0, dark blue 1, what is not finite grey.
+    """
+    columns = max(len(maps) for _, maps in rows)
+    size = (max(6.5, 2.1 * columns + 1.4), 2.4 * len(rows) + 1)
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(runs), columns, squeeze=False)
-    for row, run, own in zip(panels, runs, stored, strict=True):
-        row[0].set_ylabel(run.label)
-        for axes in row[len(own.seeds) :]:
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    for row, (label, maps) in zip(panels, rows, strict=True):
+        row[0].set_ylabel(label)
+        for axes in row[len(maps) :]:
             axes.set_visible(False)
-        for axes, seed, matrix in zip(row, own.seeds, own.matrix, strict=False):
+        for axes, (name, matrix) in zip(row, maps, strict=False):
             axes.set_facecolor("gray")
             image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            axes.set_title(f"seed {seed}: mean |C| {mean_off_diagonal(matrix):.2f}", fontsize=8)
-    figure.colorbar(image, ax=panels, shrink=0.7, label="gradient correlation")
+            axes.set_title(f"{name}: mean |C| {mean_off_diagonal(matrix):.2f}", fontsize=8)
+    figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, label="gradient correlation")
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -169,6 +170,19 @@ def curve(rows: Sequence[Row], phase: str, field: str) -> Curve:
         place, value = (seeds.index(row["seed"]), steps.index(row[row["clock"]])), row.get(field)
         values[place] = np.nan if value is None else value
     return Curve(np.array(steps, np.int64), values)
+
+
+def final_returns(rows: Sequence[Row], phase: str) -> dict[int, float]:
+    """Mean return of each seed over the last quarter of a run's iterations, rounded up.
+
+    `rows` are those of the run, `phase` says which of them count. An iteration in which no episode
+    ended is left out; NaN where none did.
+    """
+    returns = curve(rows, phase, "episode_return_mean")
+    last = math.ceil(len(returns.steps) / 4)
+    seeds = sorted({row["seed"] for row in rows if row["phase"] == phase})
+    means = nanmean(returns.values[:, -last:], axis=1)
+    return dict(zip(seeds, means.tolist(), strict=True))
 
 
 def bootstrap_interval(values: Floats) -> tuple[Floats, Floats]:

@@ -1,54 +1,45 @@
 """What the runs below some folders trained, how far they are, and every row that they wrote."""
 
 import os
-import re
+import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.config import Config, read_config, setting
+from prune_rl.reporting.arms import Setup, is_offline, read_setup, tell_apart
+from prune_rl.reporting.config import Config, number, read_config
 from prune_rl.reporting.runs import Row, read_metrics
 
 _LOCKS = Path("/proc/locks")
 RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"
-_CLASS = re.compile(r"@?(?:[\w.]*/)*(?:[\w.]*\.)?(\w+)")
+_OF_A_RUN = ("metrics.jsonl", "provenance.json")  # beside its config.gin
+_NOT_SEARCHED = {"checkpoints", "diagnostics", "tensorboard"}  # of a run
+_SAID = 5  # duplicates that are named
 
 
 @dataclass(frozen=True)
-class Training:
-    """One run directory, of one seed or several.
+class Training(Setup):
+    """One run directory, of one seed or several, and what it was told (`Setup`).
 
     Attributes:
         directory: where it is.
-        name: of the directory, below the folder that was searched.
-        agent: 'dqn', 'rainbow', 'cql', …: its class in small letters, without 'Agent'.
-        torso: 'minatar', 'nature', 'impala', likewise.
-        width: of the torso.
-        pruner: 'magnitude', …; 'no_prune' for a dense one.
-        sparsity: that pruning aims at; 0 without a pruner.
-        baseline: 'reset', 'redo', 'weight_decay', 'l2', 'l2_unit_norm', joined by '+'; '' if none.
-        game: its name.
-        replay_ratio: gradient steps per agent step.
+        name: of the directory, below the folder that was searched, or what several have in common.
         clock: 'agent_steps' or 'gradient_steps'.
         num_iterations: that it is to make.
         num_steps: of its clock, likewise.
-        seeds: that train in it.
-        state: `RUNNING` while a process of this machine holds it, `FINISHED`, or `STOPPED` (crashed, too).
+        seeds: that train in it; of `find_trainings`, those that no longer run has too.
+        state: `RUNNING` while a process of this machine holds it, `FINISHED`, or `STOPPED` (it
+            crashed, too, or runs on another machine).
         config: what was set, see `read_config`.
-        rows: what it wrote, see `read_metrics`; none before the first iteration has ended.
+        rows: what it wrote of its seeds, see `read_metrics`; none before the first iteration has
+            ended.
     """
 
     directory: Path
     name: str
-    agent: str
-    torso: str
-    width: int
-    pruner: str
-    sparsity: float
-    baseline: str
-    game: str
-    replay_ratio: float
     clock: str
     num_iterations: int
     num_steps: int
@@ -60,14 +51,11 @@ class Training:
     @property
     def iterations_done(self) -> int:
         """By every seed, in training."""
-        return _iterations(self.rows, self.seeds)
+        return min(self.iterations_of(seed) for seed in self.seeds)
 
-    @property
-    def arm(self) -> str:
-        """What is compared: all that tells it from other runs of its game, in words."""
-        pruned = "dense" if self.pruner == "no_prune" else f"{self.pruner} {self.sparsity:.0%}"
-        parts = [self.agent, self.torso, f"x{self.width}", pruned, self.baseline]
-        return " ".join(part for part in parts if part)
+    def iterations_of(self, seed: int) -> int:
+        """By that seed, in training."""
+        return _iterations(self.rows, seed)
 
 
 def read_training(directory: Path, root: Path | None = None) -> Training:
@@ -77,51 +65,133 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
         ConfigError: it is no run directory, or a file of it cannot be understood.
     """
     config = read_config(directory)
-    rows = _rows(directory)
-    first = setting(config, "Runner.seed", 0)
-    seeds = tuple(range(first, first + setting(config, "Runner.num_seeds", 1)))
-    num_iterations = setting(config, "Runner.num_iterations", 1)
-    pruner = setting(config, "create_updater_from_config.pruner_type", "no_prune")
-    torso = _class_of(config.get("torso", ""), "Torso")
-    sparsity = float(setting(config, "create_updater_from_config.sparsity", 0.0))
-    agent = _class_of(config.get("Runner.agent", ""), "Agent")
-    game = setting(config, "create_minatar_environment.game_name")
+    try:
+        rows, setup = _rows(directory), read_setup(config)
+        first, count, num_iterations, num_steps = (
+            int(number(config, f"Runner.{name}", default)) for name, default in _COUNTS.items()
+        )
+    except OSError as error:
+        raise ConfigError(f"{directory}: cannot be read: {error.strerror}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{directory}: {error}") from error
+    seeds = tuple(range(first, first + count))
+    done = min(_iterations(rows, seed) for seed in seeds)
+    offline = "gradient_steps" if is_offline(config) else "agent_steps"
     return Training(
+        **vars(setup),
         directory=directory,
-        name=str(directory.relative_to(root)) if root and root != directory else directory.name,
-        agent=agent,
-        torso=torso,
-        width=_width(config),
-        pruner=pruner,
-        sparsity=0.0 if pruner == "no_prune" else sparsity,
-        baseline=_baseline(config),
-        game=game or setting(config, "create_atari_environment.game_name", ""),
-        replay_ratio=_replay_ratio(config),
-        clock=rows[0]["clock"] if rows else "agent_steps",
+        name=os.path.relpath(directory, root) if root and root != directory else directory.name,
+        clock=rows[0]["clock"] if rows else offline,
         num_iterations=num_iterations,
-        num_steps=num_iterations * setting(config, "Runner.training_steps", 0),
+        num_steps=num_iterations * num_steps,
         seeds=seeds,
-        state=_state(directory, _iterations(rows, seeds) >= num_iterations),
+        state=_state(directory, done >= num_iterations),
         config=config,
         rows=rows,
     )
 
 
-def find_trainings(folders: Sequence[Path]) -> Iterator[Training]:
+_COUNTS = {"seed": 0, "num_seeds": 1, "num_iterations": 1, "training_steps": 0}
+
+
+def find_trainings(folders: Sequence[Path]) -> list[Training]:
     """Every run in or below the `folders`, in the order of their paths; each once.
 
+    Runs of one arm and game whose settings differ are told apart (`tell_apart`). Where several
+    train the same seed of one arm and game, the one that has more iterations of it keeps it; of
+    several as long the one with more rows (of diagnostics, evaluations), and then the first. The
+    others are without it, and it is said on stderr.
+
     Raises:
-        ConfigError: a folder is not there or holds no run; else as `read_training`.
+        ConfigError: a folder is not there, cannot be read or holds no run, or one says of no agent
+            that it trains; else as `read_training`.
     """
-    seen: set[Path] = set()
+    found: dict[Path, Training] = {}
+    several = len(folders) > 1  # then the name must say which
+    root = Path(os.path.commonpath([x.absolute() for x in folders])) if several else folders[0]
     for folder in folders:
-        found = sorted(path.parent for path in folder.rglob("config.gin"))
-        if not found:
+        directories = [path for path in _folders_below(folder) if _is_run(path)]
+        if not directories:
             raise ConfigError(f"{folder}: holds no run; expected a folder above config.gin files")
-        for directory in found:
-            if directory.resolve() not in seen:
-                seen.add(directory.resolve())
-                yield read_training(directory, folder)
+        for directory in directories:
+            if directory.resolve() not in found:
+                found[directory.resolve()] = read_training(directory, root)
+    trainings = list(found.values())
+    for own in trainings:
+        if not own.agent:
+            problem = "config.gin sets no Runner.agent; expected that of a run"
+            raise ConfigError(f"{own.directory}: {problem}")
+    apart = tell_apart([(x.arm, x.game, x.config) for x in trainings])
+    told = [replace(own, apart=words) for own, words in zip(trainings, apart, strict=True)]
+    return _without_duplicates(told)
+
+
+def _folders_below(folder: Path) -> Iterator[Path]:
+    """`folder` and all below it, by name; links are followed, no folder comes twice."""
+    waiting, seen = [folder], set[tuple[int, int]]()
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+            below = [entry.name for entry in entries if _is_folder(entry)]
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        run = any(entry.name == "config.gin" for entry in entries)
+        waiting += [path / name for name in below if not (run and name in _NOT_SEARCHED)]
+        yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads nowhere, or to itself, is none."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
+
+
+def _is_run(path: Path) -> bool:
+    """Whether its config.gin is a run's, not a file that somebody trains with."""
+    return (path / "config.gin").is_file() and any((path / name).exists() for name in _OF_A_RUN)
+
+
+def _without_duplicates(trainings: Sequence[Training]) -> list[Training]:
+    candidates: dict[tuple[str, str, int], list[Training]] = defaultdict(list)
+    for own in trainings:
+        for seed in own.seeds:
+            candidates[own.arm, own.game, seed].append(own)
+    lost: dict[Path, set[int]] = defaultdict(set)
+    said = []
+    for (arm, game, seed), several in candidates.items():
+        longest = max(several, key=partial(_amount, seed))
+        for other in several:
+            if other is not longest:
+                lost[other.directory].add(seed)
+                said.append(_say(arm, game, seed, longest, other))
+    for line in [
+        *said[:_SAID],
+        *([f"… and {len(said) - _SAID} more"] if len(said) > _SAID else []),
+    ]:
+        print(line, file=sys.stderr)
+    kept = [_only(own, set(own.seeds) - lost[own.directory]) for own in trainings]
+    return [own for own in kept if own.seeds]
+
+
+def _amount(seed: int, own: Training) -> tuple[int, int]:
+    return own.iterations_of(seed), sum(row["seed"] == seed for row in own.rows)
+
+
+def _say(arm: str, game: str, seed: int, longest: Training, other: Training) -> str:
+    lengths = f"{longest.iterations_of(seed)} iterations, against {other.iterations_of(seed)}"
+    where = f"{longest.directory} ({lengths}) and left out of {other.directory}"
+    return f"seed {seed} of {arm}, {game}, is there twice: taken from {where}"
+
+
+def _only(training: Training, seeds: set[int]) -> Training:
+    if seeds == set(training.seeds):
+        return training
+    rows = [row for row in training.rows if row["seed"] in seeds]
+    return replace(training, seeds=tuple(sorted(seeds)), rows=rows)
 
 
 def _rows(directory: Path) -> list[Row]:
@@ -132,12 +202,8 @@ def _rows(directory: Path) -> list[Row]:
     return read_metrics(directory)
 
 
-def _iterations(rows: Sequence[Row], seeds: Sequence[int]) -> int:
-    done = dict.fromkeys(seeds, 0)
-    for row in rows:
-        if row["phase"] == "train" and row["seed"] in done:
-            done[row["seed"]] += 1
-    return min(done.values())
+def _iterations(rows: Sequence[Row], seed: int) -> int:
+    return sum(row["phase"] == "train" and row["seed"] == seed for row in rows)
 
 
 def _state(directory: Path, finished: bool) -> str:
@@ -157,30 +223,3 @@ def _is_held(lock: Path) -> bool:
         return False
     device = f"{os.major(own.st_dev):02x}:{os.minor(own.st_dev):02x}:{own.st_ino}"
     return any("FLOCK" in line and device in line.split() for line in held.splitlines())
-
-
-def _class_of(reference: str, ending: str) -> str:
-    """'@DQNAgent()' to 'dqn'."""
-    found = _CLASS.match(reference)
-    name = found.group(1) if found else ""
-    return name.removesuffix(ending).lower()
-
-
-def _width(config: Config) -> int:
-    named = (name for name in config if name.endswith("Torso.width"))
-    return int(next((config[name] for name in named), "1"))
-
-
-def _replay_ratio(config: Config) -> float:
-    named = (name for name in config if name.endswith("Agent.replay_ratio"))
-    return float(next((config[name] for name in named), "0.25"))
-
-
-def _baseline(config: Config) -> str:
-    parts = [x for x in ("Reset", "ReDo") if f"@{x}()" in config.get("Runner.interventions", "")]
-    named = {
-        "weight_decay": setting(config, "create_optimizer.weight_decay", 0.0),
-        "l2_unit_norm": setting(config, "create_optimizer.unit_norm_penalty", 0.0),
-        "l2": setting(config, "QNetwork.normalize_representation", False),
-    }
-    return "+".join([part.lower() for part in parts] + [x for x in named if named[x]])

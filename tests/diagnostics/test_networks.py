@@ -7,7 +7,7 @@ import pytest
 
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.errors import ConfigError
-from prune_rl.learning.learner import Learner
+from prune_rl.learning.learner import Learner, OneSeed
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import AgentState, Network
 from prune_rl.pruning.sparse_optimizer import SparseState
@@ -17,12 +17,13 @@ pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 SEEDS, MEMBERS = 2, 3
 OBSERVATION, ACTION, FEATURES = 3, 2, {"critic": 6, "actor": 7}
-SIZES = {"values": 11, "srank": 13, "dormant": 9, "gradients": 5}
+SIZES = {"values": 11, "srank": 13, "dormant": 9, "gradients": 5, "churn": 4}
 DIAGNOSTICS = Diagnostics(
     probe_size=11,
     srank_probe_size=13,
     dormant_probe_size=9,
     num_gradients=5,
+    churn_batch_size=4,
     dead_neurons_threshold=0.3,
     srank_delta=0.05,
 )
@@ -37,6 +38,8 @@ OF_CRITIC = OF_ACTOR | {
     "dead_units_by_layer",
     "gradient_covariance",
     "gradient_correlation",
+    "value_churn",
+    "policy_churn",
     "probe_loss",
     "probe_grad_norm",
 }
@@ -92,10 +95,20 @@ QUANTITIES = {
 }
 
 
+def _update(state, batch):
+    """Adds the batch's mean action to the weights of the critics' first layer."""
+    shift = lambda layer: {"kernel": layer["kernel"] + batch.a_tm1.mean()}  # noqa: E731
+    critic = state.networks["critic"]
+    params = critic.params["params"]
+    params = {"params": params | {"hidden": shift(params["hidden"])}}
+    return state.with_network("critic", critic.replace(params=params)), None, None
+
+
 def _learner(*names):
     axes = SparseState(0, 0, count=None, weights=0, key=0, churn=0)
     return Learner(
-        *[None] * 6,  # no function of it is called
+        *[None] * 5,  # no function of it is called
+        one=OneSeed(None, _update, None),
         strategy=lambda num_seeds: "unroll",
         # The actor's target network is there whether the actor is measured or not.
         state_axes=AgentState({name: Network(0, 0, axes) for name in QUANTITIES}, None, 0, 0),
@@ -187,6 +200,8 @@ def _of_member(state, probe, seed, member):
     lengths[lengths == 0] = 1  # where all units are silent: zero in the matrix too
     matrix = single @ single.T / np.outer(lengths, lengths)
     q = features(own["values"].inputs) @ head
+    before, hidden = hidden, hidden + own["churn"].a_tm1.mean()
+    q_after, hidden = features(own["values"].inputs) @ head, before
     means = features(own["dormant"]).mean(axis=0)
     dormant = (means <= 0.3 * means.mean()).mean()
     dead = ((hidden == 0).all(axis=0) | (head == 0).all(axis=1)).mean()
@@ -198,6 +213,8 @@ def _of_member(state, probe, seed, member):
         "q_variance": q.var(),
         "q_target_variance": y.var(),
         "q_norm": np.abs(q).mean(),  # of one value a state
+        "value_churn": np.abs(q_after - q).mean(),
+        "policy_churn": 0.0,  # likewise
         "dormant": dormant,
         "dormant_by_layer": {"hidden": dormant},
         "dead_units": dead,
@@ -226,7 +243,8 @@ def test_of_a_network_with_members_a_row_says_the_mean_of_theirs(rows, state, pr
         else:
             np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5, err_msg=name)
         differ = {float(np.sum(jax.tree.leaves(own[name])[0])) for own in members}
-        assert len(differ) > 1 or name == "q_target_variance", name  # targets are the actor's
+        # Targets are the actor's, and one value has one best.
+        assert len(differ) > 1 or name in ("q_target_variance", "policy_churn"), name
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -271,7 +289,8 @@ def test_what_one_network_lacks_is_measured_of_the_other(state, probe):
 @pytest.mark.parametrize(
     ("draw", "depending"),
     [
-        ("values", {"q_variance", "q_norm", "probe_loss", "probe_grad_norm"}),
+        ("values", {"q_variance", "q_norm", "probe_loss", "probe_grad_norm", "value_churn"}),
+        ("churn", {"value_churn"}),
         ("srank", {"srank"}),
         ("dormant", {"dormant", "dormant_by_layer"}),
         ("gradients", {"gradient_covariance", "gradient_correlation"}),

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from jax.custom_batching import custom_vmap
 
-from prune_rl.diagnostics.suite import MEASUREMENTS, Diagnostics
+from prune_rl.diagnostics.measurements import MEASUREMENTS
+from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.errors import ConfigError
-from prune_rl.learning.learner import Learner
+from prune_rl.learning.learner import Learner, OneSeed
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.seed_axis import STRATEGIES, Separate, split_seeds
 from prune_rl.learning.state import AgentState, Network
@@ -20,12 +21,13 @@ pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 SEEDS, FEATURES = 2, 6
 SHAPE = (1, 1, 1, FEATURES)
-SIZES = {"values": 7, "srank": 13, "dormant": 9, "gradients": 5}
+SIZES = {"values": 7, "srank": 13, "dormant": 9, "gradients": 5, "churn": 3}
 DIAGNOSTICS = Diagnostics(
     probe_size=7,
     srank_probe_size=13,
     dormant_probe_size=9,
     num_gradients=5,
+    churn_batch_size=3,
     dead_neurons_threshold=0.0,
 )
 
@@ -63,9 +65,17 @@ QUANTITIES = Quantities(
 AXES = AgentState({"q": Network(0, 0, 0)}, None, 0, 0)
 
 
+def _update(state, batch):
+    """Takes the batch's rewards off the scale, which may turn its sign."""
+    own = state.networks["q"]
+    params = own.params | {"scale": own.params["scale"] - batch.r_t.sum()}
+    return state.with_network("q", own.replace(params=params)), None, None
+
+
 def _learner(quantities=QUANTITIES):
     return Learner(
-        *[None] * 6,  # no function of it is called
+        *[None] * 5,  # no function of it is called
+        one=OneSeed(None, _update, None),
         strategy=lambda num_seeds: "unroll",
         state_axes=AXES,
         quantities={"q": quantities},
@@ -117,12 +127,20 @@ def _dormant_inputs():
     return _inputs(observations)
 
 
+def _churn_batch():
+    """An update on it makes the scale of seed 0 a half of 2, and that of seed 1 three less 4."""
+    batch = _batch(SIZES["churn"], 4)
+    rewards = np.array([[0.25, 0.25, 0.5], [1.0, 1.0, 2.0]], np.float32)
+    return batch._replace(r_t=rewards)
+
+
 def _probe():
     return {
         "values": _batch(SIZES["values"], 1),
         "srank": _srank_inputs(),
         "dormant": _dormant_inputs(),
         "gradients": _batch(SIZES["gradients"], 2),
+        "churn": _churn_batch(),
     }
 
 
@@ -160,6 +178,7 @@ def test_each_quantity_has_a_batch_of_its_own_size(measured):
         "srank": Draw(13, inputs_only=True),
         "dormant": Draw(9, inputs_only=True),
         "gradients": Draw(5),
+        "churn": Draw(3),
     }
     *_, seen = measured
     assert seen["q_values"] == seen["q_targets"] == {7}
@@ -180,6 +199,7 @@ def test_srank_never_sees_fewer_observations_than_there_are_features(asked, draw
         (["srank"], {"srank"}),
         (["q_norm", "dormant"], {"values", "dormant"}),
         (["gradient_covariance"], {"gradients"}),
+        (["churn"], {"values", "churn"}),
         (["mask_churn", "dead_units", "parameter_norm"], set()),
     ],
 )
@@ -225,6 +245,17 @@ def test_values_targets_loss_and_gradient_share_a_batch_and_tell_the_networks_ap
     }
     for name, value in expected.items():
         assert rows[seed][name] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_churn_is_what_an_update_on_one_batch_changes_on_the_states_of_another(measured, seed):
+    rows, _, probe, _ = measured
+    values = np.float64(probe["values"].s_tm1[seed]).reshape(7, FEATURES)[:, :3]
+    before, after = ((2.0, 1.0), (3.0, -1.0))[seed]
+    assert rows[seed]["value_churn"] == pytest.approx((values * abs(after - before)).mean())
+    turned = (values.argmax(axis=1) != (values * after).argmax(axis=1)).mean()
+    assert rows[seed]["policy_churn"] == pytest.approx(turned)
+    assert (turned > 0.5) == (seed == 1)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

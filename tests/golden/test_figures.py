@@ -228,9 +228,10 @@ def test_five_seeds_in_a_cell_are_the_five_cells_in_one(figure):
         assert (cell.gin_files, tuple(seeds)) == (first.gin_files, first.gin_bindings)
 
 
-def test_every_shipped_grid_is_in_the_table():
+def test_every_shipped_grid_of_the_paper_is_in_the_table():
     shipped = [x for x in gin_files.shipped_gin_files() if "Grid.axes" in _text(x)]
-    assert sorted(shipped) == sorted(f"experiments/{figure}.gin" for figure in _FIGURES)
+    papers = [x for x in shipped if not x.startswith("experiments/minatar")]  # ours
+    assert sorted(papers) == sorted(f"experiments/{figure}.gin" for figure in _FIGURES)
 
 
 def _text(name):

@@ -32,6 +32,8 @@ _MEASURED = {
     "dead_units",
     "gradient_correlation",
     "mask_churn",
+    "value_churn",
+    "policy_churn",
     "probe_loss",
     "probe_grad_norm",
 }

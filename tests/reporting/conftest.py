@@ -132,3 +132,61 @@ def write_matrices():
         return directory
 
     return write
+
+
+_OF_A_RUN = {
+    "torso": "@MinAtarTorso()",
+    "create_minatar_environment.game_name": "'breakout'",
+    "q/create_updater_from_config.pruner_type": "'no_prune'",
+    "q/create_updater_from_config.sparsity": "0.0",
+    "DQNAgent.replay_ratio": "0.25",
+    "DQNAgent.torso": "%torso",
+    "torso/MinAtarTorso.width": "1",
+    "Runner.agent": "@DQNAgent()",
+    "Runner.create_environment_fn": "@create_minatar_environment",
+    "Runner.create_source_fn": "@OnlineSource",
+    "Runner.num_iterations": "4",
+    "Runner.num_seeds": "1",
+    "Runner.seed": "0",
+    "Runner.training_steps": "100",
+}
+
+
+@pytest.fixture
+def write_training():
+    """Writes config.gin, with `changes` to a DQN on MinAtar, and rows of {phase: (S, T) returns}.
+
+    A return may be None. Seeds are those of the config; rows come iteration by iteration.
+    """
+
+    def write(directory, returns=None, *, rows=(), **changes):
+        config = _OF_A_RUN | {name.replace("__", "."): text for name, text in changes.items()}
+        directory.mkdir(parents=True)
+        lines = [f"# Parameters\n{name} = {text}\n" for name, text in config.items() if text]
+        (directory / "config.gin").write_text("".join(lines))
+        (directory / "provenance.json").write_text("[]")
+        first, offline = int(config["Runner.seed"]), "Dataset" in config["Runner.create_source_fn"]
+        made = [
+            _row(first + s, t, phase, value, offline)
+            for phase, values in (returns or {}).items()
+            for s, own in enumerate(values)
+            for t, value in enumerate(own)
+        ]
+        made = sorted(made, key=lambda row: row["iteration"]) + list(rows)
+        text = "".join(json.dumps(row) + "\n" for row in made)
+        (directory / "metrics.jsonl").write_text(text)
+        return directory
+
+    return write
+
+
+def _row(seed, iteration, phase, value, offline):
+    agent_steps = 0 if offline else 100 * (iteration + 1)
+    return {
+        **{"seed": seed, "iteration": iteration, "phase": phase},
+        "clock": "gradient_steps" if offline else "agent_steps",
+        "agent_steps": agent_steps,
+        "gradient_steps": 100 * (iteration + 1) if offline else agent_steps // 4,
+        "frames": 4 * agent_steps,
+        **{"sparsity": 0.5, "episode_return_mean": value, "num_episodes": 3},
+    }

@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting import curves, runs
+from prune_rl.reporting.figures import PALETTE
 from prune_rl.reporting.runs import Run
 
 _NAN = np.nan
@@ -68,7 +69,7 @@ def test_the_band_is_the_interval_and_drawn_from_three_seeds_on(
 def test_three_seeds_have_a_band(tmp_path, write_values, band_of_color, interval_of):
     three = write_values(tmp_path / "x", _STEPS, {"train": {"episode_return_mean": _TRAIN[:3]}})
     returns, _ = curves.draw([Run(three)]).axes
-    band = band_of_color(returns, "C0")
+    band = band_of_color(returns, PALETTE[0])
     np.testing.assert_allclose([band[x] for x in _STEPS], interval_of(_TRAIN[:3]))
 
 

@@ -22,6 +22,8 @@ _TITLES = {
     "dead_units": "units cut off (fraction)",
     "gradient_correlation": "mean |gradient correlation|",
     "mask_churn": "mask bits changed (fraction)",
+    "value_churn": "value churn",
+    "policy_churn": "policy churn (fraction)",
     "probe_loss": "loss on the probe",
     "probe_grad_norm": "gradient norm on the probe",
     "sparsity": "sparsity",

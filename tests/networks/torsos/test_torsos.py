@@ -82,23 +82,43 @@ def image(observation):
     return np.concatenate(list(observation.astype(np.float64) / 255), axis=-1)
 
 
-def nature(observation, params):
+def minatar_image(observation, params):
+    return relu(conv(image(observation), params["Conv_0"], same=False))
+
+
+def nature_image(observation, params):
     x = image(observation)
     for i, stride in enumerate((4, 2, 1)):
         x = relu(conv(x, params[f"Conv_{i}"], stride))
-    return relu(dense(x.reshape(-1), params["Dense_0"]))
+    return x
 
 
-def minatar(observation, params):
-    x = relu(conv(image(observation), params["Conv_0"], same=False))
-    return relu(dense(x.reshape(-1), params["Dense_0"]))
-
-
-def impala(observation, params):
+def impala_image(observation, params):
     x = image(observation)
     for i in range(3):
         x = impala_stack(x, params[f"ImpalaStack_{i}"])
-    return relu(dense(relu(x).reshape(-1), params["Dense_0"]))
+    return relu(x)
+
+
+def flattened(layers):
+    """Features that read every place of the last image."""
+
+    def reference(observation, params):
+        return relu(dense(layers(observation, params).reshape(-1), params["Dense_0"]))
+
+    return reference
+
+
+def pooled(layers):
+    """Features that read the mean of each of its channels."""
+
+    def reference(observation, params):
+        return relu(dense(layers(observation, params).mean(axis=(0, 1)), params["Dense_0"]))
+
+    return reference
+
+
+nature, minatar, impala = map(flattened, (nature_image, minatar_image, impala_image))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +132,9 @@ def impala(observation, params):
         (ImpalaTorso(width=2, scale_hidden=True), MINATAR, impala),
         (ImpalaTorso(stacks=(3, 7, 5)), MINATAR, impala),
         (NatureTorso(width=2, scale_hidden=True), (2, 16, 16, 2), nature),
+        (NatureTorso(global_average_pooling=True), (4, 21, 30, 1), pooled(nature_image)),
+        (MinAtarTorso(width=2, global_average_pooling=True), MINATAR, pooled(minatar_image)),
+        (ImpalaTorso(global_average_pooling=True), (4, 9, 12, 1), pooled(impala_image)),
     ],
 )
 def test_features_match_numpy(torso, shape, reference):

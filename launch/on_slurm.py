@@ -1,0 +1,305 @@
+"""The cells of a grid as jobs of Slurm, through submitit: arrays, warnings, requeueing."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from launch.executor import Job, Standing, State
+from launch.process import ROOT, Command, standing
+from launch.slurm_job import Training
+from prune_rl.errors import ConfigError, first_line
+
+if TYPE_CHECKING:
+    import submitit
+
+Queue = Callable[[], Mapping[str, str] | None]
+
+_FOLDER = ".slurm"  # below --base_dir
+_ARRAY = 1_000  # jobs: Slurm's default MaxArraySize allows no index above
+_REQUEUES = 100_000  # as many as it takes
+_NEEDED = 90  # seconds: Slurm may warn a minute early, and a job takes some to start
+_FRESH = 5.0  # seconds for which the queue is not asked again
+_LATE = 60.0  # seconds by which a result may come after its job: NFS caches what is not there
+_ASKED_AGAIN, _PATIENCE = 5.0, 600.0  # seconds between asking to save; until it is ended unsaved
+_WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+_RUNNING = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"}
+_LIVE = (State.WAITING, State.RUNNING)
+_WORDS = {  # of what sbatch complains, and the flag
+    "account": "account",
+    "partition": "partition",
+    "time limit": "time",
+    "gres": "gres",
+    "memory": "mem_gib",
+    "cpu": "cpus_per_task",
+    "node configuration": "cpus_per_task",
+}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of --backend=slurm."""
+    group = parser.add_argument_group("--backend=slurm")
+    group.add_argument("--partition", help="of the cluster; its default if not given")
+    group.add_argument("--account", help="that pays for the jobs")
+    group.add_argument(
+        "--time",
+        type=int,
+        default=1_440,
+        metavar="MINUTES",
+        help="of a job; one that needs longer saves and is requeued (default: %(default)s)",
+    )
+    group.add_argument(
+        "--warning",
+        type=int,
+        default=120,
+        metavar="SECONDS",
+        help="before --time is over, to save in (default: %(default)s)",
+    )
+    group.add_argument("--gres", help="generic resources of a job, as gpu:1")
+    group.add_argument("--cpus_per_task", type=int, default=1, help="(default: %(default)s)")
+    group.add_argument("--mem_gib", type=float, help="of a job; the partition's if not given")
+    group.add_argument(
+        "--max_parallel", type=int, default=256, help="jobs at once (default: %(default)s)"
+    )
+
+
+def _parameters(flags: argparse.Namespace) -> dict[str, Any]:
+    """Of submitit's maker of sbatch scripts."""
+    needed = -(-(flags.warning + _NEEDED) // 60)
+    if flags.time < needed:
+        expected = f"expected {needed} minutes at least with --warning={flags.warning}"
+        raise ConfigError(f"--time={flags.time}: {expected}, which training needs to save")
+    for name in ("warning", "cpus_per_task", "max_parallel"):
+        if getattr(flags, name) < 1:
+            raise ConfigError(f"--{name}={getattr(flags, name)}: expected a whole number from 1")
+    if flags.mem_gib is not None and not flags.mem_gib > 0:
+        raise ConfigError(f"--mem_gib={flags.mem_gib:g}: expected a number above 0")
+    return {
+        "job_name": "prune_rl",
+        "partition": flags.partition,
+        "account": flags.account,
+        "time": flags.time,
+        "gres": flags.gres,
+        "cpus_per_task": flags.cpus_per_task,
+        "srun_args": ["--cpus-per-task", str(flags.cpus_per_task)],  # not handed on since 22.05
+        "mem": flags.mem_gib and f"{round(flags.mem_gib * 1024)}M",
+        "array_parallelism": flags.max_parallel,
+        "setup": [
+            f"export PYTHONPATH='{ROOT}'${{PYTHONPATH:+:$PYTHONPATH}}",
+            "export SUBMITIT_PREEMPT_SIGNAL=USR1",  # USR2 would end a training: all get it
+        ],
+        "additional_parameters": {
+            "chdir": os.getcwd(),
+            "requeue": True,
+            "signal": f"USR1@{flags.warning}",
+        },
+    }
+
+
+def _submitter(flags: argparse.Namespace) -> "submitit.SlurmExecutor":
+    try:
+        import submitit
+    except ImportError as error:
+        needs = "needs submitit: pip install -e '.[slurm]'"
+        raise ConfigError(f"--backend=slurm: {needs}") from error
+
+    class Anywhere(submitit.SlurmExecutor):  # which asks for srun only to print a script, too
+        @classmethod
+        def affinity(cls) -> int:
+            return 1
+
+    made = Anywhere(_folder(flags) / "submitit", max_num_timeout=_REQUEUES)
+    made.update_parameters(**_parameters(flags))
+    return made
+
+
+def _folder(flags: argparse.Namespace) -> Path:
+    return Path(flags.base_dir).absolute() / _FOLDER
+
+
+def script(flags: argparse.Namespace, jobs: Sequence[Job]) -> str:
+    """The script that sbatch would be given for these jobs, or the first thousand; needs no Slurm.
+
+    Raises:
+        ConfigError: submitit is missing, or a flag is wrong.
+    """
+    made = _submitter(flags)
+    if len(jobs) > 1:
+        made.parameters["map_count"] = min(len(jobs), _ARRAY)
+    return made._make_submission_file_text(made._submitit_command_str, "")
+
+
+def executor(flags: argparse.Namespace) -> "Slurm":
+    """That of the cluster of this machine.
+
+    Raises:
+        ConfigError: submitit is missing, Slurm is not here, or a flag is wrong.
+    """
+    made = _submitter(flags)
+    for program in ("sbatch", "squeue", "scancel", "srun"):
+        if shutil.which(program) is None:
+            missing = f"{program} is not on PATH; is this a machine of a Slurm cluster?"
+            raise ConfigError(f"--backend=slurm: {missing}")
+    return Slurm(_folder(flags), made)
+
+
+def ask_queue() -> dict[str, str] | None:
+    """Slurm's state of every job of this user, by id; None if Slurm does not answer."""
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
+    done = subprocess.run([*command, "--format=%i|%T"], capture_output=True, text=True)
+    if done.returncode:
+        return None
+    return dict(line.split("|") for line in done.stdout.split())
+
+
+class _Handed(NamedTuple):
+    job: Job
+    theirs: Any  # submitit's
+
+
+class Slurm:
+    """Jobs that go on without the sweep; a later one on the same folder finds those that do.
+
+    What Slurm tells is asked of `squeue`, which works without accounting, and the exit codes of
+    trainings come as results, by files. A job that hits its time limit saves and is requeued.
+
+    Attributes:
+        outlives: True.
+    """
+
+    outlives = True
+
+    def __init__(self, folder: Path, submitter: Any, queue: Queue = ask_queue) -> None:
+        """`folder` keeps the jobs' ids and what submitit writes; `submitter` is of submitit."""
+        self._submitter, self._queue = submitter, queue
+        self._kept = folder / "jobs.jsonl"
+        self._jobs: dict[str, _Handed] = {}
+        self._standings: dict[str, Standing] = {}
+        self._seen: Mapping[str, str] = {}
+        self._asked = self._answered = float("-inf")
+        self._gone: dict[str, float] = {}  # since when, of those that left no result
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """As of `Executor`: one array for each thousand jobs, but those still in the queue."""
+        kept = self._live(job.name for job in jobs)
+        for job in jobs:
+            if job.name in kept:
+                self._take(job, kept[job.name])
+        new = [job for job in jobs if job.name not in kept]
+        for first in range(0, len(new), _ARRAY):
+            own = new[first : first + _ARRAY]
+            made = self._submit([Training(Command.of(job)) for job in own])
+            for job, theirs in zip(own, made, strict=True):
+                self._take(job, theirs)
+            self._keep(own)
+        self._asked = float("-inf")
+
+    def _take(self, job: Job, theirs: Any) -> None:
+        self._jobs[job.name] = _Handed(job, theirs)
+        self._standings[job.name] = Standing(State.WAITING)
+        self._gone.pop(job.name, None)
+
+    def _submit(self, trainings: list[Training]) -> list[Any]:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # the error says it again
+                return self._submitter.submit_array(trainings)
+        except (FailedJobError, FailedSubmissionError) as error:
+            line = first_line(error).removeprefix("sbatch: ").removeprefix("error: ")
+            raise ConfigError(f"{_blamed(str(error))}: sbatch refuses: {line}") from error
+
+    def _keep(self, jobs: Sequence[Job]) -> None:
+        lines = [
+            json.dumps({"name": x.name, "job": self._jobs[x.name].theirs.job_id}) for x in jobs
+        ]
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        with self._kept.open("a") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+
+    def _live(self, names: Iterable[str]) -> dict[str, Any]:
+        """Submitit's job of each name that an earlier sweep, or this one, has in the queue."""
+        if not self._kept.exists():
+            return {}
+        ids = {own["name"]: own["job"] for own in map(json.loads, self._kept.open())}
+        states = self._queue()
+        if states is None:
+            why = f"squeue does not answer, and {self._kept} names jobs that may still run"
+            raise ConfigError(f"--backend=slurm: {why}; try again when it does")
+        live = {x: ids[x] for x in names if states.get(ids.get(x, "")) in _WAITING | _RUNNING}
+        kind, folder = self._submitter.job_class, self._submitter.folder
+        theirs = {name: kind(folder, own) for name, own in live.items()}
+        return {name: x for name, x in theirs.items() if not x.paths.result_pickle.exists()}
+
+    def poll(self) -> Mapping[str, Standing]:
+        """As of `Executor`; the queue is asked every few seconds."""
+        self._look()
+        for name, (job, theirs) in self._jobs.items():
+            if self._standings[name].state in _LIVE:
+                self._standings[name] = self._standing(job, theirs)
+        return dict(self._standings)
+
+    def _look(self) -> None:
+        if time.monotonic() - self._asked < _FRESH:
+            return
+        self._asked = time.monotonic()
+        states = self._queue()
+        if states is not None:
+            self._seen, self._answered = states, self._asked
+
+    def _standing(self, job: Job, theirs: Any) -> Standing:
+        if theirs.paths.result_pickle.exists():
+            return _of_result(theirs.paths.result_pickle, job.log)
+        state = self._seen.get(theirs.job_id, "")
+        if state in _WAITING | _RUNNING:
+            self._gone.pop(job.name, None)
+            return Standing(State.WAITING if state in _WAITING else State.RUNNING)
+        since = self._gone.setdefault(job.name, time.monotonic())
+        if state != "CANCELLED" and self._answered < since + _LATE:
+            return self._standings[job.name]
+        why = f"Slurm job {theirs.job_id}: {state or 'no longer known'}; see {theirs.paths.stderr}"
+        return Standing(State.LOST, None, why)
+
+    def cancel(self) -> None:
+        """As of `Executor`; who has not saved after ten minutes is ended without."""
+        began = time.monotonic()
+        while left := self._left():
+            _ask_to_end(left, saved=time.monotonic() - began < _PATIENCE)
+            time.sleep(_ASKED_AGAIN)
+
+    def _left(self) -> list[str]:
+        """The ids of the jobs that have not ended."""
+        self._asked = float("-inf")
+        states = self.poll()
+        return [self._jobs[x].theirs.job_id for x in states if states[x].state in _LIVE]
+
+
+def _ask_to_end(ids: Sequence[str], *, saved: bool) -> None:
+    """Again and again, for a job that has just been requeued, or does not listen yet."""
+    subprocess.run(["scancel", "--quiet", "--state=PENDING", *ids])
+    how = ["--signal=TERM", "--state=RUNNING"] if saved else []
+    subprocess.run(["scancel", "--quiet", *how, *ids])
+
+
+def _of_result(file: Path, log: Path) -> Standing:
+    """What submitit wrote at a job's end: an exit code, or a traceback."""
+    outcome, value = pickle.loads(file.read_bytes())
+    if outcome == "success":
+        return standing(value, log)
+    last = str(value).strip().rpartition("\n")[2]
+    return Standing(State.FAILED, None, f"the job raised {last}")
+
+
+def _blamed(message: str) -> str:
+    """The flag that sbatch complains about."""
+    small = message.casefold()
+    found = [flag for word, flag in _WORDS.items() if word in small]
+    return f"--{found[0]}" if found else "--backend=slurm"

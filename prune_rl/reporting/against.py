@@ -1,0 +1,103 @@
+"""Draws what others published beside a report's own runs: the paper's claims, Dopamine's curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+
+from prune_rl.errors import ConfigError
+from prune_rl.reporting.references import Claim, curve, paper_claims, require_folder
+
+PAPER, DOPAMINE = "paper", "dopamine"
+_GREY = "#555555"
+
+
+class Reference(NamedTuple):
+    """What runs are drawn against: the paper's claims, or the curves in a folder.
+
+    Attributes:
+        paper: whether the claims of `paper_claims`.
+        folder: of Dopamine's curves; None for none.
+    """
+
+    paper: bool = False
+    folder: Path | None = None
+
+
+def read_reference(asked: str | None) -> Reference:
+    """What --reference names.
+
+    Raises:
+        ConfigError: a folder without such curves.
+    """
+    if asked in (None, PAPER):
+        return Reference(paper=asked == PAPER)
+    if asked == DOPAMINE:
+        where = "git clone https://github.com/google/dopamine"
+        advice = f"name their folder, as --reference=dopamine/baselines/atari/data after {where}"
+        raise ConfigError(f"--reference={asked}: its curves do not come with prune_rl; {advice}")
+    require_folder(Path(asked))
+    return Reference(folder=Path(asked))
+
+
+def draw_curve(
+    axes: Axes, reference: Reference, agent: str, torso: str, game: str, last: int
+) -> list[tuple[str, int, float]]:
+    """Dopamine's curve of that agent and game up to `last` agent steps, dashed; its numbers."""
+    found = reference.folder and curve(reference.folder, agent, torso, game)
+    if not found:
+        return []
+    kept = found.steps <= last
+    label = f"{found.label} (mean of {found.num_runs})"
+    axes.plot(found.steps[kept], found.mean[kept], "--", color=_GREY, label=label)
+    return [(label, *row) for row in zip(found.steps[kept].tolist(), found.mean[kept], strict=True)]
+
+
+def claims_of(reference: Reference, figure: int) -> Sequence[Claim]:
+    """What the paper says of the figure; nothing unless it is asked for."""
+    return [x for x in paper_claims() if reference.paper and x.figure == str(figure)]
+
+
+def in_words(claims: Sequence[Claim]) -> str:
+    """The claims in one sentence; '' if there are none."""
+    if not claims:
+        return ""
+    said = [f"{_of(claim)}{claim.quantity} {claim.value}" for claim in claims]
+    return f"; the paper says: {'; '.join(dict.fromkeys(said))}"
+
+
+def _of(claim: Claim) -> str:
+    """Whose, as far as it is named."""
+    width = claim.width and f"x{claim.width}"
+    sparsity = {"": "", "0": "dense"}.get(claim.sparsity) or _percent(claim.sparsity)
+    words = " ".join(word for word in (claim.agent, width, sparsity) if word)
+    return f"{words}, " if words else ""
+
+
+def _percent(sparsity: str) -> str:
+    return f"{100 * float(sparsity):g} %" if sparsity else ""
+
+
+def draw_gains(
+    axes: Axes, claims: Sequence[Claim], agent: str, dense: float, sparsities: Sequence[float]
+) -> None:
+    """Marks the gains that the paper states as numbers, over the `dense` IQM of one's own runs.
+
+    A star at the sparsity where sparsities are the axis; else a dotted line.
+    """
+    for claim in claims:
+        number = claim.value.replace(".", "", 1).isdigit()
+        if number and claim.quantity.startswith("gain over dense") and claim.agent == agent:
+            level, label = (
+                (1 + float(claim.value)) * dense,
+                f"paper: {claim.quantity} {claim.value}",
+            )
+            if not sparsities:
+                label = f"paper: {claim.quantity} {claim.value}"
+                axes.axhline(level, linestyle=":", color=_GREY, label=label)
+            elif float(claim.sparsity) in sparsities:
+                place = sparsities.index(float(claim.sparsity))
+                axes.plot(
+                    place, level, "*", color=_GREY, markersize=11, label="paper: gain over dense"
+                )

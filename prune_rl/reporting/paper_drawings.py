@@ -1,0 +1,271 @@
+"""How the paper's figures are drawn: panels of IQMs, schedules, small multiples, heat maps."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from prune_rl.errors import ConfigError
+from prune_rl.pruning.schedule_settings import resolve_schedule
+from prune_rl.pruning.schedules import PolynomialSchedule
+from prune_rl.recording.metrics import METRICS
+from prune_rl.reporting.against import claims_of, draw_gains, in_words
+from prune_rl.reporting.config import setting
+from prune_rl.reporting.diagnostics import FIGURE_11, PHASE, RETURNS
+from prune_rl.reporting.figures import (
+    SEEDS_BAND,
+    colors,
+    draw_mean,
+    from_zero,
+    grid,
+    legend,
+    say,
+    steps_axis,
+)
+from prune_rl.reporting.heatmaps import (
+    Maps,
+    Matrix,
+    draw_rows,
+    mean_off_diagonal,
+    read_matrices,
+)
+from prune_rl.reporting.overview import draw_iqm_curve
+from prune_rl.reporting.pictures import Numbers, Picture
+from prune_rl.reporting.references import Claim
+from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
+from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.trainings import Training
+from prune_rl.reporting.words import BOOTSTRAP, left_out
+
+_COLUMNS = 5
+_AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
+# Of its figures 13 and 11, and how many games a picture shows.
+_OF_THE_PAPER = ("Breakout", "VideoPinball", "BeamRider", "Enduro")
+ANALYSED, MAPPED = 6, 2
+
+
+class Line(NamedTuple):
+    """What one line shows: its arms, by what stands on the x axis."""
+
+    label: str
+    arms: dict[float, Arm]
+
+
+class Panel(NamedTuple):
+    """One panel: 'final' IQMs over the `axis` (an attribute of `Training`), or 'curves'."""
+
+    kind: str
+    axis: str
+    title: str
+    lines: list[Line]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Of all lines."""
+        return [arm for line in self.lines for arm in line.arms.values()]
+
+
+def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
+    """IQMs, panel by panel, a row for each agent that has several; a label has one colour."""
+    agents = {arm.settings.agent for panel in panels for arm in panel.arms}
+    rows = len(agents) if len(panels) > len(agents) else 1
+    columns = min(_COLUMNS, math.ceil(len(panels) / rows))
+    figure, every = grid(len(panels), columns, (4.2, 3.4), sharey=True)
+    numbers, claims = list[Numbers](), claims_of(study.reference, number)
+    for axes, panel in zip(every, panels, strict=True):
+        draw = _draw_final if panel.kind == "final" else _draw_curves
+        numbers += [(panel.title, *row) for row in draw(axes, study, panel)]
+        if panel.kind == "final":
+            _draw_claims(axes, study, panel, claims)
+        axes.set_title(panel.title, fontsize="medium")
+        axes.grid(alpha=0.3)
+    from_zero(*every)
+    for axes in every[::columns]:
+        axes.set_ylabel(f"IQM of {study.scale.label}")
+    legend(figure, every)
+    drawn = {"final": "bars", "curves": "bands"}
+    marks = " and ".join(dict.fromkeys(drawn[panel.kind] for panel in panels))
+    note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}; {study.scale.note}"
+    note += left_out(study) + in_words(claims)
+    say(figure, title, note)
+    header = ("panel", "line", "arm", "x", "iqm", "low", "high")
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+
+
+def _draw_claims(axes: Axes, study: Study, panel: Panel, claims: Sequence[Claim]) -> None:
+    """Gains that the paper states, over the narrowest dense arm of the panel."""
+    dense = [arm for arm in panel.arms if is_dense(arm.settings)]
+    found = study.iqm(dense[0]) if dense else None
+    if found:
+        values = sorted({x for line in panel.lines for x in line.arms})
+        sparsities = values if panel.axis == "sparsity" else []
+        draw_gains(axes, claims, dense[0].settings.agent, float(found.value), sparsities)
+
+
+def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
+    """Points with bars, methods side by side at each value of the axis."""
+    values = sorted({x for line in panel.lines for x in line.arms})
+    numbers = list[Numbers]()
+    for index, line in enumerate(panel.lines):
+        shift = 0.5 * (index - (len(panel.lines) - 1) / 2) / len(panel.lines)
+        found = {x: study.iqm(arm) for x, arm in line.arms.items()}
+        rows = [(x, *map(float, own)) for x, own in found.items() if own]
+        numbers += [(line.label, line.arms[x].name, x, *own) for x, *own in rows]
+        if rows:
+            _, middle, low, high = np.transpose(rows)
+            places = [values.index(x) + shift for x, *_ in rows]
+            bars = np.abs([middle - low, high - middle])
+            color = study.palette.get(line.label, "#444444")
+            axes.errorbar(
+                places,
+                middle,
+                bars,
+                fmt="o-",
+                capsize=3,
+                linewidth=1.2,
+                color=color,
+                label=line.label,
+            )
+    axes.set_xticks(range(len(values)), [_tick(panel.axis, value) for value in values])
+    axes.set(xlabel=_AXES[panel.axis], xlim=(-0.5, len(values) - 0.5))
+    return numbers
+
+
+def _tick(axis: str, value: float) -> str:
+    if axis == "sparsity":
+        return f"{100 * value:g} %" if value else "dense"
+    return f"×{value:g}" if axis == "width" else f"{value:g}"  # noqa: RUF001
+
+
+def _draw_curves(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
+    numbers = list[Numbers]()
+    for line in panel.lines:
+        for arm in line.arms.values():
+            rows = draw_iqm_curve(axes, study, arm, study.color(arm), line.label)
+            numbers += [(line.label, *row) for row in rows]
+    steps_axis(axes, study.steps_label)
+    return numbers
+
+
+def draw_schedules(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
+    """The paper's figure 2: sparsity as the settings have it, and as it was counted."""
+    planned: dict[tuple[tuple[int, ...], tuple[float, ...]], list[Arm]] = {}
+    for arm in (arm for panel in panels for arm in panel.arms):
+        planned.setdefault(_planned(arm.settings), []).append(arm)
+    figure, (axes,) = grid(1, 1, (6.5, 3.6))
+    numbers = list[Numbers]()
+    for ((steps, target), arms), color in zip(planned.items(), colors(len(planned)), strict=True):
+        more = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
+        axes.plot(steps, target, color=color, label=f"{arms[0].name}{more}")
+        rows = [row for arm in arms for own in arm.trainings for row in own.rows]
+        seen = sorted({(x["gradient_steps"], x["sparsity"]) for x in rows if "sparsity" in x})
+        axes.plot(*(np.transpose(seen) if seen else ([], [])), ".", color=color, markersize=4)
+        for arm in arms:
+            numbers += [(arm.name, "planned", *row) for row in zip(steps, target, strict=True)]
+            numbers += [(arm.name, "counted", *row) for row in seen]
+    axes.set(ylabel="sparsity", ylim=(-0.02, 1.02))
+    steps_axis(axes, "gradient steps per seed")
+    axes.grid(alpha=0.3)
+    legend(figure, [axes])
+    note = "line: target sparsity by the settings (equation 1); dots: counted in weights; no band"
+    say(figure, title, note)
+    header = ("arm", "what", "gradient_steps", "sparsity")
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+
+
+def _planned(own: Training) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Gradient steps and target sparsities from the first to the last of a run."""
+    steps = int(own.num_steps * (1 if own.clock == "gradient_steps" else own.replay_ratio))
+    names = ("update_start_step", "update_end_step", "update_freq", "schedule_type", "power")
+    given = {x: setting(own.config, f"create_updater_from_config.{x}") for x in names}
+    kept = {name: value for name, value in given.items() if value is not None}
+    schedule = resolve_schedule(steps, **kept)
+    if not isinstance(schedule, PolynomialSchedule):
+        raise ConfigError(f"{own.directory}: schedule_type={given['schedule_type']!r}")
+    at = np.linspace(0, steps, 201)
+    length = max(schedule.update_end_step - schedule.update_start_step, 1)
+    progress = np.clip((at - schedule.update_start_step) / length, 0, 1)
+    sparsity = own.sparsity * (1 - (1 - progress) ** schedule.power)  # the paper's equation 1
+    return tuple(map(int, at)), tuple(sparsity.tolist())
+
+
+def measured(arm: Arm) -> bool:
+    """Whether diagnostics were measured in a run of it."""
+    return any(row["phase"] == PHASE for own in arm.trainings for row in own.rows)
+
+
+def few_games(arms: Sequence[Arm], most: int) -> list[str]:
+    """At most so many of the games that the arms share: the paper's first."""
+    shared = set.intersection(*(set(arm.games) for arm in arms))
+    first = [game for game in _OF_THE_PAPER if game in shared]
+    return sorted([*first, *sorted(shared - {*first})][:most])
+
+
+def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
+    """The paper's figure 11: a row for each game, a column for each quantity."""
+    arms, games = panels[0].arms, few_games(panels[0].arms, ANALYSED)
+    if not games:
+        return None
+    columns = len(FIGURE_11)
+    figure, every = grid(len(games) * columns, columns, (2.7, 2.3), sharex=True)
+    numbers = list[Numbers]()
+    pairs = [(game, quantity) for game in games for quantity in FIGURE_11]
+    for axes, (game, quantity) in zip(every, pairs, strict=True):
+        phase = study.phase if quantity == RETURNS else PHASE
+        for arm in arms:
+            seen = curve(arm.rows(game), phase, quantity)
+            draw_mean(axes, seen, study.color(arm), arm.method)
+            low, high = bootstrap_interval(seen.values)
+            rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
+            numbers += [(game, quantity, arm.name, *row) for row in rows]
+        axes.grid(alpha=0.3)
+        steps_axis(axes, "")
+        from_zero(axes)
+    for axes, quantity in zip(every, FIGURE_11, strict=False):
+        whose = f" ({PHASES[study.phase]})" if quantity == RETURNS else ""
+        axes.set_title(METRICS[quantity].label + whose, fontsize="medium")
+    for axes, game in zip(every[::columns], games, strict=True):
+        axes.set_ylabel(game)
+    for axes in every[-columns:]:
+        axes.set_xlabel(study.steps_label)
+    legend(figure, every)
+    note = f"line: mean over seeds; {SEEDS_BAND}"
+    note += in_words(claims_of(study.reference, number))
+    say(figure, title, note)
+    header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+
+
+def draw_covariances(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
+    """The paper's figure 13: a row of heat maps for each arm, some seeds of each game."""
+    games, rows, numbers = few_games(panels[0].arms, MAPPED), list[Maps](), list[Numbers]()
+    seeds = 5 if len(games) < 2 else 3
+    for arm in panels[0].arms:
+        found = {game: _last_maps(arm, game) for game in games}
+        pairs = [(game, seed) for game, own in found.items() for seed in list(own)[:seeds]]
+        rows.append((arm.method, [(f"{x}, seed {seed}", found[x][seed]) for x, seed in pairs]))
+        for game, own in found.items():
+            numbers += [(game, arm.name, seed, mean_off_diagonal(x)) for seed, x in own.items()]
+    if not numbers:
+        return None
+    figure = draw_rows(rows)
+    note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
+    note += "measurement; |C|: mean off the diagonal; no band"
+    note += in_words(claims_of(study.reference, number))
+    say(figure, title, note)
+    header = ("game", "arm", "seed", "mean_abs_off_diagonal")
+    return Picture(f"figure_{number}", title, f"{note.capitalize()}.", figure, header, numbers)
+
+
+def _last_maps(arm: Arm, game: str) -> dict[int, Matrix]:
+    """By seed, of the runs that have stored any."""
+    found: dict[int, Matrix] = {}
+    for own in (x for x in arm.trainings if x.game == game):
+        try:
+            stored = read_matrices(own.directory)
+        except ConfigError:  # has measured nothing yet
+            continue
+        found.update(zip(map(int, stored.seeds), stored.matrix, strict=True))
+    return dict(sorted(found.items()))

@@ -1,0 +1,290 @@
+"""Which figures of Obando-Ceron et al. 2024 some runs cover, and how each is laid out.
+
+The paper's ResNet figures take runs of the ResNet, or of a torso of another suite (MinAtar's); its
+CNN figures those of the CNN. At width 3, or the largest that has what the figure compares.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from prune_rl.errors import ConfigError, nearest
+from prune_rl.reporting import paper_drawings as drawings
+from prune_rl.reporting.paper_drawings import Line, Panel
+from prune_rl.reporting.pictures import Picture
+from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.words import games_in_words
+
+_WIDTH = 3  # that most of the paper's figures are about
+_MANY_GAMES = 16  # more than the 15 of the other figures
+
+
+class PaperFigure(NamedTuple):
+    """One figure of the paper.
+
+    Attributes:
+        title: what it shows.
+        agents: whose runs it takes.
+        torso: 'impala' or 'nature'.
+        needs: what must be among the runs, in words.
+        panels: of the arms of one agent, empty if they do not cover it.
+        draw: of the study, number, title and panels the picture, None where nothing was measured.
+        most_games: that it shows; 0 for all.
+    """
+
+    title: str
+    agents: tuple[str, ...]
+    torso: str
+    needs: str
+    panels: Callable[[Study, list[Arm]], list[Panel]]
+    draw: Callable[[Study, int, str, list[Panel]], Picture | None] = drawings.draw_panels
+    most_games: int = 0
+
+
+def draw_figures(study: Study, asked: Sequence[int] | None = None) -> Iterator[Picture]:
+    """The figures that the runs cover, or those `asked` for.
+
+    Raises:
+        ConfigError: a figure that was asked for is not covered; says what it needs.
+    """
+    for number in asked or FIGURES:
+        picture = _draw(study, number)
+        if picture:
+            yield picture
+        elif asked:
+            needs = f"these runs do not cover it; it needs {FIGURES[number].needs}"
+            raise ConfigError(f"--figure={number}: {needs}")
+
+
+def _draw(study: Study, number: int) -> Picture | None:
+    figure = FIGURES[number]
+    panels = [
+        panel
+        for agent in figure.agents
+        for panel in figure.panels(study, _of(study, agent, figure.torso))
+    ]
+    if not panels:
+        return None
+    arms = [arm for panel in panels for arm in panel.arms]
+    torsos = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
+    games = sorted({game for arm in arms for game in arm.games})
+    games = drawings.few_games(arms, figure.most_games) if figure.most_games else games
+    title = f"Figure {number}: {figure.title} ({torsos}; {games_in_words(games)})"
+    return figure.draw(study, number, title, panels)
+
+
+def require_known(number: int) -> None:
+    """Raises `ConfigError` unless it is a figure that can be drawn."""
+    if number not in FIGURES:
+        choices = [str(x) for x in FIGURES]
+        raise ConfigError(f"--figure={number}: not drawn here; {nearest(str(number), choices)}")
+
+
+def _of(study: Study, agent: str, torso: str) -> list[Arm]:
+    """The agent's arms of the paper's torso, or of another suite's, as they come in gin files."""
+    own = [arm for arm in study.arms if arm.settings.agent == agent and not arm.settings.pooled]
+    same = [arm for arm in own if arm.settings.torso == torso]
+    others = [arm for arm in own if arm.settings.torso not in ("impala", "nature")]
+    return same or (others if torso == "impala" else [])
+
+
+def _usual_ratio(arms: Sequence[Arm]) -> list[Arm]:
+    """Those of the replay ratio that most arms have, the lowest of several."""
+    ratios = [arm.settings.replay_ratio for arm in arms]
+    usual = min(ratios, key=lambda ratio: (-ratios.count(ratio), ratio), default=0)
+    return [arm for arm in arms if arm.settings.replay_ratio == usual]
+
+
+def _plain(arms: Sequence[Arm]) -> list[Arm]:
+    """Without baselines."""
+    return [arm for arm in arms if not arm.settings.baseline]
+
+
+def _width(arms: Sequence[Arm], covered: Callable[[list[Arm]], bool]) -> list[Arm]:
+    """The arms of width 3, or of the largest width whose arms are enough."""
+    widths = sorted({arm.settings.width for arm in arms}, key=lambda x: (x != _WIDTH, -x))
+    own = ([arm for arm in arms if arm.settings.width == width] for width in widths)
+    return next((arms for arms in own if covered(arms)), [])
+
+
+def _lines(arms: Sequence[Arm], axis: str, least: int = 2) -> list[Line]:
+    """A line for each method that has `least` values of the axis."""
+    grouped: dict[str, list[Arm]] = {}
+    for arm in arms:
+        grouped.setdefault(arm.method, []).append(arm)
+    points = {name: {getattr(x.settings, axis): x for x in own} for name, own in grouped.items()}
+    lines = [Line(name, dict(sorted(own.items()))) for name, own in points.items()]
+    lines = [line for line in lines if len(line.arms) >= least]
+    return sorted(lines, key=lambda line: line.label != "dense")
+
+
+def _dense_and_others(lines: Sequence[Line]) -> bool:
+    return any(line.label == "dense" for line in lines) and len(lines) > 1
+
+
+def _final(arms: Sequence[Arm], axis: str, lines: list[Line], title: str = "") -> Panel:
+    agent = arms[0].settings.agent
+    return Panel("final", axis, f"{agent}{title}", lines)
+
+
+def _over_width(study: Study, arms: list[Arm]) -> list[Panel]:
+    lines = _lines(_usual_ratio(_plain(arms)), "width")
+    return [_final(arms, "width", lines)] if _dense_and_others(lines) else []
+
+
+def _sparsities(study: Study, arms: list[Arm]) -> list[Panel]:
+    """Left over time, right in the end; three sparsities at least, the dense one with them."""
+    pruners = [arm.settings.pruner for arm in _plain(arms) if not is_dense(arm.settings)]
+    usual = max(pruners, key=pruners.count, default="")
+    taken = [x for x in _usual_ratio(_plain(arms)) if x.settings.pruner in (usual, "no_prune")]
+    own = _width(taken, lambda x: len({arm.settings.sparsity for arm in x}) >= 3)
+    if not own:
+        return []
+    by_sparsity = {arm.settings.sparsity: arm for arm in own}
+    where = f" x{own[0].settings.width:g}"
+    curves = [Line(arm.method, {key: arm}) for key, arm in sorted(by_sparsity.items())]
+    final = [Line(f"{usual}, over sparsity", dict(sorted(by_sparsity.items())))]
+    return [_curves(own, curves, where), _final(own, "sparsity", final, where)]
+
+
+def _curves(arms: Sequence[Arm], lines: list[Line], title: str = "") -> Panel:
+    return Panel("curves", "", f"{arms[0].settings.agent}{title}", lines)
+
+
+def _ratios(study: Study, arms: list[Arm]) -> list[Panel]:
+    own = _width(_plain(arms), lambda x: _dense_and_others(_lines(x, "replay_ratio")))
+    return _ratio_panels(own)
+
+
+def _ratio_panels(arms: list[Arm]) -> list[Panel]:
+    if not arms:
+        return []
+    lines, where = _lines(arms, "replay_ratio"), f" x{arms[0].settings.width:g}"
+    return [_final(arms, "replay_ratio", lines, where)] if _dense_and_others(lines) else []
+
+
+def _ratios_by_width(study: Study, arms: list[Arm]) -> list[Panel]:
+    widths = sorted({arm.settings.width for arm in arms})
+    own = ([arm for arm in _plain(arms) if arm.settings.width == width] for width in widths)
+    return [panel for arms in own for panel in _ratio_panels(arms)]
+
+
+def _dense_and_pruned(arms: list[Arm]) -> bool:
+    return any(is_dense(x.settings) for x in arms) and any(x.settings.sparsity for x in arms)
+
+
+def _over_time(study: Study, arms: list[Arm]) -> list[Panel]:
+    own = _width(_usual_ratio(_plain(arms)), _dense_and_pruned)
+    lines = [Line(arm.method, {0: arm}) for arm in own]
+    return [_curves(own, lines, f" x{own[0].settings.width:g}")] if own else []
+
+
+def _over_time_of_many_games(study: Study, arms: list[Arm]) -> list[Panel]:
+    covered = len({game for arm in arms for game in arm.games}) >= _MANY_GAMES
+    return _over_time(study, arms) if covered else []
+
+
+def _over_time_by_width(study: Study, arms: list[Arm]) -> list[Panel]:
+    taken = _usual_ratio(_plain(arms))
+    widths = sorted({arm.settings.width for arm in taken})
+    by_width = ([arm for arm in taken if arm.settings.width == width] for width in widths)
+    return [panel for own in by_width if _dense_and_pruned(own) for panel in _over_time(study, own)]
+
+
+def _schedules(study: Study, arms: list[Arm]) -> list[Panel]:
+    def differ(own: list[Arm]) -> bool:
+        pruned = [x for x in own if x.settings.pruner == "magnitude"]
+        return len({x.settings.schedule for x in pruned}) > 1
+
+    own = _width(_usual_ratio(_plain(arms)), differ)
+    taken = [x for x in own if x.settings.pruner in ("no_prune", "magnitude")]
+    lines = [Line(x.method, {0: x}) for x in taken]
+    return [_curves(own, lines, f" x{own[0].settings.width:g}")] if own else []
+
+
+def _methods(study: Study, arms: list[Arm]) -> list[Panel]:
+    """Left curves at a width, right final scores over widths; a baseline at least, and dense."""
+
+    def compared(own: list[Arm]) -> bool:
+        return any(x.settings.baseline for x in own) and _dense_and_pruned(own)
+
+    taken = _usual_ratio(arms)
+    own = _width(taken, compared)
+    if not own:
+        return []
+    where = f" x{own[0].settings.width:g}"
+    panels = [_curves(own, [Line(arm.method, {0: arm}) for arm in own], where)]
+    lines = _lines(taken, "width")
+    return [*panels, _final(own, "width", lines)] if _dense_and_others(lines) else panels
+
+
+def _pruned_gradually(study: Study, arms: list[Arm]) -> list[Panel]:
+    own = [x for x in arms if x.settings.schedule.startswith("polynomial")]
+    return [_curves(own, [Line(arm.name, {0: arm}) for arm in own])] if own else []
+
+
+def _measured(study: Study, arms: list[Arm]) -> list[Panel]:
+    own = [x for x in _usual_ratio(_plain(arms)) if drawings.measured(x)]
+    return _over_time(study, own)
+
+
+_DQN, _BOTH = ("dqn",), ("dqn", "rainbow")
+_WIDTHS = "dense and pruned runs of two widths at least"
+_SPARSITIES = "a dense network and two sparsities of one width at least"
+_RATIOS = "dense and pruned runs of two replay ratios at least"
+_PAIR = "dense and pruned runs of one width"
+_DIAGNOSED = f"{_PAIR}, trained with --gin_files=diagnostics/all.gin"
+
+FIGURES: dict[int, PaperFigure] = {
+    1: PaperFigure("scaling the width of the ResNet", _BOTH, "impala", _WIDTHS, _over_width),
+    2: PaperFigure(
+        "gradual pruning schedules",
+        ("dqn", "rainbow", "cql", "cql_c51", "der", "drq_eps"),
+        "impala",
+        "gradually pruned runs",
+        _pruned_gradually,
+        drawings.draw_schedules,
+    ),
+    3: PaperFigure("varying sparsity", _DQN, "impala", _SPARSITIES, _sparsities),
+    4: PaperFigure("scaling the width of the CNN", _BOTH, "nature", _WIDTHS, _over_width),
+    5: PaperFigure("scaling the replay ratio", ("rainbow",), "impala", _RATIOS, _ratios),
+    6: PaperFigure("offline agents", ("cql", "cql_c51"), "impala", _PAIR, _over_time_by_width),
+    7: PaperFigure(
+        "the full suite",
+        _BOTH,
+        "impala",
+        f"{_PAIR} on {_MANY_GAMES} games at least",
+        _over_time_of_many_games,
+    ),
+    8: PaperFigure("low-data agents, long", ("drq_eps", "der"), "impala", _PAIR, _over_time),
+    10: PaperFigure(
+        "pruning schedules", _DQN, "impala", "runs of two pruning schedules", _schedules
+    ),
+    11: PaperFigure(
+        "analyses of dense and pruned networks",
+        _DQN,
+        "impala",
+        _DIAGNOSED,
+        _measured,
+        drawings.draw_analyses,
+        drawings.ANALYSED,
+    ),
+    12: PaperFigure(
+        "against plasticity baselines",
+        _DQN,
+        "impala",
+        f"{_PAIR}, and a baseline of plasticity/",
+        _methods,
+    ),
+    13: PaperFigure(
+        "gradient covariance",
+        _DQN,
+        "impala",
+        _DIAGNOSED,
+        _measured,
+        drawings.draw_covariances,
+        drawings.MAPPED,
+    ),
+    14: PaperFigure("varying sparsity of the CNN", _BOTH, "nature", _SPARSITIES, _sparsities),
+    15: PaperFigure("varying sparsity", ("rainbow",), "impala", _SPARSITIES, _sparsities),
+    16: PaperFigure("scaling the replay ratio", _DQN, "impala", _RATIOS, _ratios_by_width),
+}

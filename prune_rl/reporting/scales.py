@@ -1,0 +1,72 @@
+"""What makes returns of different games comparable in a report: a person, or one of its arms."""
+
+import numpy as np
+
+from prune_rl.errors import ConfigError, nearest
+from prune_rl.reporting.normalized import human_scores, normalize, units_of
+from prune_rl.reporting.runs import Floats
+from prune_rl.reporting.study import Scale, Study, is_dense
+
+HUMAN = "human"
+
+
+def choose_scale(study: Study, asked: str | None) -> Scale:
+    """The scale `asked` for: `HUMAN`, or the name of an arm, whose mean is 1 in every game.
+
+    By default a person's where one has played all of the games, else that of the first arm that
+    can be one, dense and narrow ones first; raw returns if none can.
+
+    Raises:
+        ConfigError: there is no such arm, no run of it has finished, its mean on a game is not
+            above 0; or no game has a human score.
+    """
+    if asked == HUMAN:
+        return _human(study)
+    if asked:
+        _require_scored(study, asked)
+        return _of_arm(study, asked)
+    if all(game in human_scores() for game in study.games):
+        return _human(study)
+    return next(filter(None, (_tried(study, arm) for arm in _candidates(study))), study.scale)
+
+
+def _human(study: Study) -> Scale:
+    lacking = [game for game in study.games if game not in human_scores()]
+    if len(lacking) == len(study.games):
+        normalize(lacking[0], 0.0)  # says which games have one
+
+    def scored(game: str, returns: Floats) -> Floats:
+        return np.full_like(returns, np.nan) if game in lacking else normalize(game, returns)
+
+    without = f", without {', '.join(lacking)}: nobody's is known" if lacking else ""
+    return Scale("human-normalised score", f"score: 0 random, 1 human{without}", scored)
+
+
+def _require_scored(study: Study, asked: str) -> None:
+    names = [arm.name for arm in study.arms]
+    if asked not in names:
+        raise ConfigError(f"--normalize={asked}: no such arm; {nearest(asked, [HUMAN, *names])}")
+    if asked not in {score.arm for score in study.scores}:
+        raise ConfigError(f"--normalize={asked}: no run of it has finished (--unfinished)")
+
+
+def _candidates(study: Study) -> list[str]:
+    scored = {score.arm for score in study.scores}
+    arms = [arm for arm in study.arms if arm.name in scored]
+    return [arm.name for arm in sorted(arms, key=lambda arm: not is_dense(arm.settings))]
+
+
+def _tried(study: Study, arm: str) -> Scale | None:
+    try:
+        return _of_arm(study, arm)
+    except ConfigError:  # a mean of 0 or less on some game
+        return None
+
+
+def _of_arm(study: Study, arm: str) -> Scale:
+    units = units_of(study.scores, arm)
+
+    def scored(game: str, returns: Floats) -> Floats:
+        return returns / units.get(game, np.nan)
+
+    return Scale("score", f"score: return / mean final return of {arm}", scored)

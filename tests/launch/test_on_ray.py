@@ -1,0 +1,182 @@
+"""--backend=ray: its flags, and trainings on a real cluster of two nodes, one of which is lost."""
+
+import argparse
+import re
+import shutil
+import signal
+import sys
+import tempfile
+
+import psutil
+import pytest
+
+from launch import on_ray, sweep
+from launch.executor import Standing, State
+from prune_rl.errors import ConfigError
+
+from .tiny import grid, job, metrics, text, until
+
+_NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+
+
+def flags_of(*given):
+    parser = argparse.ArgumentParser()
+    on_ray.add_flags(parser)
+    return parser.parse_args(given)
+
+
+def test_without_ray(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(
+        ConfigError, match=r"^--backend=ray: needs Ray: pip install -e '\.\[ray\]'$"
+    ):
+        on_ray.executor(flags_of())
+
+
+@pytest.mark.parametrize("name", ["num_cpus", "num_gpus", "memory_gib"])
+def test_flags_that_cannot_be(name):
+    with pytest.raises(ConfigError, match=f"^--{name}=-1: expected a number from 0$"):
+        on_ray.executor(flags_of(f"--{name}=-1"))
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Ray, with its session in a folder of its own, whose name sockets keep short."""
+    folder = tempfile.mkdtemp(prefix="ray_", dir="/tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield pytest.importorskip("ray", reason="pip install -e '.[ray]'")
+    for process in psutil.process_iter(["cmdline"]):  # what a node that did not come up has left
+        if any(folder in part for part in process.info["cmdline"] or ()):
+            process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("nonsense", r"no cluster of Ray answers \(Invalid address format: nonsense\)"),
+        ("127.0.0.1:1", r"nothing answers \(\[Errno \d+\] Connection refused\)"),
+    ],
+)
+def test_there_is_no_cluster(ray, address, why):
+    with pytest.raises(ConfigError, match=f"^--address={address}: {why}.*; 'local' starts one on"):
+        on_ray.executor(flags_of(f"--address={address}"))
+
+
+def test_this_machine_is_part_of_no_cluster(ray, monkeypatch):
+    """Scripted: there may be one of somebody else's."""
+
+    def init(**given):
+        assert given["address"] == "auto"
+        raise ConnectionError("Could not find any running Ray instance.\nAnd more.")
+
+    monkeypatch.setattr(ray, "init", init)
+    why = "no cluster of Ray answers (Could not find any running Ray instance.); 'local' starts"
+    with pytest.raises(ConfigError, match=f"^--address=auto: {re.escape(why)}"):
+        on_ray.executor(flags_of())
+
+
+@pytest.fixture(scope="module")
+def cluster(ray):
+    """Two nodes of one CPU each; a machine with much to do gets a second try."""
+    from ray.cluster_utils import Cluster
+
+    for last in (False, True):
+        made = Cluster()
+        try:
+            nodes = [made.add_node(**_NODE) for _ in range(2)]
+            made.wait_for_nodes()
+        except Exception:
+            made.shutdown()
+            if last:
+                raise
+            continue
+        yield made, nodes[1]
+        ray.shutdown()
+        made.shutdown()
+        return
+
+
+@pytest.fixture(scope="module")
+def executor(cluster):
+    before = signal.getsignal(signal.SIGTERM)
+    made = on_ray.executor(flags_of(f"--address={cluster[0].address}"))
+    assert signal.getsignal(signal.SIGTERM) == before
+    return made
+
+
+def state(executor, own):
+    return executor.poll()[own.name].state
+
+
+def test_cells_finish_though_a_node_is_lost_under_one(executor, cluster, tmp_path):
+    cells = [job(tmp_path, f"{name}/Breakout/0", num_iterations=20) for name in "ab"]
+    short = job(tmp_path, "short")
+    executor.submit([*cells, short])
+    assert {x.state for x in executor.poll().values()} == {State.WAITING}
+    until(lambda: all(len(metrics(own)) > 3 for own in cells), "both in the second iteration")
+    assert [state(executor, own) for own in (*cells, short)] == [
+        State.RUNNING,
+        State.RUNNING,
+        State.WAITING,
+    ]
+    cluster[0].remove_node(cluster[1], allow_graceful=False)
+    finished = Standing(State.FINISHED, 0)
+    until(lambda: set(executor.poll().values()) == {finished}, "all", 180)
+    assert sorted(text(own.log).count("launch: on ") for own in cells) == [1, 2]
+    assert sorted(text(own.log).count(f"{own.directory}: going on after ") for own in cells) == [
+        0,
+        1,
+    ]
+    assert metrics(cells[0]) == metrics(cells[1])
+    assert metrics(cells[0])[:4] == metrics(short)
+
+
+def test_one_that_cannot_be_and_one_that_raises(executor, tmp_path):
+    wrong, raises = job(tmp_path, "wrong", "DQNAgent.gamma=2"), job(tmp_path, "raises")
+    raises.log.parent.write_text("where a folder should be")
+    executor.submit([raises])
+    until(lambda: state(executor, raises) == State.FAILED, "being told")
+    assert "the task raised FileExistsError(" in executor.poll()["raises"].problem
+    raises.log.parent.unlink()
+    executor.submit([wrong])
+    until(lambda: state(executor, wrong) == State.FAILED, "being told")
+    stands = executor.poll()["wrong"]
+    assert stands.exit_code == 2
+    assert stands.problem.startswith("prune_rl.train: DQNAgent.gamma=2: expected")
+
+
+def test_a_sweep(executor, cluster, tmp_path, capsys, monkeypatch):
+    """By its command; this process is connected, and cannot be twice."""
+    monkeypatch.setattr(on_ray, "_connect", lambda ray, address: None)
+    command = ["--backend=ray", f"--gin_files={grid(tmp_path)}", f"--base_dir={tmp_path / 'g'}"]
+    command.append("--cells=*/breakout/0")
+    assert sweep.main([*command, f"--address={cluster[0].address}"]) == 0
+    assert capsys.readouterr().err.endswith("2 of 2 cells have finished\n")
+    assert len(list((tmp_path / "g").rglob("metrics.jsonl"))) == 2
+
+
+def test_cancelled_trainings_save(executor, tmp_path):
+    running, waiting = (job(tmp_path, name, num_iterations=900) for name in ("running", "waiting"))
+    executor.submit([running, waiting])
+    until(lambda: len(metrics(running)) > 1, "a training")
+    executor.cancel()
+    stands = executor.poll()
+    assert stands["running"].exit_code == 75
+    assert stands["running"].problem.startswith("prune_rl.train: SIGTERM: saved after ")
+    assert stands["waiting"].state == State.LOST
+    assert not waiting.directory.exists()
+    executor.cancel()  # there is nothing to cancel any more
+
+
+def test_what_no_node_has_is_said(executor, cluster, capsys, tmp_path):
+    own = job(tmp_path, "large")
+    large = on_ray.Ray({"num_cpus": 0.5, "num_gpus": 3, "memory": 2**40})
+    large.submit([own])
+    expected = "--backend=ray: no node has num_cpus=0.5, num_gpus=3, memory=1.09951e+12 yet; "
+    assert capsys.readouterr().err == f"{expected}cells wait for one\n"
+    assert large.poll()["large"].state == State.WAITING
+    large.cancel()
+    assert large.poll()["large"].state == State.LOST

@@ -1,0 +1,205 @@
+"""What runs are called: by every shipped agent and figure, and by what was changed."""
+
+import collections
+import inspect
+
+import gin
+import pytest
+
+from prune_rl import configuration, gin_files
+from prune_rl.grid import Grid
+from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.reporting.arms import read_setup, tell_apart
+from prune_rl.reporting.config import read_config
+
+_EXPERIMENTS = [x for x in gin_files.shipped_gin_files() if x.startswith("experiments/")]
+_PRUNING = [x for x in gin_files.shipped_gin_files() if x.startswith("pruning/")]
+
+
+@pytest.fixture(autouse=True)
+def _clean_gin():
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture
+def setup_of(tmp_path):
+    """What gin files and bindings come to, by the text that gin writes."""
+
+    def read(files, bindings=()):
+        configuration.load(files, bindings)
+        (tmp_path / "config.gin").write_text(gin.config_str())
+        return read_setup(read_config(tmp_path))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "name", ["dqn", "c51", "rainbow", "full_rainbow", "der", "drq_eps", "cql", "cql_c51"], ids=str
+)
+def test_agents_are_called_as_their_files(setup_of, name):
+    setup = setup_of([f"agents/{name}.gin"])
+    assert setup.agent == name
+    assert setup.arm == f"{name} nature x1 dense"
+
+
+@pytest.mark.parametrize("name", ["der", "drq_eps", "full_rainbow", "rainbow"])
+def test_agents_of_minatar_are_called_as_those_of_atari(setup_of, name):
+    setup = setup_of([f"experiments/minatar_breakout_{name}.gin"])
+    assert (setup.agent, setup.torso, setup.game) == (name, "minatar", "breakout")
+    assert setup.replay_ratio == (1 if name in ("der", "drq_eps") else 0.25)
+
+
+def test_a_mix_of_rainbows_parts_is_rainbow(setup_of):
+    assert setup_of(["agents/rainbow.gin"], ["RainbowAgent.dueling = True"]).agent == "rainbow"
+    c51_of_three_steps = ["RainbowAgent.update_horizon = 3"]
+    assert setup_of(["agents/c51.gin"], c51_of_three_steps).agent == "rainbow"
+    assert setup_of(["agents/der.gin"], c51_of_three_steps).agent == "full_rainbow"
+
+
+@pytest.mark.parametrize("name", _EXPERIMENTS)
+def test_arms_of_a_grid_are_as_many_as_its_kinds(setup_of, tmp_path, name):
+    """So no two of its kinds are put into one curve."""
+    configuration.load([name], [])
+    kinds = list(Grid().kinds()) if "Grid.axes" in gin.config_str() else []
+    runs = []
+    for kind in kinds:
+        setup = setup_of(kind.cell.gin_files, kind.cell.gin_bindings)
+        runs.append((setup.arm, setup.game, read_config(tmp_path)))
+    apart = tell_apart(runs)
+    named = {f"{arm} {words}" for (arm, _, _), words in zip(runs, apart, strict=True)}
+    assert len(named) == len(kinds)
+    if name == "experiments/minatar_scaling_large.gin":
+        assert set(apart) == {"", "learning_rate=0.00025", "learning_rate=6.25e-05"}
+    else:
+        assert set(apart) <= {""}
+
+
+@pytest.mark.parametrize("name", _PRUNING)
+def test_the_schedule_of_a_pruners_own_file_is_not_named(setup_of, name):
+    files = ["agents/dqn.gin", name]
+    if name == "pruning/schedule_40m_of_100m.gin":
+        files.insert(1, "pruning/magnitude.gin")
+    setup = setup_of(files)
+    named = {
+        "pruning/schedule_40m_of_100m.gin": " polynomial 500,000-2,000,000",
+        "pruning/sparse_reg.gin": " periodic 0-200,000",
+        "pruning/nm.gin": " one_shot 20%",
+    }
+    sparsity = "50%" if name == "pruning/nm.gin" else "95%"
+    expected = "dense" if name == "pruning/none.gin" else f"{setup.pruner} {sparsity}"
+    assert setup.arm == f"dqn nature x1 {expected}{named.get(name, '')}"
+
+
+@pytest.mark.parametrize(
+    ("bindings", "schedule"),
+    [
+        ([], "polynomial 20%-80%"),
+        (["update_start_step = 0.1"], "polynomial 10%-80%"),
+        (["update_start_step = 5_000", "update_end_step = 0.5"], "polynomial 5,000-50%"),
+        (["schedule_type = 'periodic'"], "periodic 0-80%"),
+        (["schedule_type = 'one_shot'"], "one_shot 0"),
+        (["schedule_type = 'none'"], ""),
+    ],
+)
+def test_schedules_have_the_defaults_of_pruning(setup_of, bindings, schedule):
+    own = ["pruner_type = 'magnitude'", "sparsity = 0.5", *bindings]
+    made = setup_of(["agents/dqn.gin"], [f"create_updater_from_config.{x}" for x in own])
+    assert made.schedule == schedule
+    defaults = inspect.signature(create_updater_from_config).parameters
+    assert defaults["schedule_type"].default == "polynomial"
+    assert defaults["update_start_step"].default is None
+
+
+@pytest.mark.parametrize(
+    ("files", "bindings", "arm"),
+    [
+        (["networks/impala.gin"], ["ImpalaTorso.width = 3"], "dqn impala x3 dense"),
+        ([], ["NatureTorso.global_average_pooling = True"], "dqn nature x1 pooled dense"),
+        ([], ["DQNAgent.replay_ratio = 2"], "dqn nature x1 dense ratio 2"),
+        ([], ["DQNAgent.precision = 'bf16'"], "dqn nature x1 dense bf16"),
+        (["plasticity/redo.gin"], [], "dqn nature x1 dense redo"),
+        (["plasticity/l2.gin"], [], "dqn nature x1 dense l2"),
+        (["plasticity/weight_decay.gin"], [], "dqn nature x1 dense weight_decay"),
+        (["plasticity/l2_unit_norm.gin"], [], "dqn nature x1 dense l2_unit_norm"),
+        (
+            ["pruning/magnitude.gin"],
+            ["Runner.interventions = [@Reset(), @ReDo()]"],
+            "dqn nature x1 magnitude 95% reset+redo",
+        ),
+        (
+            ["pruning/magnitude.gin"],
+            ["create_updater_from_config.sparsity = 0.995"],
+            "dqn nature x1 magnitude 99.5%",
+        ),
+    ],
+)
+def test_arms_name_what_is_not_as_usual(setup_of, files, bindings, arm):
+    assert setup_of(["agents/dqn.gin", *files], bindings).arm == arm
+
+
+def test_offline_agents_have_no_replay_ratio(setup_of):
+    setup = setup_of(["agents/cql.gin"])
+    assert setup.replay_ratio == 0
+    assert setup.sticky_actions is True
+    assert setup_of(["agents/der.gin"]).sticky_actions is False
+
+
+def test_agents_of_several_networks_and_no_torso_are_described_too():
+    config = {
+        "actor/create_updater_from_config.pruner_type": "'magnitude'",
+        "actor/create_updater_from_config.sparsity": "0.9",
+        "critic/create_updater_from_config.pruner_type": "'magnitude'",
+        "critic/create_updater_from_config.sparsity": "0.5",
+        "critic/create_optimizer.weight_decay": "1e-4",
+        "Runner.agent": "@SACAgent()",
+        "Runner.create_environment_fn": "@pendulum",
+        "Runner.interventions": "[@actor/Reset(), @a.module.Shrink()]",
+        "SACAgent.replay_ratio": "0.25",
+    }
+    setup = read_setup(config)
+    assert setup.arm == "sac magnitude 90% reset+shrink+weight_decay"
+    assert (setup.game, setup.width, setup.torso) == ("pendulum", 1, "")
+    other = config | {"critic/create_updater_from_config.sparsity": "0.7"}
+    runs = [(setup.arm, "pendulum", config), (read_setup(other).arm, "pendulum", other)]
+    assert tell_apart(runs) == ["critic/sparsity=0.5", "critic/sparsity=0.7"]
+
+
+def test_what_arms_do_not_name_tells_them_apart():
+    base = {"q/create_optimizer.learning_rate": "1e-4", "Runner.num_iterations": "40"}
+    runs = [
+        ("a", "Pong", base),
+        ("a", "Pong", base | {"q/create_optimizer.learning_rate": "2e-4"}),
+        ("a", "Qbert", base),
+        ("b", "Pong", base),
+        ("b", "Pong", base | {"Runner.num_iterations": "100"}),
+        ("c", "Pong", base | {"only_here.x": "1"}),
+        ("c", "Pong", base),
+        ("c", "Qbert", base | {"Runner.num_iterations": "7"}),  # a game of its own length
+    ]
+    rates = ["learning_rate=1e-4", "learning_rate=2e-4", "learning_rate=1e-4"]
+    assert tell_apart(runs) == [*rates, "num_iterations=40", "num_iterations=100", "", "", ""]
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        *("Runner.seed", "Runner.num_seeds", "Runner.diagnostics", "Runner.evaluation_steps"),
+        *("Diagnostics.period", "DQNAgent.seed_strategy", "Dataset.run", "Suite.name"),
+        *("create_atari_environment.game_name", "Runner.checkpoint_minutes"),
+    ],
+)
+def test_seeds_and_what_is_measured_tell_nothing_apart(binding):
+    runs = [("a", "Pong", {binding: "1"}), ("a", "Pong", {binding: "2"})]
+    assert tell_apart(runs) == ["", ""]
+    lists = [("a", "Pong", {"x.y": "[]"}), ("a", "Pong", {"x.y": "()"})]
+    assert tell_apart(lists) == ["", ""]
+
+
+def test_names_of_settings_in_arms_are_their_own():
+    several = collections.Counter(
+        setup
+        for words in tell_apart([("a", "g", {"q/x.y": str(i), "torso/z.w": "1"}) for i in range(3)])
+        for setup in words.split(", ")
+    )
+    assert several == {"y=0": 1, "y=1": 1, "y=2": 1}
