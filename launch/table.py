@@ -172,7 +172,8 @@ class Board:
         if len(self._running) > room:
             table.add_row(f"… and {len(self._running) - room:,} more", "running")
         for one, took, progress in self._newest:
-            table.add_row(escape(one.job.name), _became(one), *_numbers(progress, f"took {took}"))
+            spent = f"took {took}" if took else "-"
+            table.add_row(escape(one.job.name), _became(one), *_numbers(progress, spent))
         return Group(Text(self._totals(now), no_wrap=True, overflow="ellipsis"), table)
 
 

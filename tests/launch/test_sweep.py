@@ -229,10 +229,10 @@ def test_killed_it_takes_its_trainings_with_it_and_they_save(
 
 
 def test_two_on_one_folder_refuse_each_other(sweep_flags, scripted, start_sweep, until, capsys):
-    scripted.tell({"*": ["finish when told"]})
+    scripted.tell({"*": ["finish when told", "finish"]})
     process = start_sweep(*sweep_flags)
     until(lambda: scripted.journal("ready"))
-    assert sweep.main(sweep_flags) == 2
+    assert sweep.main([*sweep_flags, "--cells=dense/breakout/0"]) == 2
     line = f"launch.sweep: --base_dir=runs/g: process {process.pid} on "
     assert capsys.readouterr().err.startswith(line)
     scripted.go()
