@@ -15,7 +15,7 @@ import numpy as np
 
 from prune_rl.reporting.runs import write_rows
 from prune_rl.reporting.statistics import interval, iqm, probability_of_improvement
-from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
+from prune_rl.reporting.trainings import FINISHED, Training, read_training
 
 _GAMES = ("breakout", "asterix")
 _ARMS = (
@@ -43,7 +43,8 @@ class Answer(NamedTuple):
 def main(argv: Sequence[str]) -> int:
     """Reads the runs, writes the answers, prints both."""
     folder, out = Path(argv[0]), Path(argv[1])
-    runs = {_cell(training): training for training in find_trainings([folder])}
+    found = [read_training(path.parent, folder) for path in sorted(folder.rglob("config.gin"))]
+    runs = {_cell(training): training for training in found}
     done = {cell: own for cell, own in runs.items() if own.state == FINISHED}
     asked = [(arm, game, seed) for seed in range(5) for game in _GAMES for arm in _ARMS]
     seeds = [x for x in range(5) if all(cell in done for cell in asked if cell[2] == x)]
