@@ -42,7 +42,7 @@ def executor(flags: argparse.Namespace) -> "Ray":
         ConfigError: Ray is missing or does not answer, or a flag is wrong.
     """
     for name in ("num_cpus", "num_gpus", "memory_gib"):
-        if not getattr(flags, name) >= 0:
+        if not 0 <= getattr(flags, name) < float("inf"):
             raise ConfigError(f"--{name}={getattr(flags, name):g}: expected a number from 0")
     try:
         import ray

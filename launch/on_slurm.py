@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shlex
 import shutil
 import subprocess
 import time
@@ -66,13 +67,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gres", help="generic resources of a job, as gpu:1")
     group.add_argument("--cpus_per_task", type=int, default=1, help="(default: %(default)s)")
     group.add_argument("--mem_gib", type=float, help="of a job; the partition's if not given")
-    group.add_argument(
-        "--max_parallel", type=int, default=256, help="jobs at once (default: %(default)s)"
-    )
+    text = "jobs at once, of each thousand (default: %(default)s)"
+    group.add_argument("--max_parallel", type=int, default=256, help=text)
 
 
-def _parameters(flags: argparse.Namespace) -> dict[str, Any]:
-    """Of submitit's maker of sbatch scripts."""
+def _require_sound(flags: argparse.Namespace) -> None:
     needed = -(-(flags.warning + _NEEDED) // 60)
     if flags.time < needed:
         expected = f"expected {needed} minutes at least with --warning={flags.warning}"
@@ -80,8 +79,13 @@ def _parameters(flags: argparse.Namespace) -> dict[str, Any]:
     for name in ("warning", "cpus_per_task", "max_parallel"):
         if getattr(flags, name) < 1:
             raise ConfigError(f"--{name}={getattr(flags, name)}: expected a whole number from 1")
-    if flags.mem_gib is not None and not flags.mem_gib > 0:
+    if flags.mem_gib is not None and not 0 < flags.mem_gib < float("inf"):
         raise ConfigError(f"--mem_gib={flags.mem_gib:g}: expected a number above 0")
+
+
+def _parameters(flags: argparse.Namespace) -> dict[str, Any]:
+    """Of submitit's maker of sbatch scripts."""
+    _require_sound(flags)
     return {
         "job_name": "prune_rl",
         "partition": flags.partition,
@@ -93,7 +97,7 @@ def _parameters(flags: argparse.Namespace) -> dict[str, Any]:
         "mem": flags.mem_gib and f"{round(flags.mem_gib * 1024)}M",
         "array_parallelism": flags.max_parallel,
         "setup": [
-            f"export PYTHONPATH='{ROOT}'${{PYTHONPATH:+:$PYTHONPATH}}",
+            f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}",
             "export SUBMITIT_PREEMPT_SIGNAL=USR1",  # USR2 would end a training: all get it
         ],
         "additional_parameters": {

@@ -1,6 +1,8 @@
 """What a job of Slurm does: trains, saves when it is warned, and goes on once it is requeued."""
 
 import signal
+import subprocess
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,10 @@ class Training:
             return self._child.wait()
         except _Over as over:
             return over.code
+        except subprocess.CalledProcessError as error:  # of submitit, which requeues in a handler
+            if error.returncode < 0:  # the job is requeued: Slurm ends all of it, scontrol too
+                sys.exit(error.returncode)
+            raise
         finally:
             signal.signal(signal.SIGTERM, before)
 

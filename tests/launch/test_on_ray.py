@@ -35,8 +35,9 @@ def test_without_ray(monkeypatch):
 
 @pytest.mark.parametrize("name", ["num_cpus", "num_gpus", "memory_gib"])
 def test_flags_that_cannot_be(name):
-    with pytest.raises(ConfigError, match=f"^--{name}=-1: expected a number from 0$"):
-        on_ray.executor(flags_of(f"--{name}=-1"))
+    for value in ("-1", "inf", "nan"):
+        with pytest.raises(ConfigError, match=f"^--{name}={value}: expected a number from 0$"):
+            on_ray.executor(flags_of(f"--{name}={value}"))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import pickle
+import shlex
 import sys
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_the_script(tmp_path, monkeypatch, jobs):
         "--time=60",
     ):
         assert lines.count(f"#SBATCH {line}") == 1, line
-    assert f"export PYTHONPATH='{ROOT}'${{PYTHONPATH:+:$PYTHONPATH}}" in lines
+    assert f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}" in lines
     assert "export SUBMITIT_PREEMPT_SIGNAL=USR1" in lines
     command = f"--cpus-per-task 4 {sys.executable} -u -m submitit.core._submit {folder}"
     assert lines[-2 if lines[-1] == "" else -1].endswith(command)
@@ -115,6 +116,7 @@ def test_the_script_of_one_job_and_of_more_than_an_array_holds(tmp_path, jobs):
         (["--cpus_per_task=0"], "--cpus_per_task=0: expected a whole number from 1"),
         (["--max_parallel=-1"], "--max_parallel=-1: expected a whole number from 1"),
         (["--mem_gib=0"], "--mem_gib=0: expected a number above 0"),
+        (["--mem_gib=inf"], "--mem_gib=inf: expected a number above 0"),
         (["--mem_gib=nan"], "--mem_gib=nan: expected a number above 0"),
     ],
 )

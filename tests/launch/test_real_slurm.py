@@ -191,8 +191,8 @@ def test_what_slurm_refuses(make, tmp_path):
 
 @pytest.mark.nightly
 def test_a_job_that_hits_its_time_limit_is_requeued_and_loses_nothing(make, tmp_path):
-    """Four minutes: Slurm's limits are whole ones, and it may warn one early."""
-    own = job(tmp_path, "limited", "Runner.training_steps=1_000", num_iterations=250)
+    """Minutes: Slurm's limits are whole ones, and it may warn one early."""
+    own = job(tmp_path, "limited", "Runner.training_steps=1_000", num_iterations=180)
     executor = make("--time=2", "--warning=20")
     executor.submit([own])
     began = time.monotonic()
@@ -206,6 +206,6 @@ def test_a_job_that_hits_its_time_limit_is_requeued_and_loses_nothing(make, tmp_
         release(number(own, tmp_path))
     assert stands(executor, own).exit_code == 0
     assert text(own.log).count(f"{own.directory}: going on after ") == count - 1
-    whole = job(tmp_path, "whole", *own.cell.gin_bindings[-1:], num_iterations=250)
+    whole = job(tmp_path, "whole", *own.cell.gin_bindings[-1:], num_iterations=180)
     subprocess.run(whole.command, check=True, capture_output=True)
     assert metrics(own) == metrics(whole)

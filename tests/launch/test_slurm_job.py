@@ -1,7 +1,10 @@
 """What a job of Slurm does, by submitit's local and debug executors, which need no Slurm."""
 
+import os
 import signal
+import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
@@ -107,3 +110,22 @@ def test_one_that_is_cancelled_saves(tmp_path, local):
 def test_one_that_is_warned_before_it_begins_is_requeued_as_it_is(tmp_path):
     own = scripted(tmp_path, "")
     assert own.checkpoint().function.command == own.command
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(-15, SystemExit), (1, subprocess.CalledProcessError)]
+)
+def test_requeueing_may_end_scontrol_before_it_says_so(tmp_path, code, expected):
+    """Which is no failure of the job: it would be reported while the job goes on."""
+
+    def requeue(number, frame):
+        own._child.ask(signal.SIGKILL)
+        raise subprocess.CalledProcessError(code, ["scontrol", "requeue", "1"])
+
+    own, before = scripted(tmp_path, _ENDS.format(code=3)), signal.signal(signal.SIGUSR1, requeue)
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        with pytest.raises(expected):
+            own()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
