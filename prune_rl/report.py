@@ -55,7 +55,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "required": True,
         "type": Path,
         "metavar": "DIR",
-        "help": "where to; the pictures of an earlier report go",
+        "help": "where to; an earlier report there is replaced",
     },
     "--phase": {
         "choices": sorted(PHASES),
