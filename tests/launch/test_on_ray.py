@@ -1,6 +1,8 @@
 """--backend=ray: its flags, and trainings on a real cluster of two nodes, one of which is lost."""
 
 import argparse
+import importlib
+import importlib.util
 import re
 import shutil
 import signal
@@ -43,11 +45,13 @@ def test_flags_that_cannot_be(name):
 @pytest.fixture(scope="module")
 def ray():
     """Ray, with its session in a folder of its own, whose name sockets keep short."""
+    if importlib.util.find_spec("ray") is None:  # it is imported once its folder is set
+        pytest.skip("pip install -e '.[ray]'")
     folder = tempfile.mkdtemp(prefix="ray_", dir="/tmp")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        yield pytest.importorskip("ray", reason="pip install -e '.[ray]'")
+        yield importlib.import_module("ray")
     for process in psutil.process_iter(["cmdline"]):  # what a node that did not come up has left
         if any(folder in part for part in process.info["cmdline"] or ()):
             process.kill()
