@@ -62,7 +62,7 @@ _GAMES, _SEEDS = ("Pong", "Alien"), range(3)
 
 def _study(root):
     study = Study(find_trainings([root]), None, 0, unfinished=False)
-    study.scale = choose_scale(study, study.arms[0].name)
+    study.scale = choose_scale(study, study.arms[-1].name)
     return study
 
 
