@@ -122,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(flags: argparse.Namespace) -> None:
     formats = _formats(flags.formats)
+    if flags.seed < 0:
+        raise ConfigError(f"--seed={flags.seed}: expected a whole number that is not below 0, as 0")
     for number in flags.figure or ():
         require_known(number)
     reference = read_reference(flags.reference)

@@ -121,6 +121,7 @@ def test_what_is_done_is_said_and_what_has_not_finished_named(tree, tmp_path, ca
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
         (["--figure=9"], "--figure=9: not drawn here"),
+        (["--seed=-1"], "--seed=-1: expected a whole number"),
         (["--figure=12"], "--figure=12: these runs do not cover it; it needs"),
         (["--phase=eval"], "no evaluation in"),
         (["--reference=dopamine"], "--reference=dopamine: its curves do not come with"),

@@ -193,7 +193,8 @@ def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:
     """Performance profiles: the fraction of runs above a score, for every score."""
     scored = [arm for arm in group if study.final(arm)]
     every = np.concatenate([own for arm in scored for own in study.matrix(arm)])
-    taus = np.linspace(min(0.0, every.min()), every.max() * 1.02, _NUM_TAUS)
+    low, high = min(0.0, every.min()), max(0.0, every.max())
+    taus = np.linspace(low, high + 0.02 * (high - low), _NUM_TAUS)
     settings, numbers = _by_setting(scored), list[Numbers]()
     figure, panels = grid(len(settings), 3, (4.2, 3.2), sharex=True, sharey=True)
     for axes, (name, arms) in zip(panels, settings.items(), strict=True):

@@ -160,10 +160,10 @@ def draw_schedules(study: Study, number: int, title: str, panels: list[Panel]) -
     for ((steps, target), arms), color in zip(planned.items(), colors(len(planned)), strict=True):
         more = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
         axes.plot(steps, target, color=color, label=f"{arms[0].name}{more}")
-        rows = [row for arm in arms for own in arm.trainings for row in own.rows]
-        seen = sorted({(x["gradient_steps"], x["sparsity"]) for x in rows if "sparsity" in x})
-        axes.plot(*(np.transpose(seen) if seen else ([], [])), ".", color=color, markersize=4)
         for arm in arms:
+            rows = [row for own in arm.trainings for row in own.rows if "sparsity" in row]
+            seen = sorted({(row["gradient_steps"], row["sparsity"]) for row in rows})
+            axes.plot(*(np.transpose(seen) if seen else ([], [])), ".", color=color, markersize=4)
             numbers += [(arm.name, "planned", *row) for row in zip(steps, target, strict=True)]
             numbers += [(arm.name, "counted", *row) for row in seen]
     axes.set(ylabel="sparsity", ylim=(-0.02, 1.02))
@@ -257,7 +257,7 @@ def draw_covariances(study: Study, number: int, title: str, panels: list[Panel])
     note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
     header = ("game", "arm", "seed", "mean_abs_off_diagonal")
-    return Picture(f"figure_{number}", title, f"{note.capitalize()}.", figure, header, numbers)
+    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
 
 
 def _last_maps(arm: Arm, game: str) -> dict[int, Matrix]:

@@ -188,7 +188,8 @@ def final_returns(rows: Sequence[Row], phase: str) -> dict[int, float]:
 def bootstrap_interval(values: Floats) -> tuple[Floats, Floats]:
     """95 % percentile bootstrap interval of the mean over seeds: (S, T) to two (T,) arrays.
 
-    Seeds are resampled, always with the same generator. NaNs are left out of the means.
+    Seeds are resampled, always with the same generator. NaNs are left out of the means; where fewer
+    than `SEEDS_OF_AN_INTERVAL` seeds have a number there is no interval, but NaN.
     """
     picks = np.random.default_rng(0).integers(0, len(values), (_NUM_RESAMPLES, len(values)))
     means = nanmean(values[picks], axis=1)  # (resamples, T)
@@ -196,7 +197,8 @@ def bootstrap_interval(values: Floats) -> tuple[Floats, Floats]:
         # No episode of any seed has ended yet: NaN is the answer.
         warnings.filterwarnings("ignore", "All-NaN slice encountered")
         low, high = np.nanpercentile(means, [2.5, 97.5], axis=0)
-    return low, high
+    few = np.sum(~np.isnan(values), axis=0) < SEEDS_OF_AN_INTERVAL
+    return np.where(few, np.nan, low), np.where(few, np.nan, high)
 
 
 def nanmean(values: Floats, axis: int) -> Floats:

@@ -161,6 +161,18 @@ def test_profiles_fall_from_one_to_nothing(pictures, line_called):
     assert small.get_xlabel() == "score (τ)"
 
 
+def test_profiles_of_scores_below_zero_fall_to_nothing_too(tmp_path, line_called):
+    for seed in range(3):
+        write_run(tmp_path / str(seed), seed=seed, returns=np.full(8, -5.0 - seed))
+    own = overview.draw_profiles(below := _unscaled(tmp_path), below.arms)
+    line = line_called(own.figure.axes[0], "dense")
+    assert (line.get_ydata()[-1], line.get_xdata()[-1] > 0) == (0, True)
+
+
+def _unscaled(root):
+    return Study(find_trainings([root]), None, 0, unfinished=False)
+
+
 def test_layers_are_means_of_their_own_rows(study, pictures, line_called):
     own = pictures["layers_sparsity_dqn_minatar"]
     titles = [axes.get_title() for axes in own.figure.axes]

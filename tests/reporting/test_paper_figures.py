@@ -10,7 +10,7 @@ from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.study import Study
 from prune_rl.reporting.trainings import find_trainings
 
-from .trees import DENSE, PRUNED, write_tree
+from .trees import DENSE, PRUNED, write_run, write_tree
 
 _SPARSITIES = (0.5, 0.9, 0.95)
 _REDO = {"bindings": {"Runner.interventions": "(@ReDo(),)"}}
@@ -167,6 +167,14 @@ def test_figure_2_is_the_schedule_of_the_settings_and_of_the_weights(drawn):
     assert dict(zip(*early.get_data(), strict=True))[800] == 0.95
     assert counted.get_linestyle() == "None"
     assert counted.get_ydata()[-1] == pytest.approx(0.95)
+
+
+def test_figure_2_counts_the_weights_of_each_arm_for_itself(tmp_path):
+    for width, done in ((1, 8), (3, 2)):
+        write_run(tmp_path / str(width), width=width, done=done, **PRUNED)
+    (own,) = paper_figures.draw_figures(_study(tmp_path), [2])
+    counted = [arm for arm, what, *_ in own.numbers if what == "counted"]
+    assert [sum(f" x{width} " in arm for arm in counted) for width in (1, 3)] == [8, 2]
 
 
 def test_figure_5_and_16_are_over_replay_ratios(drawn):

@@ -56,6 +56,12 @@ def test_bootstrap_interval_is_that_of_means_over_seeds(interval_of):
     assert np.isnan([low[2], high[2]]).all()
 
 
+def test_bootstrap_interval_is_of_three_seeds_at_least_at_every_step():
+    values = np.array([[1, 1, 1], [2, 2, np.nan], [3, np.nan, np.nan], [4.0, 4, np.nan]])
+    for bound in runs.bootstrap_interval(values):
+        np.testing.assert_array_equal(np.isnan(bound), [False, False, True])
+
+
 def test_bootstrap_interval_is_reproducible_and_a_point_for_equal_seeds():
     values = np.full((3, 2), 7.0)
     for bound in runs.bootstrap_interval(values):
