@@ -100,8 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code that `--help` tells of."""
     flags = parse(sys.argv[1:] if argv is None else argv)
     try:
-        jobs = plan.jobs(flags)
         base_dir = _base_dir(flags)
+        if flags.retries < 0:
+            raise ConfigError(f"--retries={flags.retries}: expected a whole number from 0")
+        jobs = plan.jobs(flags)
         if flags.dry_run:
             return _dry_run(flags, jobs, plan.Record(base_dir))
         with StopSignals() as stop, run_directory.held(base_dir):
@@ -109,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(flags, code)
     except ConfigError as error:
         _say(f"launch.sweep: {first_line(error)}")
+        return 2
+    except OSError as error:  # no space left, most likely; trainings on this machine save and end
+        _say(f"launch.sweep: {first_line(error)}; the same command goes on when that is mended")
         return 2
     except KeyboardInterrupt:
         _say("launch.sweep: interrupted; the same command goes on from the last checkpoints")
@@ -120,6 +125,8 @@ def _say(line: str) -> None:
 
 
 def _base_dir(flags: argparse.Namespace) -> Path:
+    if not flags.base_dir:
+        raise ConfigError("--base_dir: none given; name the folder of the run directories")
     base_dir = Path(flags.base_dir)
     if (base_dir / "config.gin").exists():
         problem = "is a run directory; expected a folder for run directories"

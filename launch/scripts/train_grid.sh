@@ -28,4 +28,4 @@ export -f train
 
 cells=$("$PYTHON" -m prune_rl.train --gin_files="$GRID" --list | cut -f 1)
 awk -F / '{print $NF "\t" $0}' <<<"$cells" | sort -s -n -k 1,1 | cut -f 2 |
-  xargs -P "$WORKERS" --process-slot-var=SLOT -I @CELL@ bash -c 'train "$@"' _ @CELL@ "$@" || exit 1
+  xargs -d '\n' -P "$WORKERS" --process-slot-var=SLOT -I @CELL@ bash -c 'train "$@"' _ @CELL@ "$@" || exit 1

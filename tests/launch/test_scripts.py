@@ -78,6 +78,15 @@ def test_every_cell_of_a_grid_is_trained_seed_0_first(run, python, grid_file, tm
 _GAMES = ("breakout", "asterix")
 
 
+def test_labels_may_have_quotes_and_blanks(run, python, grid_file, tmp_path):
+    text = grid_file.read_text().replace("'pruned'", '"it\'s \\\\ pruned"')
+    grid_file.write_text(text)
+    done = run("train_grid.sh", "GRID.gin", "runs/g", python=python, WORKERS="1")
+    assert done.returncode == 0, done.stderr
+    (own,) = {flags.partition("--cell=")[2] for _, flags in _asked(tmp_path)[2:3]}
+    assert own == "it's \\ pruned/breakout/0"
+
+
 def test_one_that_fails_is_named_and_the_others_have_their_share_of_the_cores(
     run, python, grid_file, tmp_path
 ):

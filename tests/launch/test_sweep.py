@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launch import local, sweep
+from launch import local, plan, sweep
 
 _KINDS = [f"{arm}/{game}" for arm in ("dense", "pruned") for game in ("breakout", "asterix")]
 _CELLS = {f"{kind}/{seed}" for kind in _KINDS for seed in (0, 1)}
@@ -96,13 +96,25 @@ def test_a_broken_cell_is_tried_again_and_told_at_the_end(sweep_flags, scripted,
         (["--gin_files=suites/minatar_2.gin"], "--gin_files: no grid in suites/minatar_2.gin; exp"),
         (["--gin_files=GRIT.gin"], "--gin_files=GRIT.gin: no such file"),
         (["--gin_files=GRID.gin", "--cells=x"], "--cells=x: no such cell"),
+        (["--gin_files=GRID.gin", "--retries=-1"], "--retries=-1: expected a whole number from 0"),
+        (["--gin_files=GRID.gin", "--base_dir="], "--base_dir: none given"),
     ],
 )
 def test_a_mistake_is_one_line(grid_file, scripted, capsys, flags, message):
-    assert sweep.main([*flags, "--base_dir=runs/g"]) == 2
+    assert sweep.main(["--base_dir=runs/g", *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"launch.sweep: {message}")
     assert not Path("runs").exists()
+
+
+def test_a_disk_that_is_full_is_one_line(sweep_flags, scripted, capsys, monkeypatch):
+    def write(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plan.tensor_files, "write_bytes", write)
+    assert sweep.main(sweep_flags) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("launch.sweep: [Errno 28] No space left on device; the same command")
 
 
 def test_a_run_directory_is_no_folder_for_a_sweep(sweep_flags, scripted, capsys):
