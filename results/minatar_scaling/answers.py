@@ -41,8 +41,11 @@ class Answer(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reads the runs, writes the answers, prints both."""
-    folder, out = Path(argv[0]), Path(argv[1])
+    """Reads the runs, writes the answers, prints both; 1 if no seed is whole, 2 if called wrong."""
+    if len(argv) != 2:
+        print("expected two folders: the runs, and where the answers go", file=sys.stderr)
+        return 2
+    folder, out = map(Path, argv)
     found = [read_training(path.parent, folder) for path in sorted(folder.rglob("config.gin"))]
     runs = {_cell(training): training for training in found}
     done = {cell: own for cell, own in runs.items() if own.state == FINISHED}
@@ -131,6 +134,7 @@ def _of_returns(scores: Scores, num_seeds: int) -> list[Answer]:
         difference("beside: pruned - dense, width 1", "pruned_x1", "dense_x1"),
         difference("beside: pruned - dense, pooled", "pruned_x8_pooled", "dense_x8_pooled"),
         difference("beside: width, dense", "dense_x8", "dense_x1"),
+        difference("beside: width, pruned", "pruned_x8", "pruned_x1"),
     ]
 
 
