@@ -18,6 +18,7 @@ from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.study import Study, by_clock
 from prune_rl.reporting.table import Score
 from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
+from prune_rl.reporting.words import of_scores
 
 _DESCRIPTION = """\
 Turns run directories into evidence: tables of scores, statistics with intervals, pictures and a
@@ -65,8 +66,8 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "--normalize": {
         "metavar": f"{HUMAN}|ARM",
         "help": f"'{HUMAN}' (0 a random player, 1 a person), or the name of an arm, whose mean "
-        f"final return is then 1 in every game; default: {HUMAN} where every game has a human "
-        "score, else the narrowest dense arm",
+        f"final return is then 1 in every game; default: {HUMAN} where a game has a human "
+        "score (games without are left out), else the narrowest dense arm",
     },
     "--reference": {
         "metavar": f"{PAPER}|FOLDER",
@@ -135,7 +136,7 @@ def _report(flags: argparse.Namespace) -> None:
     for study in studies:
         study.reference = reference
         study.scale = choose_scale(study, _asked_of(study, studies, flags.normalize))
-        _say(study.scale.note)
+        _say(of_scores(study))
     estimates = [own for study in studies for own in study.estimates()]
     with replaced(flags.out) as folder:
         _write_scores(folder / "scores.csv", studies)

@@ -67,8 +67,13 @@ class Panel(NamedTuple):
         return [arm for line in self.lines for arm in line.arms.values()]
 
 
-def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
-    """IQMs, panel by panel, a row for each agent that has several; a label has one colour."""
+def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
+    """IQMs, panel by panel, a row for each agent that has several; a label has one colour.
+
+    None where returns of several games have no scale.
+    """
+    if not study.adds_up:
+        return None
     agents = {arm.settings.agent for panel in panels for arm in panel.arms}
     rows = len(agents) if len(panels) > len(agents) else 1
     columns = min(_COLUMNS, math.ceil(len(panels) / rows))

@@ -27,7 +27,8 @@ class PaperFigure(NamedTuple):
         torso: 'impala' or 'nature'; '' for any.
         needs: what must be among the runs, in words.
         panels: of the arms of one agent, empty if they do not cover it.
-        draw: of the study, number, title and panels the picture, None where nothing was measured.
+        draw: of the study, number, title and panels the picture, None where nothing was measured or
+            games have no scale.
         most_games: that it shows; 0 for all.
     """
 
@@ -52,7 +53,9 @@ def require_covered(numbers: Sequence[int], drawn: Sequence[Picture]) -> None:
     """Raises `ConfigError` unless all `numbers` were drawn; says what a figure needs."""
     for number in numbers:
         if not any(own.title.startswith(f"Figure {number}:") for own in drawn):
-            needs = f"these runs do not cover it; it needs {FIGURES[number].needs}"
+            scale = ", and a scale that its games share (--normalize)"
+            scale = scale if FIGURES[number].draw is drawings.draw_panels else ""
+            needs = f"these runs do not cover it; it needs {FIGURES[number].needs}{scale}"
             raise ConfigError(f"--figure={number}: {needs}")
 
 

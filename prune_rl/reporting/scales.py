@@ -13,7 +13,7 @@ HUMAN = "human"
 def choose_scale(study: Study, asked: str | None) -> Scale:
     """The scale `asked` for: `HUMAN`, or the name of an arm, whose mean is 1 in every game.
 
-    By default a person's where one has played all of the games, else that of the first arm that
+    By default a person's where one has played any of the games, else that of the first arm that
     can be one, dense and narrow ones first; raw returns if none can.
 
     Raises:
@@ -25,7 +25,7 @@ def choose_scale(study: Study, asked: str | None) -> Scale:
     if asked:
         _require_scored(study, asked)
         return _of_arm(study, asked)
-    if all(game in human_scores() for game in study.games):
+    if any(game in human_scores() for game in study.games):
         return _human(study)
     return next(filter(None, (_tried(study, arm) for arm in _candidates(study))), study.scale)
 
@@ -39,7 +39,7 @@ def _human(study: Study) -> Scale:
         return np.full_like(returns, np.nan) if game in lacking else normalize(game, returns)
 
     without = f", without {', '.join(lacking)}: nobody's is known" if lacking else ""
-    return Scale("human-normalised score", f"score: 0 random, 1 human{without}", scored)
+    return Scale("human-normalised score", f"score: 0 random, 1 human{without}", scored, HUMAN)
 
 
 def _require_scored(study: Study, asked: str) -> None:
@@ -69,4 +69,4 @@ def _of_arm(study: Study, arm: str) -> Scale:
     def scored(game: str, returns: Floats) -> Floats:
         return returns / units.get(game, np.nan)
 
-    return Scale("score", f"score: return / mean final return of {arm}", scored)
+    return Scale("score", f"score: return / mean final return of {arm}", scored, "arm")

@@ -17,7 +17,7 @@ from prune_rl.reporting.statistics import Estimate, Scores
 from prune_rl.reporting.table import Score, final_scores
 from prune_rl.reporting.trainings import FINISHED, Training
 
-RETURNS = "episode_return_mean"
+RETURNS, RAW = "episode_return_mean", "raw"
 Steps = npt.NDArray[np.int64]
 Normalize = Callable[[str, Floats], Floats]  # game and returns to scores; NaN: it has none
 
@@ -29,11 +29,13 @@ class Scale(NamedTuple):
         label: of an axis of such scores.
         note: what they are, in words.
         normalize: of a game's returns (...) the scores (...), NaN where the game has no scale.
+        kind: 'human', 'arm' or `RAW`, which makes no two games comparable.
     """
 
     label: str
     note: str
     normalize: Normalize
+    kind: str
 
 
 class Arm(NamedTuple):
@@ -109,7 +111,7 @@ class Study:
             self._scores_of[score.arm].append(score)
         self.left_out = [x for x in trainings if not (unfinished or x.state == FINISHED)]
         self.reference = Reference()
-        self.scale = Scale("return", "raw returns", lambda game, values: values)
+        self.scale = Scale("return", "raw returns", lambda game, values: values, RAW)
         methods = dict.fromkeys(arm.method for arm in sorted(self.arms, key=_by_method))
         self.palette = dict(zip(methods, colors(len(methods)), strict=True))
 
@@ -121,6 +123,11 @@ class Study:
     def steps_label(self) -> str:
         """Of an axis of steps."""
         return f"{CLOCKS[self.clock]} per seed"
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether scores of its games can be put together: they have a scale, or it is one game."""
+        return self.scale.kind != RAW or len(self.games) == 1
 
     def rng(self) -> np.random.Generator:
         """A generator that begins anew: a number depends on no other that is drawn before it."""
@@ -165,12 +172,16 @@ class Study:
         return steps, statistics.curve_band(aligned, self.rng())
 
     def estimates(self) -> list[Estimate]:
-        """Aggregates of every arm, then of every `pairs` what the first gains on the second."""
-        arms = [arm for arm in self.arms if self.final(arm)]
+        """Aggregates of every arm, then of every `pairs` what the first gains on the second.
+
+        Of raw returns no optimality gap, and of several games only probabilities of improvement.
+        """
+        arms = [arm for arm in self.arms if self.adds_up and self.final(arm)]
         found = [
             own
             for arm in arms
             for own in statistics.aggregate(arm.name, self.matrix(arm), self.rng())
+            if not (self.scale.kind == RAW and own.statistic == "optimality_gap")
         ]
         for arm, other in self.pairs():
             found += self._compare(arm, other)
@@ -196,7 +207,7 @@ class Study:
         found = [statistics.compare(*both, self.rng())]
         shared = {game: sorted(own[game].keys() & others[game].keys()) for game in games}
         paired = [game for game in games if shared[game]]
-        if paired:
+        if paired and self.adds_up:
             sides = [
                 [np.array([x[game][seed] for seed in shared[game]]) for game in paired]
                 for x in (own, others)

@@ -36,6 +36,12 @@ def unfinished(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> str:
     return _named(counted, names) + _named("scored on fewer games", _fewer(study, arms))
 
 
+def of_scores(study: Study) -> str:
+    """What scores are, and which statistics there are none of for lack of a scale."""
+    missing = "no statistics over games but probabilities of improvement (--normalize)"
+    return study.scale.note if study.adds_up else f"{study.scale.note}: {missing}"
+
+
 def _fewer(study: Study, arms: Sequence[Arm]) -> list[str]:
     scored = {arm.name: len(study.final(arm)) for arm in arms}
     most = max(scored.values(), default=0)

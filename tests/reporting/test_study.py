@@ -6,6 +6,8 @@ import pytest
 from prune_rl.errors import ConfigError
 from prune_rl.reporting import statistics
 from prune_rl.reporting.normalized import human_scores
+from prune_rl.reporting.overview import overview
+from prune_rl.reporting.paper_figures import draw_figures
 from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.study import Study, by_clock
 from prune_rl.reporting.trainings import find_trainings
@@ -144,10 +146,10 @@ def test_games_of_atari_are_on_a_persons_scale(tmp_path):
 def test_a_game_without_a_human_score_is_left_out_and_named(tmp_path):
     root = write_tree(tmp_path / "runs", {"x": DENSE}, games=["Pong", "AirRaid"], torso="nature")
     study = _study(root)
-    study.scale = choose_scale(study, "human")
-    assert "without AirRaid" in study.scale.note
-    assert list(study.final(study.arms[0])) == ["Pong"]
-    assert "dqn nature x1 dense" in choose_scale(study, None).note
+    for asked in ("human", None):
+        study.scale = choose_scale(study, asked)
+        assert "without AirRaid" in study.scale.note
+        assert list(study.final(study.arms[0])) == ["Pong"]
 
 
 def test_returns_without_a_scale_are_raw(tmp_path):
@@ -157,6 +159,32 @@ def test_returns_without_a_scale_are_raw(tmp_path):
     assert choose_scale(study, None).label == "return"
     with pytest.raises(ConfigError, match="its mean on breakout is -1; expected one above 0"):
         choose_scale(study, "dqn minatar x1 dense")
+
+
+def _falling(root, games):
+    """Dense and pruned, of negative returns: no arm is a scale."""
+    cells = {"dense": DENSE, "95": PRUNED}
+    return _study(write_tree(root, cells, games=games, returns=-np.ones(8)))
+
+
+def test_raw_returns_of_several_games_are_put_together_in_nothing_but_ranks(tmp_path):
+    study = _falling(tmp_path, ["breakout", "asterix"])
+    assert {own.statistic for own in study.estimates()} == {"probability_of_improvement"}
+    names = {own.name.partition("_")[0] for own in overview(study, study.estimates())}
+    assert names == {"returns", "layers", "probability"}
+    assert not list(draw_figures(study, [12, 6, 1]))
+    (picture,) = (x for x in overview(study, study.estimates()) if x.name.startswith("prob"))
+    assert "raw returns: no statistics over games but probabilities" in picture.caption
+
+
+def test_raw_returns_of_one_game_have_no_optimality_gap(tmp_path):
+    study = _falling(tmp_path, ["breakout"])
+    found = {own.statistic for own in study.estimates()}
+    compared = {"probability_of_improvement", "iqm_difference"}
+    assert found == {"iqm", "median", "mean", *compared}
+    drawn = {own.name: own for own in overview(study, study.estimates())}
+    assert len(drawn["aggregates"].figure.axes) == 3
+    assert {"sample_efficiency_dqn_minatar", "profiles_dqn_minatar"} <= drawn.keys()
 
 
 @pytest.mark.parametrize(
