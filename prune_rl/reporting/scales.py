@@ -5,7 +5,7 @@ import numpy as np
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting.normalized import human_scores, normalize, units_of
 from prune_rl.reporting.runs import Floats
-from prune_rl.reporting.study import Scale, Study, is_dense
+from prune_rl.reporting.study import Arm, Scale, Study, is_dense
 
 HUMAN = "human"
 
@@ -14,7 +14,8 @@ def choose_scale(study: Study, asked: str | None) -> Scale:
     """The scale `asked` for: `HUMAN`, or the name of an arm, whose mean is 1 in every game.
 
     By default a person's where one has played any of the games, else that of the first arm that
-    can be one, dense and narrow ones first; raw returns if none can.
+    can be one: of those that lack the fewest of the scored games, dense and narrow ones first; raw
+    returns if none can. Games that it has no scale for are left out, and named in its note.
 
     Raises:
         ConfigError: there is no such arm, no run of it has finished, its mean on a game is not
@@ -53,7 +54,17 @@ def _require_scored(study: Study, asked: str) -> None:
 def _candidates(study: Study) -> list[str]:
     scored = {score.arm for score in study.scores}
     arms = [arm for arm in study.arms if arm.name in scored]
-    return [arm.name for arm in sorted(arms, key=lambda arm: not is_dense(arm.settings))]
+
+    def last(arm: Arm) -> tuple[int, bool]:
+        return len(_lacking(study, arm.name)), not is_dense(arm.settings)
+
+    return [arm.name for arm in sorted(arms, key=last)]
+
+
+def _lacking(study: Study, arm: str) -> list[str]:
+    """The games that others have scores on."""
+    own = {score.game for score in study.scores if score.arm == arm}
+    return sorted({score.game for score in study.scores} - own)
 
 
 def _tried(study: Study, arm: str) -> Scale | None:
@@ -64,9 +75,10 @@ def _tried(study: Study, arm: str) -> Scale | None:
 
 
 def _of_arm(study: Study, arm: str) -> Scale:
-    units = units_of(study.scores, arm)
+    units, lacking = units_of(study.scores, arm), _lacking(study, arm)
 
     def scored(game: str, returns: Floats) -> Floats:
         return returns / units.get(game, np.nan)
 
-    return Scale("score", f"score: return / mean final return of {arm}", scored, "arm")
+    without = f", without {', '.join(lacking)}: it has none there" if lacking else ""
+    return Scale("score", f"score: return / mean final return of {arm}{without}", scored, "arm")

@@ -28,12 +28,12 @@ def of_group(group: Sequence[Arm]) -> tuple[str, str]:
 def unfinished(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> str:
     """Which runs of the arms on the games have not finished, and what of them counts, in words.
 
-    Behind them which arms have final scores of fewer games; '' if there is nothing to say.
+    Behind them which arms have final scores of fewer games than these; '' if there is nothing.
     """
     runs = [own for arm in arms for own in arm.trainings if own.game in games]
     names = [f"{own.name} ({own.state})" for own in runs if own.state != FINISHED]
     counted = "not finished, in curves only" if study.left_out else "not finished"
-    return _named(counted, names) + _named("scored on fewer games", _fewer(study, arms))
+    return _named(counted, names) + _named("scored on fewer games", _fewer(study, arms, games))
 
 
 def of_scores(study: Study) -> str:
@@ -42,9 +42,9 @@ def of_scores(study: Study) -> str:
     return study.scale.note if study.adds_up else f"{study.scale.note}: {missing}"
 
 
-def _fewer(study: Study, arms: Sequence[Arm]) -> list[str]:
-    scored = {arm.name: len(study.final(arm)) for arm in arms}
-    most = max(scored.values(), default=0)
+def _fewer(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> list[str]:
+    scored = {arm.name: len(study.final(arm).keys() & games) for arm in arms}
+    most = len(games)
     return [f"{name} ({count} of {most})" for name, count in scored.items() if 0 < count < most]
 
 

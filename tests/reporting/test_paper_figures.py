@@ -170,11 +170,11 @@ def test_figure_2_is_the_schedule_of_the_settings_and_of_the_weights(drawn):
 
 
 def test_figure_2_counts_the_weights_of_each_arm_for_itself(tmp_path):
-    for width, done in ((1, 8), (3, 2)):
+    for width, done in ((1, 2), (3, 8)):
         write_run(tmp_path / str(width), width=width, done=done, **PRUNED)
     (own,) = paper_figures.draw_figures(_study(tmp_path), [2])
     counted = [arm for arm, what, *_ in own.numbers if what == "counted"]
-    assert [sum(f" x{width} " in arm for arm in counted) for width in (1, 3)] == [8, 2]
+    assert [sum(f" x{width} " in arm for arm in counted) for width in (1, 3)] == [2, 8]
 
 
 def test_figure_5_and_16_are_over_replay_ratios(drawn):

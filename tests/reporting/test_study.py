@@ -187,6 +187,29 @@ def test_raw_returns_of_one_game_have_no_optimality_gap(tmp_path):
     assert {"sample_efficiency_dqn_minatar", "profiles_dqn_minatar"} <= drawn.keys()
 
 
+def test_an_arm_with_scores_on_every_game_is_the_scale_before_one_that_lacks_some(tmp_path):
+    root = write_tree(tmp_path, {"x1": DENSE}, games=["breakout"])
+    write_tree(root, {"x1p": PRUNED, "x8": {"width": 8}, "x8p": {"width": 8, **PRUNED}})
+    study = _study(root)
+    study.scale = choose_scale(study, None)
+    assert study.scale.note == "score: return / mean final return of dqn minatar x8 dense"
+    assert all(study.final(arm).keys() == {*arm.games} for arm in study.arms)
+
+
+def test_games_that_no_arm_can_scale_are_named_wherever_scores_are(tmp_path):
+    root = write_tree(tmp_path, {"x1": DENSE}, games=["breakout", "asterix"])
+    write_tree(root, {"x8": {"width": 8}}, games=["freeway"])
+    study = _study(root)
+    study.scale = choose_scale(study, None)
+    assert "dqn minatar x1 dense, without freeway: it has none there" in study.scale.note
+    captions = {own.name: own.caption for own in overview(study, study.estimates())}
+    fewer = "scored on fewer games: dqn minatar x1 dense (2 of 3)"
+    for name in ("aggregates", "sample_efficiency_dqn_minatar", "profiles_dqn_minatar"):
+        assert "without freeway" in captions[name]
+        assert fewer in captions[name]
+    assert fewer not in captions["returns_breakout_dqn_minatar"]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
