@@ -17,7 +17,7 @@ from prune_rl.reporting.scales import HUMAN, choose_scale
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.study import Study, by_clock
 from prune_rl.reporting.table import Score
-from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
+from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
 from prune_rl.reporting.words import of_scores
 
 _DESCRIPTION = """\
@@ -194,6 +194,7 @@ def _say_unfinished(trainings: Sequence[Training], counted: bool) -> None:
         if own.state != FINISHED:
             done = f"{own.iterations_done} of {own.num_iterations} iterations"
             what = "counted all the same" if counted else "drawn, but not in final statistics"
+            what = "counted with the score it has" if own.state == DIVERGED else what
             _say(f"{own.directory}: {own.state} after {done}; {what}")
 
 

@@ -15,7 +15,7 @@ from prune_rl.reporting.figures import colors
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
 from prune_rl.reporting.table import Score, final_scores
-from prune_rl.reporting.trainings import FINISHED, Training
+from prune_rl.reporting.trainings import FINAL, Training
 
 RETURNS, RAW = "episode_return_mean", "raw"
 Steps = npt.NDArray[np.int64]
@@ -104,12 +104,12 @@ class Study:
         self.seed = seed
         self.every_score = final_scores(trainings, phase)
         self.phase = self.every_score[0].phase
-        counted = [x for x in self.every_score if unfinished or x.state == FINISHED]
+        counted = [x for x in self.every_score if unfinished or x.state in FINAL]
         self.scores = [score for score in counted if not np.isnan(score.value)]
         self._scores_of = defaultdict[str, list[Score]](list)
         for score in self.scores:
             self._scores_of[score.arm].append(score)
-        self.left_out = [x for x in trainings if not (unfinished or x.state == FINISHED)]
+        self.left_out = [x for x in trainings if not (unfinished or x.state in FINAL)]
         self.reference = Reference()
         self.scale = Scale("return", "raw returns", lambda game, values: values, RAW)
         methods = dict.fromkeys(arm.method for arm in sorted(self.arms, key=_by_method))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from prune_rl.reporting.study import Arm, Study
-from prune_rl.reporting.trainings import FINISHED
+from prune_rl.reporting.trainings import DIVERGED, FINAL
 
 BOOTSTRAP = "95 % stratified bootstrap interval, from three seeds on a game"
 _NAMED = 4  # games and runs, before they are counted
@@ -31,9 +31,12 @@ def unfinished(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> str:
     Behind them which arms have final scores of fewer games than these; '' if there is nothing.
     """
     runs = [own for arm in arms for own in arm.trainings if own.game in games]
-    names = [f"{own.name} ({own.state})" for own in runs if own.state != FINISHED]
+    names = [f"{own.name} ({own.state})" for own in runs if own.state not in FINAL]
     counted = "not finished, in curves only" if study.left_out else "not finished"
-    return _named(counted, names) + _named("scored on fewer games", _fewer(study, arms, games))
+    ended = [f"{x.name} ({x.iterations_done} of {x.num_iterations} iterations)" for x in runs]
+    diverged = [words for x, words in zip(runs, ended, strict=True) if x.state == DIVERGED]
+    said = _named(counted, names) + _named("diverged, counted with what they have", diverged)
+    return said + _named("scored on fewer games", _fewer(study, arms, games))
 
 
 def of_scores(study: Study) -> str:

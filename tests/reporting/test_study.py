@@ -62,6 +62,21 @@ def test_what_has_not_finished_does_not_count_unless_asked_for(tmp_path, pair):
     assert not every.left_out
 
 
+def test_a_run_that_diverged_counts_with_the_score_it_has_and_is_named(pair):
+    lost = np.full(8, 0.5)
+    write_run(pair / "95/breakout/3", seed=3, done=2, diverged=True, returns=lost, **PRUNED)
+    study = _study(pair)
+    study.scale = choose_scale(study, None)
+    assert study.final(study.arms[1])["breakout"][3] == pytest.approx(0.5 / 1.1 / 1.1)
+    assert not study.left_out
+    named = "diverged, counted with what they have: 95/breakout/3 (2 of 8 iterations)"
+    for own in overview(study, study.estimates()):
+        assert (named in own.caption) == (own.name not in _ELSEWHERE), own.name
+
+
+_ELSEWHERE = {"returns_asterix_dqn_minatar", "layers_sparsity_dqn_minatar"}
+
+
 def test_pruned_arms_are_compared_with_the_dense_one_of_their_setting(tmp_path):
     cells = {
         f"x{width}/{ratio}/{name}": {"width": width, "ratio": ratio, **own}
