@@ -37,7 +37,7 @@ from prune_rl.reporting.references import Claim
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
 from prune_rl.reporting.study import Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
-from prune_rl.reporting.words import BOOTSTRAP, unfinished
+from prune_rl.reporting.words import BOOTSTRAP, named, unfinished
 
 _COLUMNS = 5
 _AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
@@ -54,12 +54,16 @@ class Line(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One panel: 'final' IQMs over the `axis` (an attribute of `Training`), or 'curves'."""
+    """One panel: 'final' IQMs over the `axis` (an attribute of `Training`), or 'curves'.
+
+    `left_out` are arms of the kinds that its figure shows, named in the caption; of the first.
+    """
 
     kind: str
     axis: str
     title: str
     lines: list[Line]
+    left_out: Sequence[Arm] = ()
 
     @property
     def arms(self) -> list[Arm]:
@@ -94,10 +98,15 @@ def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> P
     marks = " and ".join(dict.fromkeys(drawn[panel.kind] for panel in panels))
     note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}; {study.scale.note}"
     arms = {arm.name: arm for panel in panels for arm in panel.arms}
-    note += unfinished(study, [*arms.values()], study.games) + in_words(claims)
+    note += _not_drawn(panels) + unfinished(study, [*arms.values()], study.games)
+    note += in_words(claims)
     say(figure, title, note)
     header = ("panel", "line", "arm", "x", "iqm", "low", "high")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+
+
+def _not_drawn(panels: Sequence[Panel]) -> str:
+    return named("not drawn", [arm.name for panel in panels for arm in panel.left_out])
 
 
 def _draw_claims(axes: Axes, study: Study, panel: Panel, claims: Sequence[Claim]) -> None:
@@ -237,7 +246,8 @@ def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) ->
     for axes in every[-columns:]:
         axes.set_xlabel(study.steps_label)
     legend(figure, every)
-    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(study, arms, games)}"
+    note = f"line: mean over seeds; {SEEDS_BAND}{_not_drawn(panels)}"
+    note += unfinished(study, arms, games)
     note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
     header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")
@@ -258,7 +268,7 @@ def draw_covariances(study: Study, number: int, title: str, panels: list[Panel])
         return None
     figure = draw_rows(rows)
     note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
-    note += "measurement; |C|: mean off the diagonal; no band"
+    note += f"measurement; |C|: mean off the diagonal; no band{_not_drawn(panels)}"
     note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
     header = ("game", "arm", "seed", "mean_abs_off_diagonal")

@@ -189,10 +189,10 @@ class Study:
 
     def pairs(self) -> list[tuple[Arm, Arm]]:
         """(arm, its dense one) of each arm that is pruned or has a baseline."""
-        found = [(arm, self._dense_of(arm)) for arm in self.arms if not is_dense(arm.settings)]
+        found = [(arm, self.dense_of(arm)) for arm in self.arms if not is_dense(arm.settings)]
         return [(arm, dense) for arm, dense in found if dense]
 
-    def _dense_of(self, arm: Arm) -> Arm | None:
+    def dense_of(self, arm: Arm) -> Arm | None:
         """Of several that differ in what arms do not name, the one that is as `arm` there."""
         dense = [x for x in self.arms if is_dense(x.settings) and _setting(x) == _setting(arm)]
         alike = [x for x in dense if x.settings.apart == arm.settings.apart]

@@ -35,8 +35,8 @@ def unfinished(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> str:
     counted = "not finished, in curves only" if study.left_out else "not finished"
     ended = [f"{x.name} ({x.iterations_done} of {x.num_iterations} iterations)" for x in runs]
     diverged = [words for x, words in zip(runs, ended, strict=True) if x.state == DIVERGED]
-    said = _named(counted, names) + _named("diverged, counted with what they have", diverged)
-    return said + _named("scored on fewer games", _fewer(study, arms, games))
+    said = named(counted, names) + named("diverged, counted with what they have", diverged)
+    return said + named("scored on fewer games", _fewer(study, arms, games))
 
 
 def of_scores(study: Study) -> str:
@@ -51,7 +51,8 @@ def _fewer(study: Study, arms: Sequence[Arm], games: Sequence[str]) -> list[str]
     return [f"{name} ({count} of {most})" for name, count in scored.items() if 0 < count < most]
 
 
-def _named(what: str, names: Sequence[str]) -> str:
+def named(what: str, names: Sequence[str]) -> str:
+    """'; not finished: a, b', the first few of the names; '' if there are none."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"; {what}: {', '.join(names[:_NAMED])}{more}" if names else ""
 
