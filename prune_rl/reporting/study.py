@@ -11,6 +11,7 @@ from matplotlib.typing import ColorType
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
 from prune_rl.reporting.against import Reference
+from prune_rl.reporting.arms import contradicts
 from prune_rl.reporting.figures import colors
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
@@ -193,8 +194,12 @@ class Study:
         return [(arm, dense) for arm, dense in found if dense]
 
     def dense_of(self, arm: Arm) -> Arm | None:
-        """Of several that differ in what arms do not name, the one that is as `arm` there."""
+        """Of several that differ in what arms do not name, the one that is as `arm` there.
+
+        None that was trained otherwise in what either's name says.
+        """
         dense = [x for x in self.arms if is_dense(x.settings) and _setting(x) == _setting(arm)]
+        dense = [x for x in dense if not (_contradicts(x, arm) or _contradicts(arm, x))]
         alike = [x for x in dense if x.settings.apart == arm.settings.apart]
         return next(iter(alike or (dense if len(dense) == 1 else [])), None)
 
@@ -241,6 +246,11 @@ def _order(arm: Arm) -> tuple[object, ...]:
 def is_dense(training: Training) -> bool:
     """Neither pruned nor with a baseline."""
     return training.pruner == "no_prune" and not training.baseline
+
+
+def _contradicts(arm: Arm, other: Arm) -> bool:
+    own = arm.settings
+    return contradicts(own.apart, own.config, other.settings.config)
 
 
 def _setting(arm: Arm) -> tuple[object, ...]:

@@ -99,6 +99,21 @@ def test_pruned_arms_are_compared_with_the_dense_one_of_their_setting(tmp_path):
     assert {arm.method for arm in study.arms} == {"dense", "magnitude 95%", "redo"}
 
 
+@pytest.mark.parametrize("dense", [["0.1"], ["0.3"], ["0.1", "0.2"], ["0.2", "0.3"]])
+def test_no_arm_is_compared_with_a_dense_one_of_another_learning_rate(tmp_path, dense):
+    def cells(label, rates, **own):
+        name = "q/create_optimizer.learning_rate"
+        return {f"{label}{rate}": {**own, "bindings": {name: rate}} for rate in rates}
+
+    both = cells("dense", dense) | cells("95", ["0.1", "0.2"], **PRUNED)
+    study = _study(write_tree(tmp_path, both, games=["breakout"], seeds=[0]))
+    rates = [
+        [x.settings.config["q/create_optimizer.learning_rate"] for x in pair]
+        for pair in study.pairs()
+    ]
+    assert rates == [[x, x] for x in ("0.1", "0.2") if x in dense]
+
+
 def test_a_method_has_one_colour_and_dense_the_first(tmp_path):
     cells = {
         f"{x}/{y}": {"width": x, **own} for x in (1, 2) for y, own in enumerate((PRUNED, DENSE))
