@@ -261,27 +261,34 @@ def draw_covariances(study: Study, number: int, title: str, panels: list[Panel])
     for arm in panels[0].arms:
         found = {game: _last_maps(arm, game) for game in games}
         pairs = [(game, seed) for game, own in found.items() for seed in list(own)[:seeds]]
-        rows.append((arm.method, [(f"{x}, seed {seed}", found[x][seed]) for x, seed in pairs]))
-        for game, own in found.items():
-            numbers += [(game, arm.name, seed, mean_off_diagonal(x)) for seed, x in own.items()]
+        maps = [(game, seed, *found[game][seed]) for game, seed in pairs]
+        said = [(f"{game}, seed {seed}\nat {steps:,}", own) for game, seed, steps, own in maps]
+        rows.append((arm.method, said))
+        numbers += [
+            (game, arm.name, seed, steps, mean_off_diagonal(matrix))
+            for game, own in found.items()
+            for seed, (steps, matrix) in own.items()
+        ]
     if not numbers:
         return None
     figure = draw_rows(rows)
     note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
-    note += f"measurement; |C|: mean off the diagonal; no band{_not_drawn(panels)}"
+    note += f"measurement, at how many {study.steps_label}; |C|: mean off the diagonal; no band"
+    note += _not_drawn(panels) + unfinished(study, panels[0].arms, games)
     note += in_words(claims_of(study.reference, number))
     say(figure, title, note)
-    header = ("game", "arm", "seed", "mean_abs_off_diagonal")
+    header = ("game", "arm", "seed", study.clock, "mean_abs_off_diagonal")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
 
 
-def _last_maps(arm: Arm, game: str) -> dict[int, Matrix]:
-    """By seed, of the runs that have stored any."""
-    found: dict[int, Matrix] = {}
+def _last_maps(arm: Arm, game: str) -> dict[int, tuple[int, Matrix]]:
+    """Steps and matrix by seed, of the runs that have stored any."""
+    found: dict[int, tuple[int, Matrix]] = {}
     for own in (x for x in arm.trainings if x.game == game):
         try:
             stored = read_matrices(own.directory)
         except ConfigError:  # has measured nothing yet
             continue
-        found.update(zip(map(int, stored.seeds), stored.matrix, strict=True))
+        pairs = zip(stored.seeds, stored.matrix, strict=True)
+        found |= {int(seed): (stored.steps, matrix) for seed, matrix in pairs}
     return dict(sorted(found.items()))

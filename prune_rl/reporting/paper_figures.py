@@ -72,10 +72,13 @@ def _draw(study: Study, number: int) -> Picture | None:
     arms = [arm for panel in panels for arm in panel.arms]
     missed = left_out(study, arms, any_width=any(x.axis == "width" for x in panels))
     panels = [panels[0]._replace(left_out=missed), *panels[1:]]
-    torsos = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
+    whose = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
+    if figure.most_games:  # its panels name neither agent nor width
+        own = arms[0].settings
+        whose = f"{own.agent} {own.torso} x{own.width:g}"
     games = sorted({game for arm in arms for game in arm.games})
     games = drawings.few_games(arms, figure.most_games) if figure.most_games else games
-    title = f"Figure {number}: {figure.title} ({torsos}; {games_in_words(games)})"
+    title = f"Figure {number}: {figure.title} ({whose}; {games_in_words(games)})"
     return figure.draw(study, number, title, panels)
 
 

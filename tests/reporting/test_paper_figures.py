@@ -228,9 +228,29 @@ def test_figure_13_has_a_row_for_each_arm_and_maps_of_three_seeds_of_two_games(d
     *maps, bar = drawn(13)[1]["figure_13"].figure.axes
     assert len(maps) == 2 * 6
     assert [axes.get_ylabel() for axes in maps[::6]] == ["dense", "magnitude 95%"]
-    assert maps[3].get_title() == "Pong, seed 0: mean |C| 0.50"
+    assert maps[3].get_title() == "Pong, seed 0\nat 8,000: mean |C| 0.50"
     assert np.ma.max(maps[6].images[0].get_array()) == pytest.approx(0.025)
     assert bar.get_ylabel() == "gradient correlation"
+
+
+@pytest.mark.parametrize(("number", "what"), [(11, "analyses of dense and"), (13, "gradient")])
+def test_figures_11_and_13_name_agent_and_width(drawn, number, what):
+    title = drawn(13)[1][f"figure_{number}"].title
+    assert title.startswith(f"Figure {number}: {what}")
+    assert title.endswith("(dqn impala x3; Alien, Pong)")
+
+
+def test_figure_13_names_the_step_of_each_map_and_what_has_not_finished(tmp_path):
+    tree = write_tree(tmp_path, _TREES[13], games=["Pong"], seeds=range(2))
+    own = {"game": "Pong", "measured": True, "matrices": True, **_IMPALA, **PRUNED}
+    write_run(tmp_path / "short", seed=2, done=5, **own)
+    (picture,) = paper_figures.draw_figures(_study(tree), [13])
+    titles = [axes.get_title().partition(":")[0] for axes in picture.figure.axes]
+    assert titles[:2] == ["Pong, seed 0\nat 8,000", "Pong, seed 1\nat 8,000"]
+    assert "Pong, seed 2\nat 5,000" in titles
+    assert "at the last measurement, at how many agent steps per seed" in picture.caption
+    assert "not finished, in curves only: short (stopped)" in picture.caption
+    assert [row[2:4] for row in picture.numbers[-3:]] == [(0, 8000), (1, 8000), (2, 5000)]
 
 
 def test_the_papers_claims_stand_beside_ones_own_runs(drawn):

@@ -74,7 +74,7 @@ def test_a_run_that_diverged_counts_with_the_score_it_has_and_is_named(pair):
         assert (named in own.caption) == (own.name not in _ELSEWHERE), own.name
 
 
-_ELSEWHERE = {"returns_asterix_dqn_minatar", "layers_sparsity_dqn_minatar"}
+_ELSEWHERE = {"returns_asterix_dqn_minatar"}
 
 
 def test_pruned_arms_are_compared_with_the_dense_one_of_their_setting(tmp_path):
