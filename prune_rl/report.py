@@ -13,9 +13,9 @@ from prune_rl.reporting.page import write_page
 from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_covered, require_known
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
-from prune_rl.reporting.scales import HUMAN, choose_scale
+from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.statistics import Estimate
-from prune_rl.reporting.study import Study, by_clock
+from prune_rl.reporting.study import HUMAN, Study, by_clock
 from prune_rl.reporting.table import Score
 from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
 from prune_rl.reporting.words import of_scores

@@ -85,7 +85,7 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
             low, high = bootstrap_interval(seen.values)
             rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
             numbers += [(arm.name, len(seen.values), *row) for row in rows]
-        if name == "x1":  # all that Dopamine has
+        if name == "x1" and study.clock == "agent_steps":  # all that Dopamine has
             own, last = arms[0].settings, max(study.returns(x, game).steps[-1] for x in arms)
             known = draw_curve(axes, study.reference, own.agent, own.torso, game, last)
             numbers += [(label, "", step, mean, "", "") for label, step, mean in known]

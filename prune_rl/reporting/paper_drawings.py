@@ -11,7 +11,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.pruning.schedule_settings import resolve_schedule
 from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.recording.metrics import METRICS
-from prune_rl.reporting.against import claims_of, draw_gains, in_words
+from prune_rl.reporting.against import claims_of, draw_gains, gains, in_words
 from prune_rl.reporting.config import setting
 from prune_rl.reporting.diagnostics import FIGURE_11, PHASE, RETURNS
 from prune_rl.reporting.figures import (
@@ -35,7 +35,7 @@ from prune_rl.reporting.overview import draw_iqm_curve
 from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.references import Claim
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
-from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.study import HUMAN, Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
 from prune_rl.reporting.words import BOOTSTRAP, named, unfinished
 
@@ -82,7 +82,7 @@ def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> P
     rows = len(agents) if len(panels) > len(agents) else 1
     columns = min(_COLUMNS, math.ceil(len(panels) / rows))
     figure, every = grid(len(panels), columns, (4.2, 3.4), sharey=True)
-    numbers, claims = list[Numbers](), claims_of(study.reference, number)
+    numbers, claims = list[Numbers](), claims_of(study.reference, number, agents)
     for axes, panel in zip(every, panels, strict=True):
         draw = _draw_final if panel.kind == "final" else _draw_curves
         numbers += [(panel.title, *row) for row in draw(axes, study, panel)]
@@ -110,13 +110,14 @@ def _not_drawn(panels: Sequence[Panel]) -> str:
 
 
 def _draw_claims(axes: Axes, study: Study, panel: Panel, claims: Sequence[Claim]) -> None:
-    """Gains that the paper states, over the narrowest dense arm of the panel."""
-    dense = [arm for arm in panel.arms if is_dense(arm.settings)]
-    found = study.iqm(dense[0]) if dense else None
-    if found:
-        values = sorted({x for line in panel.lines for x in line.arms})
-        sparsities = values if panel.axis == "sparsity" else []
-        draw_gains(axes, claims, dense[0].settings.agent, float(found.value), sparsities)
+    """Gains that the paper states, over the dense arm of the same width, on the paper's scale."""
+    values = sorted({x for line in panel.lines for x in line.arms})
+    sparsities = values if panel.axis == "sparsity" else []
+    for arm in (arm for arm in panel.arms if is_dense(arm.settings)):
+        found = study.iqm(arm) if study.scale.kind == HUMAN else None
+        if found:
+            own = gains(claims, arm.settings.agent, arm.settings.width)
+            draw_gains(axes, own, float(found.value), sparsities)
 
 
 def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
@@ -248,7 +249,7 @@ def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) ->
     legend(figure, every)
     note = f"line: mean over seeds; {SEEDS_BAND}{_not_drawn(panels)}"
     note += unfinished(study, arms, games)
-    note += in_words(claims_of(study.reference, number))
+    note += in_words(claims_of(study.reference, number, {arm.settings.agent for arm in arms}))
     say(figure, title, note)
     header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
@@ -275,7 +276,8 @@ def draw_covariances(study: Study, number: int, title: str, panels: list[Panel])
     note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
     note += f"measurement, at how many {study.steps_label}; |C|: mean off the diagonal; no band"
     note += _not_drawn(panels) + unfinished(study, panels[0].arms, games)
-    note += in_words(claims_of(study.reference, number))
+    agents = {arm.settings.agent for arm in panels[0].arms}
+    note += in_words(claims_of(study.reference, number, agents))
     say(figure, title, note)
     header = ("game", "arm", "seed", study.clock, "mean_abs_off_diagonal")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)

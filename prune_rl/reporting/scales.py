@@ -5,9 +5,7 @@ import numpy as np
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting.normalized import human_scores, normalize, units_of
 from prune_rl.reporting.runs import Floats
-from prune_rl.reporting.study import Arm, Scale, Study, is_dense
-
-HUMAN = "human"
+from prune_rl.reporting.study import HUMAN, Arm, Scale, Study, is_dense
 
 
 def choose_scale(study: Study, asked: str | None) -> Scale:

@@ -18,7 +18,8 @@ from prune_rl.reporting.statistics import Estimate, Scores
 from prune_rl.reporting.table import Score, final_scores
 from prune_rl.reporting.trainings import FINAL, Training
 
-RETURNS, RAW = "episode_return_mean", "raw"
+RETURNS = "episode_return_mean"
+HUMAN, RAW = "human", "raw"  # kinds of scales
 Steps = npt.NDArray[np.int64]
 Normalize = Callable[[str, Floats], Floats]  # game and returns to scores; NaN: it has none
 

@@ -2,11 +2,13 @@
 
 import collections
 import inspect
+import itertools
 
 import gin
 import pytest
 
 from prune_rl import configuration, gin_files
+from prune_rl.environments.suite import Suite
 from prune_rl.grid import Grid
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.reporting.arms import contradicts, read_setup, tell_apart
@@ -59,13 +61,17 @@ def test_a_mix_of_rainbows_parts_is_rainbow(setup_of):
 
 @pytest.mark.parametrize("name", _EXPERIMENTS)
 def test_arms_of_a_grid_are_as_many_as_its_kinds(setup_of, tmp_path, name):
-    """So no two of its kinds are put into one curve."""
+    """So no two of its kinds are put into one curve, and each is of all games in one."""
     configuration.load([name], [])
     kinds = list(Grid().kinds()) if "Grid.axes" in gin.config_str() else []
+    games = Suite().games if kinds else ("",)
+    first, last = (f'game_name="{own}"' for own in (games[0], games[-1]))
     runs = []
-    for kind in kinds:
-        setup = setup_of(kind.cell.gin_files, kind.cell.gin_bindings)
+    for kind, game in itertools.product(kinds, (first, last)):
+        bindings = [x.replace(first, game) for x in kind.cell.gin_bindings]
+        setup = setup_of(kind.cell.gin_files, bindings)
         runs.append((setup.arm, setup.game, read_config(tmp_path)))
+    assert len({game for _, game, _ in runs}) == (2 if kinds else 0)
     apart = tell_apart(runs)
     named = {f"{arm} {words}" for (arm, _, _), words in zip(runs, apart, strict=True)}
     assert len(named) == len(kinds)

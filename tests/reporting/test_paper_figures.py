@@ -60,9 +60,9 @@ _ALSO = {12: {1}, 13: {11}, 16: {1}}
 _GAMES, _SEEDS = ("Pong", "Alien"), range(3)
 
 
-def _study(root):
+def _study(root, scale=None):
     study = Study(find_trainings([root]), None, 0, unfinished=False)
-    study.scale = choose_scale(study, study.arms[-1].name)
+    study.scale = choose_scale(study, scale or study.arms[-1].name)
     return study
 
 
@@ -71,14 +71,14 @@ def drawn(tmp_path_factory):
     """Study and pictures of each figure's tree, drawn once."""
     found = {}
 
-    def draw(number, reference=None):
-        if (number, reference) not in found:
+    def draw(number, reference=None, scale=None):
+        if (number, reference, scale) not in found:
             root = tmp_path_factory.mktemp(f"figure_{number}")
-            study = _study(write_tree(root, _TREES[number], games=_GAMES, seeds=_SEEDS))
+            study = _study(write_tree(root, _TREES[number], games=_GAMES, seeds=_SEEDS), scale)
             study.reference = reference or Reference()
             pictures = {own.name: own for own in paper_figures.draw_figures(study)}
-            found[number, reference] = study, pictures
-        return found[number, reference]
+            found[number, reference, scale] = study, pictures
+        return found[number, reference, scale]
 
     return draw
 
@@ -254,7 +254,7 @@ def test_figure_13_names_the_step_of_each_map_and_what_has_not_finished(tmp_path
 
 
 def test_the_papers_claims_stand_beside_ones_own_runs(drawn):
-    study, pictures = drawn(3, Reference(paper=True))
+    study, pictures = drawn(3, Reference(paper=True), "human")
     _, final = pictures["figure_3"].figure.axes
     dense = float(study.iqm(study.arms[0]).value)
     stars = [
@@ -264,14 +264,35 @@ def test_the_papers_claims_stand_beside_ones_own_runs(drawn):
     ]
     np.testing.assert_allclose(stars, [(2, 1.33 * dense), (3, 1.33 * dense)])  # 90 and 95 %
     assert "the paper says: dqn x3 90 %, gain over dense 0.33" in pictures["figure_3"].caption
-    plain = drawn(3)[1]["figure_3"]
+    plain, said = drawn(3)[1]["figure_3"], drawn(3, Reference(paper=True))[1]["figure_3"]
     assert "the paper" not in plain.caption
-    assert not any(line.get_marker() == "*" for line in plain.figure.axes[1].lines)
+    assert "the paper says: dqn x3 90 %" in said.caption  # another scale: in words only
+    for own in (plain, said):
+        assert not any(line.get_marker() == "*" for line in own.figure.axes[1].lines)
 
 
 def test_the_papers_gains_over_widths_are_lines(drawn):
-    study, pictures = drawn(1, Reference(paper=True))
+    study, pictures = drawn(1, Reference(paper=True), "human")
     dqn, _ = pictures["figure_1"].figure.axes
     (level,) = [line.get_ydata()[0] for line in dqn.lines if line.get_linestyle() == ":"]
     named = {arm.name: arm for arm in study.arms}
     assert level == pytest.approx(1.6 * float(study.iqm(named["dqn impala x1 dense"]).value))
+
+
+def test_gains_are_drawn_over_the_width_that_they_are_stated_for(tmp_path):
+    trees = {3: _sparsities(**_IMPALA | {"width": 2}), 1: _widths("dqn", widths=(2, 3))}
+    for number, cells in trees.items():
+        root = write_tree(tmp_path / str(number), cells, games=["Pong"], seeds=[0])
+        study = _study(root, "human")
+        study.reference = Reference(paper=True)
+        (picture,) = paper_figures.draw_figures(study, [number])
+        lines = [line for axes in picture.figure.axes for line in axes.lines]
+        assert not any("paper" in str(line.get_label()) for line in lines)
+
+
+def test_claims_of_agents_that_are_not_there_are_not_told(tmp_path):
+    study = _study(write_tree(tmp_path, _widths("dqn"), games=["Pong"], seeds=[0]), "human")
+    study.reference = Reference(paper=True)
+    (picture,) = paper_figures.draw_figures(study, [1])
+    assert "the paper says: dqn 95 %, gain over dense x1 0.6" in picture.caption
+    assert "rainbow" not in picture.caption
