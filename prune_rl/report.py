@@ -13,11 +13,12 @@ from prune_rl.reporting.page import write_page
 from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_covered, require_known
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
-from prune_rl.reporting.scales import HUMAN, choose_scale
+from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.statistics import Estimate
-from prune_rl.reporting.study import Study, by_clock
+from prune_rl.reporting.study import HUMAN, Study, by_clock
 from prune_rl.reporting.table import Score
-from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
+from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
+from prune_rl.reporting.words import of_scores
 
 _DESCRIPTION = """\
 Turns run directories into evidence: tables of scores, statistics with intervals, pictures and a
@@ -65,8 +66,8 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "--normalize": {
         "metavar": f"{HUMAN}|ARM",
         "help": f"'{HUMAN}' (0 a random player, 1 a person), or the name of an arm, whose mean "
-        f"final return is then 1 in every game; default: {HUMAN} where every game has a human "
-        "score, else the narrowest dense arm",
+        f"final return is then 1 in every game; default: {HUMAN} where a game has a human "
+        "score (games without are left out), else the narrowest dense arm",
     },
     "--reference": {
         "metavar": f"{PAPER}|FOLDER",
@@ -135,7 +136,7 @@ def _report(flags: argparse.Namespace) -> None:
     for study in studies:
         study.reference = reference
         study.scale = choose_scale(study, _asked_of(study, studies, flags.normalize))
-        _say(study.scale.note)
+        _say(of_scores(study))
     estimates = [own for study in studies for own in study.estimates()]
     with replaced(flags.out) as folder:
         _write_scores(folder / "scores.csv", studies)
@@ -193,6 +194,7 @@ def _say_unfinished(trainings: Sequence[Training], counted: bool) -> None:
         if own.state != FINISHED:
             done = f"{own.iterations_done} of {own.num_iterations} iterations"
             what = "counted all the same" if counted else "drawn, but not in final statistics"
+            what = "counted with the score it has" if own.state == DIVERGED else what
             _say(f"{own.directory}: {own.state} after {done}; {what}")
 
 

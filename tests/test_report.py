@@ -114,6 +114,15 @@ def test_what_is_done_is_said_and_what_has_not_finished_named(tree, tmp_path, ca
     assert rows["dqn minatar x8 magnitude 95%", "iqm"]["num_runs"] == "7"
 
 
+def test_a_run_that_diverged_is_named_and_counts(small, tmp_path, capsys):
+    write_run(small / "95/breakout/3", seed=3, done=2, diverged=True, **PRUNED)
+    assert report.main([str(small), f"--out={tmp_path / 'out'}", "--formats=svg"]) == 0
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "breakout/3: " in x]
+    assert line.endswith("diverged after 2 of 8 iterations; counted with the score it has")
+    rows = {(row["arm"], row["statistic"]): row for row in _rows(tmp_path / "out/statistics.csv")}
+    assert rows["dqn minatar x1 magnitude 95%", "iqm"]["num_runs"] == "4"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

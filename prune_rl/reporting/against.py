@@ -1,6 +1,7 @@
 """Draws what others published beside a report's own runs: the paper's claims, Dopamine's curves."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,9 +55,10 @@ def draw_curve(
     return [(label, *row) for row in zip(found.steps[kept].tolist(), found.mean[kept], strict=True)]
 
 
-def claims_of(reference: Reference, figure: int) -> Sequence[Claim]:
-    """What the paper says of the figure; nothing unless it is asked for."""
-    return [x for x in paper_claims() if reference.paper and x.figure == str(figure)]
+def claims_of(reference: Reference, figure: int, agents: Collection[str]) -> Sequence[Claim]:
+    """What the paper says of the figure's `agents`; nothing unless it is asked for."""
+    known = [x for x in paper_claims() if reference.paper and x.figure == str(figure)]
+    return [claim for claim in known if claim.agent in ("", *agents)]
 
 
 def in_words(claims: Sequence[Claim]) -> str:
@@ -79,20 +81,31 @@ def _percent(sparsity: str) -> str:
     return f"{100 * float(sparsity):g} %" if sparsity else ""
 
 
+def gains(claims: Sequence[Claim], agent: str, width: float) -> list[Claim]:
+    """Those that state as a number what the agent gains on its dense network of that width."""
+    stated = [x for x in claims if x.value.replace(".", "", 1).isdigit() and x.agent == agent]
+    return [claim for claim in stated if _width_of_dense(claim) == width]
+
+
+def _width_of_dense(claim: Claim) -> float | None:
+    """Of the network that a gain is over; None for what is no such gain, or of any width."""
+    found = re.fullmatch(r"gain over dense(?: x(\d+))?", claim.quantity)
+    width = found and (found[1] or claim.width)
+    return float(width) if width else None
+
+
 def draw_gains(
-    axes: Axes, claims: Sequence[Claim], agent: str, dense: float, sparsities: Sequence[float]
+    axes: Axes, claims: Sequence[Claim], dense: float, sparsities: Sequence[float]
 ) -> None:
-    """Marks the gains that the paper states as numbers, over the `dense` IQM of one's own runs.
+    """Marks `gains`, shares of human-normalised IQMs, over the `dense` one of one's own runs.
 
     A star at the sparsity where sparsities are the axis; else a dotted line.
     """
     for claim in claims:
-        number = claim.value.replace(".", "", 1).isdigit()
-        if number and claim.quantity.startswith("gain over dense") and claim.agent == agent:
-            level, label = (1 + float(claim.value)) * dense, f"paper: {claim.quantity}"
-            if not sparsities:
-                label = f"{label} {claim.value}"
-                axes.axhline(level, linestyle=":", color=_GREY, label=label)
-            elif claim.sparsity and float(claim.sparsity) in sparsities:
-                place = sparsities.index(float(claim.sparsity))
-                axes.plot(place, level, "*", color=_GREY, markersize=11, label=label)
+        level, label = (1 + float(claim.value)) * dense, f"paper: {claim.quantity}"
+        if not sparsities:
+            label = f"{label} {claim.value}"
+            axes.axhline(level, linestyle=":", color=_GREY, label=label)
+        elif claim.sparsity and float(claim.sparsity) in sparsities:
+            place = sparsities.index(float(claim.sparsity))
+            axes.plot(place, level, "*", color=_GREY, markersize=11, label=label)

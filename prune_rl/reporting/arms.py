@@ -184,7 +184,9 @@ _BRACKETS = str.maketrans("[]", "()")  # gin writes a list where a user did
 
 
 def tell_apart(runs: Sequence[tuple[str, str, Config]]) -> list[str]:
-    """What arms do not name and yet differs between runs of one arm and game, for each run.
+    """What arms do not name and yet differs between runs of one arm, for each run.
+
+    Between games the suite and the environment may differ, within one they may not.
 
     Args:
         runs: arm, game and settings of each.
@@ -193,11 +195,13 @@ def tell_apart(runs: Sequence[tuple[str, str, Config]]) -> list[str]:
         Words as 'learning_rate=0.0001, num_iterations=100'; '' where the arm says it all.
     """
     telling: dict[str, set[str]] = defaultdict(set)  # bindings, by arm
-    of_a_game: dict[tuple[str, str], list[Config]] = defaultdict(list)
+    of_an_arm: dict[str, dict[str, list[Config]]] = defaultdict(lambda: defaultdict(list))
     for arm, game, config in runs:
-        of_a_game[arm, game].append(config)
-    for (arm, _), configs in of_a_game.items():
-        telling[arm] |= _differing(configs)
+        of_an_arm[arm][game].append(config)
+    for arm, games in of_an_arm.items():
+        every = [config for configs in games.values() for config in configs]
+        telling[arm] = _differing(every) - _of_the_game(every)
+        telling[arm] |= {name for configs in games.values() for name in _differing(configs)}
     return [_words(config, telling[arm]) for arm, _, config in runs]
 
 
@@ -210,6 +214,25 @@ def _differing(configs: Sequence[Config]) -> set[str]:
         for name, text in config.items():
             values[name].add(text.translate(_BRACKETS))
     return {x for x, own in values.items() if len(own) > 1 and not _FREE.fullmatch(x)}
+
+
+def _of_the_game(configs: Sequence[Config]) -> set[str]:
+    """Bindings of what makes the environments, and which function does."""
+    makers = {class_name(config.get(_ENVIRONMENT)) for config in configs} - {""}
+    names = {name for config in configs for name in config}
+    return {_ENVIRONMENT} | {x for x in names if x.rpartition(".")[0].split("/")[-1] in makers}
+
+
+_ENVIRONMENT = "Runner.create_environment_fn"
+_OF_PRUNING = "create_updater_from_config."  # which no dense arm depends on
+
+
+def contradicts(apart: str, config: Config, other: Config) -> bool:
+    """Whether `other` sets something otherwise than the words `apart` of `config` say."""
+    named = {name: _words({name: text}, [name]) for name, text in config.items()}
+    told = [name for name, words in named.items() if f", {words}," in f", {apart},"]
+    told = [name for name in told if _OF_PRUNING not in name]
+    return any(other.get(name, config[name]) != config[name] for name in told)
 
 
 def _words(config: Config, telling: Iterable[str]) -> str:

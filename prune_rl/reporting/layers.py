@@ -8,7 +8,7 @@ from prune_rl.recording.metrics import METRICS
 from prune_rl.reporting.figures import colors, grid, legend, say, steps_axis
 from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.study import Arm, Study
-from prune_rl.reporting.words import file_name, games_in_words, of_group, whose
+from prune_rl.reporting.words import file_name, games_in_words, of_group, unfinished, whose
 
 LAYERS = {"sparsity_by_layer": "train", "dormant_by_layer": "diagnostics"}  # whose rows hold it
 
@@ -37,6 +37,7 @@ def draw_layers(study: Study, group: Sequence[Arm], quantity: str) -> Picture | 
     legend(figure, panels)
     title = f"By layer, {label}: {whose(group)}, {games_in_words(study.games)}"
     note = "line: mean over games and seeds, without a band; arms that are 0 throughout: left out"
+    note += unfinished(study, group, study.games)
     say(figure, title, note)
     numbers: list[Numbers] = [
         (arm, name, *row)

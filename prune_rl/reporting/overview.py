@@ -29,6 +29,7 @@ from prune_rl.reporting.words import (
     file_name,
     games_in_words,
     of_group,
+    of_scores,
     unfinished,
     whose,
 )
@@ -49,8 +50,9 @@ def overview(study: Study, estimates: Sequence[Estimate]) -> Iterator[Picture]:
             own = [arm for arm in group if study.returns(arm, game).values.size]
             if own:
                 yield draw_returns(study, own, game)
-        yield draw_sample_efficiency(study, group)
-        if any(study.final(arm) for arm in group):
+        if study.adds_up:
+            yield draw_sample_efficiency(study, group)
+        if study.adds_up and any(study.final(arm) for arm in group):
             yield draw_profiles(study, group)
         drawn = (draw_layers(study, group, quantity) for quantity in LAYERS)
         yield from (picture for picture in drawn if picture)
@@ -83,7 +85,7 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
             low, high = bootstrap_interval(seen.values)
             rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
             numbers += [(arm.name, len(seen.values), *row) for row in rows]
-        if name == "x1":  # all that Dopamine has
+        if name == "x1" and study.clock == "agent_steps":  # all that Dopamine has
             own, last = arms[0].settings, max(study.returns(x, game).steps[-1] for x in arms)
             known = draw_curve(axes, study.reference, own.agent, own.torso, game, last)
             numbers += [(label, "", step, mean, "", "") for label, step, mean in known]
@@ -141,8 +143,10 @@ def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
     """Median, IQM, mean and optimality gap of every arm, as rliable lays them out."""
     arms = [arm for arm in study.arms if any(x.arm == arm.name for x in estimates)]
     figure = Figure(figsize=(13, 1.9 + 0.32 * len(arms)), layout="constrained")
-    panels = figure.subplots(1, len(_PANELS), sharey=True)
-    for axes, (statistic, title) in zip(panels, _PANELS.items(), strict=True):
+    there = {x.statistic for x in estimates}
+    named = {statistic: title for statistic, title in _PANELS.items() if statistic in there}
+    panels = figure.subplots(1, len(named), sharey=True)
+    for axes, (statistic, title) in zip(panels, named.items(), strict=True):
         own = {x.arm: x for x in estimates if x.statistic == statistic}
         for place, arm in enumerate(arms):
             _draw_bar(axes, place, own[arm.name], study.color(arm))
@@ -182,6 +186,7 @@ def draw_improvement(study: Study, estimates: Sequence[Estimate]) -> Picture:
     axes.grid(alpha=0.3, axis="x")
     title = f"Probability of improvement on the dense network: {games_in_words(study.games)}"
     note = f"line: mean over games, ties half; bar: {BOOTSTRAP}; dashed: no difference"
+    note += f"; {of_scores(study)}"
     note += unfinished(study, study.arms, study.games)
     say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in own]

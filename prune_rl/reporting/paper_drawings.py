@@ -11,7 +11,7 @@ from prune_rl.errors import ConfigError
 from prune_rl.pruning.schedule_settings import resolve_schedule
 from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.recording.metrics import METRICS
-from prune_rl.reporting.against import claims_of, draw_gains, in_words
+from prune_rl.reporting.against import claims_of, draw_gains, gains, in_words
 from prune_rl.reporting.config import setting
 from prune_rl.reporting.diagnostics import FIGURE_11, PHASE, RETURNS
 from prune_rl.reporting.figures import (
@@ -35,9 +35,9 @@ from prune_rl.reporting.overview import draw_iqm_curve
 from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.references import Claim
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
-from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.study import HUMAN, Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
-from prune_rl.reporting.words import BOOTSTRAP, unfinished
+from prune_rl.reporting.words import BOOTSTRAP, named, unfinished
 
 _COLUMNS = 5
 _AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
@@ -54,12 +54,16 @@ class Line(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One panel: 'final' IQMs over the `axis` (an attribute of `Training`), or 'curves'."""
+    """One panel: 'final' IQMs over the `axis` (an attribute of `Training`), or 'curves'.
+
+    `left_out` are arms of the kinds that its figure shows, named in the caption; of the first.
+    """
 
     kind: str
     axis: str
     title: str
     lines: list[Line]
+    left_out: Sequence[Arm] = ()
 
     @property
     def arms(self) -> list[Arm]:
@@ -67,13 +71,18 @@ class Panel(NamedTuple):
         return [arm for line in self.lines for arm in line.arms.values()]
 
 
-def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
-    """IQMs, panel by panel, a row for each agent that has several; a label has one colour."""
+def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
+    """IQMs, panel by panel, a row for each agent that has several; a label has one colour.
+
+    None where returns of several games have no scale.
+    """
+    if not study.adds_up:
+        return None
     agents = {arm.settings.agent for panel in panels for arm in panel.arms}
     rows = len(agents) if len(panels) > len(agents) else 1
     columns = min(_COLUMNS, math.ceil(len(panels) / rows))
     figure, every = grid(len(panels), columns, (4.2, 3.4), sharey=True)
-    numbers, claims = list[Numbers](), claims_of(study.reference, number)
+    numbers, claims = list[Numbers](), claims_of(study.reference, number, agents)
     for axes, panel in zip(every, panels, strict=True):
         draw = _draw_final if panel.kind == "final" else _draw_curves
         numbers += [(panel.title, *row) for row in draw(axes, study, panel)]
@@ -89,20 +98,26 @@ def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> P
     marks = " and ".join(dict.fromkeys(drawn[panel.kind] for panel in panels))
     note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}; {study.scale.note}"
     arms = {arm.name: arm for panel in panels for arm in panel.arms}
-    note += unfinished(study, [*arms.values()], study.games) + in_words(claims)
+    note += _not_drawn(panels) + unfinished(study, [*arms.values()], study.games)
+    note += in_words(claims)
     say(figure, title, note)
     header = ("panel", "line", "arm", "x", "iqm", "low", "high")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
 
 
+def _not_drawn(panels: Sequence[Panel]) -> str:
+    return named("not drawn", [arm.name for panel in panels for arm in panel.left_out])
+
+
 def _draw_claims(axes: Axes, study: Study, panel: Panel, claims: Sequence[Claim]) -> None:
-    """Gains that the paper states, over the narrowest dense arm of the panel."""
-    dense = [arm for arm in panel.arms if is_dense(arm.settings)]
-    found = study.iqm(dense[0]) if dense else None
-    if found:
-        values = sorted({x for line in panel.lines for x in line.arms})
-        sparsities = values if panel.axis == "sparsity" else []
-        draw_gains(axes, claims, dense[0].settings.agent, float(found.value), sparsities)
+    """Gains that the paper states, over the dense arm of the same width, on the paper's scale."""
+    values = sorted({x for line in panel.lines for x in line.arms})
+    sparsities = values if panel.axis == "sparsity" else []
+    for arm in (arm for arm in panel.arms if is_dense(arm.settings)):
+        found = study.iqm(arm) if study.scale.kind == HUMAN else None
+        if found:
+            own = gains(claims, arm.settings.agent, arm.settings.width)
+            draw_gains(axes, own, float(found.value), sparsities)
 
 
 def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
@@ -232,8 +247,9 @@ def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) ->
     for axes in every[-columns:]:
         axes.set_xlabel(study.steps_label)
     legend(figure, every)
-    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(study, arms, games)}"
-    note += in_words(claims_of(study.reference, number))
+    note = f"line: mean over seeds; {SEEDS_BAND}{_not_drawn(panels)}"
+    note += unfinished(study, arms, games)
+    note += in_words(claims_of(study.reference, number, {arm.settings.agent for arm in arms}))
     say(figure, title, note)
     header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
@@ -246,27 +262,35 @@ def draw_covariances(study: Study, number: int, title: str, panels: list[Panel])
     for arm in panels[0].arms:
         found = {game: _last_maps(arm, game) for game in games}
         pairs = [(game, seed) for game, own in found.items() for seed in list(own)[:seeds]]
-        rows.append((arm.method, [(f"{x}, seed {seed}", found[x][seed]) for x, seed in pairs]))
-        for game, own in found.items():
-            numbers += [(game, arm.name, seed, mean_off_diagonal(x)) for seed, x in own.items()]
+        maps = [(game, seed, *found[game][seed]) for game, seed in pairs]
+        said = [(f"{game}, seed {seed}\nat {steps:,}", own) for game, seed, steps, own in maps]
+        rows.append((arm.method, said))
+        numbers += [
+            (game, arm.name, seed, steps, mean_off_diagonal(matrix))
+            for game, own in found.items()
+            for seed, (steps, matrix) in own.items()
+        ]
     if not numbers:
         return None
     figure = draw_rows(rows)
     note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
-    note += "measurement; |C|: mean off the diagonal; no band"
-    note += in_words(claims_of(study.reference, number))
+    note += f"measurement, at how many {study.steps_label}; |C|: mean off the diagonal; no band"
+    note += _not_drawn(panels) + unfinished(study, panels[0].arms, games)
+    agents = {arm.settings.agent for arm in panels[0].arms}
+    note += in_words(claims_of(study.reference, number, agents))
     say(figure, title, note)
-    header = ("game", "arm", "seed", "mean_abs_off_diagonal")
+    header = ("game", "arm", "seed", study.clock, "mean_abs_off_diagonal")
     return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
 
 
-def _last_maps(arm: Arm, game: str) -> dict[int, Matrix]:
-    """By seed, of the runs that have stored any."""
-    found: dict[int, Matrix] = {}
+def _last_maps(arm: Arm, game: str) -> dict[int, tuple[int, Matrix]]:
+    """Steps and matrix by seed, of the runs that have stored any."""
+    found: dict[int, tuple[int, Matrix]] = {}
     for own in (x for x in arm.trainings if x.game == game):
         try:
             stored = read_matrices(own.directory)
         except ConfigError:  # has measured nothing yet
             continue
-        found.update(zip(map(int, stored.seeds), stored.matrix, strict=True))
+        pairs = zip(stored.seeds, stored.matrix, strict=True)
+        found |= {int(seed): (stored.steps, matrix) for seed, matrix in pairs}
     return dict(sorted(found.items()))

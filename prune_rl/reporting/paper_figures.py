@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting import paper_drawings as drawings
+from prune_rl.reporting.paper_arms import at_width, left_out, of, plain, usual
 from prune_rl.reporting.paper_drawings import Line, Panel
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.study import Arm, Study, is_dense
 from prune_rl.reporting.words import games_in_words
 
-_WIDTH = 3  # that most of the paper's figures are about
+_SETTINGS = ("replay_ratio", "precision")  # that a line has one of
 _MANY_GAMES = 16  # more than the 15 of the other figures
 
 
@@ -27,7 +28,8 @@ class PaperFigure(NamedTuple):
         torso: 'impala' or 'nature'; '' for any.
         needs: what must be among the runs, in words.
         panels: of the arms of one agent, empty if they do not cover it.
-        draw: of the study, number, title and panels the picture, None where nothing was measured.
+        draw: of the study, number, title and panels the picture, None where nothing was measured or
+            games have no scale.
         most_games: that it shows; 0 for all.
     """
 
@@ -52,7 +54,9 @@ def require_covered(numbers: Sequence[int], drawn: Sequence[Picture]) -> None:
     """Raises `ConfigError` unless all `numbers` were drawn; says what a figure needs."""
     for number in numbers:
         if not any(own.title.startswith(f"Figure {number}:") for own in drawn):
-            needs = f"these runs do not cover it; it needs {FIGURES[number].needs}"
+            scale = ", and a scale that its games share (--normalize)"
+            scale = scale if FIGURES[number].draw is drawings.draw_panels else ""
+            needs = f"these runs do not cover it; it needs {FIGURES[number].needs}{scale}"
             raise ConfigError(f"--figure={number}: {needs}")
 
 
@@ -61,15 +65,20 @@ def _draw(study: Study, number: int) -> Picture | None:
     panels = [
         panel
         for agent in figure.agents
-        for panel in figure.panels(study, _of(study, agent, figure.torso))
+        for panel in figure.panels(study, of(study, agent, figure.torso))
     ]
     if not panels:
         return None
     arms = [arm for panel in panels for arm in panel.arms]
-    torsos = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
+    missed = left_out(study, arms, any_width=any(x.axis == "width" for x in panels))
+    panels = [panels[0]._replace(left_out=missed), *panels[1:]]
+    whose = ", ".join(dict.fromkeys(arm.settings.torso for arm in arms))
+    if figure.most_games:  # its panels name neither agent nor width
+        own = arms[0].settings
+        whose = f"{own.agent} {own.torso} x{own.width:g}"
     games = sorted({game for arm in arms for game in arm.games})
     games = drawings.few_games(arms, figure.most_games) if figure.most_games else games
-    title = f"Figure {number}: {figure.title} ({torsos}; {games_in_words(games)})"
+    title = f"Figure {number}: {figure.title} ({whose}; {games_in_words(games)})"
     return figure.draw(study, number, title, panels)
 
 
@@ -80,33 +89,6 @@ def require_known(number: int) -> None:
         raise ConfigError(f"--figure={number}: not drawn here; {nearest(str(number), choices)}")
 
 
-def _of(study: Study, agent: str, torso: str) -> list[Arm]:
-    """The agent's arms of the paper's torso, or of another suite's, as they come in gin files."""
-    own = [arm for arm in study.arms if arm.settings.agent == agent and not arm.settings.pooled]
-    same = [arm for arm in own if torso in ("", arm.settings.torso)]
-    others = [arm for arm in own if arm.settings.torso not in ("impala", "nature")]
-    return same or (others if torso == "impala" else [])
-
-
-def _usual_ratio(arms: Sequence[Arm]) -> list[Arm]:
-    """Those of the replay ratio that most arms have, the lowest of several."""
-    ratios = [arm.settings.replay_ratio for arm in arms]
-    usual = min(ratios, key=lambda ratio: (-ratios.count(ratio), ratio), default=0)
-    return [arm for arm in arms if arm.settings.replay_ratio == usual]
-
-
-def _plain(arms: Sequence[Arm]) -> list[Arm]:
-    """Without baselines."""
-    return [arm for arm in arms if not arm.settings.baseline]
-
-
-def _width(arms: Sequence[Arm], covered: Callable[[list[Arm]], bool]) -> list[Arm]:
-    """The arms of width 3, or of the largest width whose arms are enough."""
-    widths = sorted({arm.settings.width for arm in arms}, key=lambda x: (x != _WIDTH, -x))
-    own = ([arm for arm in arms if arm.settings.width == width] for width in widths)
-    return next((arms for arms in own if covered(arms)), [])
-
-
 def _lines(arms: Sequence[Arm], axis: str, least: int = 2) -> list[Line]:
     """A line for each method that has `least` values of the axis."""
     grouped: dict[str, list[Arm]] = {}
@@ -115,11 +97,15 @@ def _lines(arms: Sequence[Arm], axis: str, least: int = 2) -> list[Line]:
     points = {name: {getattr(x.settings, axis): x for x in own} for name, own in grouped.items()}
     lines = [Line(name, dict(sorted(own.items()))) for name, own in points.items()]
     lines = [line for line in lines if len(line.arms) >= least]
-    return sorted(lines, key=lambda line: line.label != "dense")
+    return sorted(lines, key=lambda line: not _is_dense(line))
+
+
+def _is_dense(line: Line) -> bool:
+    return all(is_dense(arm.settings) for arm in line.arms.values())
 
 
 def _dense_and_others(lines: Sequence[Line]) -> bool:
-    return any(line.label == "dense" for line in lines) and len(lines) > 1
+    return len({_is_dense(line) for line in lines}) > 1
 
 
 def _final(arms: Sequence[Arm], axis: str, lines: list[Line], title: str = "") -> Panel:
@@ -128,23 +114,30 @@ def _final(arms: Sequence[Arm], axis: str, lines: list[Line], title: str = "") -
 
 
 def _over_width(study: Study, arms: list[Arm]) -> list[Panel]:
-    lines = _lines(_usual_ratio(_plain(arms)), "width")
+    lines = _lines(usual(plain(arms), *_SETTINGS), "width")
     return [_final(arms, "width", lines)] if _dense_and_others(lines) else []
 
 
 def _sparsities(study: Study, arms: list[Arm]) -> list[Panel]:
     """Left over time, right in the end; three sparsities at least, the dense one with them."""
-    pruners = [arm.settings.pruner for arm in _plain(arms) if not is_dense(arm.settings)]
-    usual = max(pruners, key=pruners.count, default="")
-    taken = [x for x in _usual_ratio(_plain(arms)) if x.settings.pruner in (usual, "no_prune")]
-    own = _width(taken, lambda x: len({arm.settings.sparsity for arm in x}) >= 3)
+    pruners = [arm.settings.pruner for arm in plain(arms) if not is_dense(arm.settings)]
+    first = max(pruners, key=pruners.count, default="")
+    taken = [x for x in usual(plain(arms), *_SETTINGS) if x.settings.pruner in (first, "no_prune")]
+    own = at_width(taken, lambda x: len(_by_sparsity(study, x)) >= 3)
     if not own:
         return []
-    by_sparsity = {arm.settings.sparsity: arm for arm in own}
+    by_sparsity = _by_sparsity(study, own)
     where = f" x{own[0].settings.width:g}"
     curves = [Line(arm.method, {key: arm}) for key, arm in sorted(by_sparsity.items())]
-    final = [Line(f"{usual}, over sparsity", dict(sorted(by_sparsity.items())))]
+    final = [Line(f"{first}, over sparsity", dict(sorted(by_sparsity.items())))]
     return [_curves(own, curves, where), _final(own, "sparsity", final, where)]
+
+
+def _by_sparsity(study: Study, arms: list[Arm]) -> dict[float, Arm]:
+    """Pruned arms of one schedule, and alike in all but what they name, and their dense one."""
+    pruned = usual([x for x in arms if not is_dense(x.settings)], "schedule", "apart")
+    dense = study.dense_of(pruned[0]) if pruned else None
+    return {arm.settings.sparsity: arm for arm in [*pruned, *([dense] if dense else [])]}
 
 
 def _curves(arms: Sequence[Arm], lines: list[Line], title: str = "") -> Panel:
@@ -152,7 +145,8 @@ def _curves(arms: Sequence[Arm], lines: list[Line], title: str = "") -> Panel:
 
 
 def _ratios(study: Study, arms: list[Arm]) -> list[Panel]:
-    own = _width(_plain(arms), lambda x: _dense_and_others(_lines(x, "replay_ratio")))
+    taken = usual(plain(arms), "precision")
+    own = at_width(taken, lambda x: _dense_and_others(_lines(x, "replay_ratio")))
     return _ratio_panels(own)
 
 
@@ -165,7 +159,8 @@ def _ratio_panels(arms: list[Arm]) -> list[Panel]:
 
 def _ratios_by_width(study: Study, arms: list[Arm]) -> list[Panel]:
     widths = sorted({arm.settings.width for arm in arms})
-    own = ([arm for arm in _plain(arms) if arm.settings.width == width] for width in widths)
+    taken = usual(plain(arms), "precision")
+    own = ([arm for arm in taken if arm.settings.width == width] for width in widths)
     return [panel for arms in own for panel in _ratio_panels(arms)]
 
 
@@ -174,7 +169,7 @@ def _dense_and_pruned(arms: list[Arm]) -> bool:
 
 
 def _over_time(study: Study, arms: list[Arm]) -> list[Panel]:
-    own = _width(_usual_ratio(_plain(arms)), _dense_and_pruned)
+    own = at_width(usual(plain(arms), *_SETTINGS), _dense_and_pruned)
     lines = [Line(arm.method, {0: arm}) for arm in own]
     return [_curves(own, lines, f" x{own[0].settings.width:g}")] if own else []
 
@@ -185,7 +180,7 @@ def _over_time_of_many_games(study: Study, arms: list[Arm]) -> list[Panel]:
 
 
 def _over_time_by_width(study: Study, arms: list[Arm]) -> list[Panel]:
-    taken = _usual_ratio(_plain(arms))
+    taken = usual(plain(arms), *_SETTINGS)
     widths = sorted({arm.settings.width for arm in taken})
     by_width = ([arm for arm in taken if arm.settings.width == width] for width in widths)
     return [panel for own in by_width if _dense_and_pruned(own) for panel in _over_time(study, own)]
@@ -196,7 +191,7 @@ def _schedules(study: Study, arms: list[Arm]) -> list[Panel]:
         pruned = [x for x in own if x.settings.pruner == "magnitude"]
         return len({x.settings.schedule for x in pruned}) > 1
 
-    own = _width(_usual_ratio(_plain(arms)), differ)
+    own = at_width(usual(plain(arms), *_SETTINGS), differ)
     taken = [x for x in own if x.settings.pruner in ("no_prune", "magnitude")]
     lines = [Line(x.method, {0: x}) for x in taken]
     return [_curves(own, lines, f" x{own[0].settings.width:g}")] if own else []
@@ -208,8 +203,8 @@ def _methods(study: Study, arms: list[Arm]) -> list[Panel]:
     def compared(own: list[Arm]) -> bool:
         return any(x.settings.baseline for x in own) and _dense_and_pruned(own)
 
-    taken = _usual_ratio(arms)
-    own = _width(taken, compared)
+    taken = usual(arms, *_SETTINGS)
+    own = at_width(taken, compared)
     if not own:
         return []
     where = f" x{own[0].settings.width:g}"
@@ -224,7 +219,7 @@ def _pruned_gradually(study: Study, arms: list[Arm]) -> list[Panel]:
 
 
 def _measured(study: Study, arms: list[Arm]) -> list[Panel]:
-    own = [x for x in _usual_ratio(_plain(arms)) if drawings.measured(x)]
+    own = [x for x in usual(plain(arms), *_SETTINGS) if drawings.measured(x)]
     return _over_time(study, own)
 
 

@@ -5,16 +5,15 @@ import numpy as np
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting.normalized import human_scores, normalize, units_of
 from prune_rl.reporting.runs import Floats
-from prune_rl.reporting.study import Scale, Study, is_dense
-
-HUMAN = "human"
+from prune_rl.reporting.study import HUMAN, Arm, Scale, Study, is_dense
 
 
 def choose_scale(study: Study, asked: str | None) -> Scale:
     """The scale `asked` for: `HUMAN`, or the name of an arm, whose mean is 1 in every game.
 
-    By default a person's where one has played all of the games, else that of the first arm that
-    can be one, dense and narrow ones first; raw returns if none can.
+    By default a person's where one has played any of the games, else that of the first arm that
+    can be one: of those that lack the fewest of the scored games, dense and narrow ones first; raw
+    returns if none can. Games that it has no scale for are left out, and named in its note.
 
     Raises:
         ConfigError: there is no such arm, no run of it has finished, its mean on a game is not
@@ -25,7 +24,7 @@ def choose_scale(study: Study, asked: str | None) -> Scale:
     if asked:
         _require_scored(study, asked)
         return _of_arm(study, asked)
-    if all(game in human_scores() for game in study.games):
+    if any(game in human_scores() for game in study.games):
         return _human(study)
     return next(filter(None, (_tried(study, arm) for arm in _candidates(study))), study.scale)
 
@@ -39,7 +38,7 @@ def _human(study: Study) -> Scale:
         return np.full_like(returns, np.nan) if game in lacking else normalize(game, returns)
 
     without = f", without {', '.join(lacking)}: nobody's is known" if lacking else ""
-    return Scale("human-normalised score", f"score: 0 random, 1 human{without}", scored)
+    return Scale("human-normalised score", f"score: 0 random, 1 human{without}", scored, HUMAN)
 
 
 def _require_scored(study: Study, asked: str) -> None:
@@ -53,7 +52,17 @@ def _require_scored(study: Study, asked: str) -> None:
 def _candidates(study: Study) -> list[str]:
     scored = {score.arm for score in study.scores}
     arms = [arm for arm in study.arms if arm.name in scored]
-    return [arm.name for arm in sorted(arms, key=lambda arm: not is_dense(arm.settings))]
+
+    def last(arm: Arm) -> tuple[int, bool]:
+        return len(_lacking(study, arm.name)), not is_dense(arm.settings)
+
+    return [arm.name for arm in sorted(arms, key=last)]
+
+
+def _lacking(study: Study, arm: str) -> list[str]:
+    """The games that others have scores on."""
+    own = {score.game for score in study.scores if score.arm == arm}
+    return sorted({score.game for score in study.scores} - own)
 
 
 def _tried(study: Study, arm: str) -> Scale | None:
@@ -64,9 +73,10 @@ def _tried(study: Study, arm: str) -> Scale | None:
 
 
 def _of_arm(study: Study, arm: str) -> Scale:
-    units = units_of(study.scores, arm)
+    units, lacking = units_of(study.scores, arm), _lacking(study, arm)
 
     def scored(game: str, returns: Floats) -> Floats:
         return returns / units.get(game, np.nan)
 
-    return Scale("score", f"score: return / mean final return of {arm}", scored)
+    without = f", without {', '.join(lacking)}: it has none there" if lacking else ""
+    return Scale("score", f"score: return / mean final return of {arm}{without}", scored, "arm")

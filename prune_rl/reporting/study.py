@@ -11,13 +11,15 @@ from matplotlib.typing import ColorType
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
 from prune_rl.reporting.against import Reference
+from prune_rl.reporting.arms import contradicts
 from prune_rl.reporting.figures import colors
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
 from prune_rl.reporting.table import Score, final_scores
-from prune_rl.reporting.trainings import FINISHED, Training
+from prune_rl.reporting.trainings import FINAL, Training
 
 RETURNS = "episode_return_mean"
+HUMAN, RAW = "human", "raw"  # kinds of scales
 Steps = npt.NDArray[np.int64]
 Normalize = Callable[[str, Floats], Floats]  # game and returns to scores; NaN: it has none
 
@@ -29,11 +31,13 @@ class Scale(NamedTuple):
         label: of an axis of such scores.
         note: what they are, in words.
         normalize: of a game's returns (...) the scores (...), NaN where the game has no scale.
+        kind: 'human', 'arm' or `RAW`, which makes no two games comparable.
     """
 
     label: str
     note: str
     normalize: Normalize
+    kind: str
 
 
 class Arm(NamedTuple):
@@ -102,14 +106,14 @@ class Study:
         self.seed = seed
         self.every_score = final_scores(trainings, phase)
         self.phase = self.every_score[0].phase
-        counted = [x for x in self.every_score if unfinished or x.state == FINISHED]
+        counted = [x for x in self.every_score if unfinished or x.state in FINAL]
         self.scores = [score for score in counted if not np.isnan(score.value)]
         self._scores_of = defaultdict[str, list[Score]](list)
         for score in self.scores:
             self._scores_of[score.arm].append(score)
-        self.left_out = [x for x in trainings if not (unfinished or x.state == FINISHED)]
+        self.left_out = [x for x in trainings if not (unfinished or x.state in FINAL)]
         self.reference = Reference()
-        self.scale = Scale("return", "raw returns", lambda game, values: values)
+        self.scale = Scale("return", "raw returns", lambda game, values: values, RAW)
         methods = dict.fromkeys(arm.method for arm in sorted(self.arms, key=_by_method))
         self.palette = dict(zip(methods, colors(len(methods)), strict=True))
 
@@ -121,6 +125,11 @@ class Study:
     def steps_label(self) -> str:
         """Of an axis of steps."""
         return f"{CLOCKS[self.clock]} per seed"
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether scores of its games can be put together: they have a scale, or it is one game."""
+        return self.scale.kind != RAW or len(self.games) == 1
 
     def rng(self) -> np.random.Generator:
         """A generator that begins anew: a number depends on no other that is drawn before it."""
@@ -165,12 +174,16 @@ class Study:
         return steps, statistics.curve_band(aligned, self.rng())
 
     def estimates(self) -> list[Estimate]:
-        """Aggregates of every arm, then of every `pairs` what the first gains on the second."""
-        arms = [arm for arm in self.arms if self.final(arm)]
+        """Aggregates of every arm, then of every `pairs` what the first gains on the second.
+
+        Of raw returns no optimality gap, and of several games only probabilities of improvement.
+        """
+        arms = [arm for arm in self.arms if self.adds_up and self.final(arm)]
         found = [
             own
             for arm in arms
             for own in statistics.aggregate(arm.name, self.matrix(arm), self.rng())
+            if not (self.scale.kind == RAW and own.statistic == "optimality_gap")
         ]
         for arm, other in self.pairs():
             found += self._compare(arm, other)
@@ -178,12 +191,16 @@ class Study:
 
     def pairs(self) -> list[tuple[Arm, Arm]]:
         """(arm, its dense one) of each arm that is pruned or has a baseline."""
-        found = [(arm, self._dense_of(arm)) for arm in self.arms if not is_dense(arm.settings)]
+        found = [(arm, self.dense_of(arm)) for arm in self.arms if not is_dense(arm.settings)]
         return [(arm, dense) for arm, dense in found if dense]
 
-    def _dense_of(self, arm: Arm) -> Arm | None:
-        """Of several that differ in what arms do not name, the one that is as `arm` there."""
+    def dense_of(self, arm: Arm) -> Arm | None:
+        """Of several that differ in what arms do not name, the one that is as `arm` there.
+
+        None that was trained otherwise in what either's name says.
+        """
         dense = [x for x in self.arms if is_dense(x.settings) and _setting(x) == _setting(arm)]
+        dense = [x for x in dense if not (_contradicts(x, arm) or _contradicts(arm, x))]
         alike = [x for x in dense if x.settings.apart == arm.settings.apart]
         return next(iter(alike or (dense if len(dense) == 1 else [])), None)
 
@@ -196,7 +213,7 @@ class Study:
         found = [statistics.compare(*both, self.rng())]
         shared = {game: sorted(own[game].keys() & others[game].keys()) for game in games}
         paired = [game for game in games if shared[game]]
-        if paired:
+        if paired and self.adds_up:
             sides = [
                 [np.array([x[game][seed] for seed in shared[game]]) for game in paired]
                 for x in (own, others)
@@ -230,6 +247,11 @@ def _order(arm: Arm) -> tuple[object, ...]:
 def is_dense(training: Training) -> bool:
     """Neither pruned nor with a baseline."""
     return training.pruner == "no_prune" and not training.baseline
+
+
+def _contradicts(arm: Arm, other: Arm) -> bool:
+    own = arm.settings
+    return contradicts(own.apart, own.config, other.settings.config)
 
 
 def _setting(arm: Arm) -> tuple[object, ...]:

@@ -14,7 +14,8 @@ from prune_rl.reporting.config import Config, number, read_config
 from prune_rl.reporting.runs import Row, read_metrics
 
 _LOCKS = Path("/proc/locks")
-RUNNING, FINISHED, STOPPED = "running", "finished", "stopped"
+RUNNING, FINISHED, STOPPED, DIVERGED = "running", "finished", "stopped", "diverged"
+FINAL = (FINISHED, DIVERGED)  # whose scores count: without those that diverged arms look better
 _OF_A_RUN = ("metrics.jsonl", "provenance.json")  # beside its config.gin
 _NOT_SEARCHED = {"checkpoints", "diagnostics", "tensorboard"}  # of a run
 _SAID = 5  # duplicates that are named
@@ -31,8 +32,9 @@ class Training(Setup):
         num_iterations: that it is to make.
         num_steps: of its clock, likewise.
         seeds: that train in it; of `find_trainings`, those that no longer run has too.
-        state: `RUNNING` while a process of this machine holds it, `FINISHED`, or `STOPPED` (it
-            crashed, too, or runs on another machine).
+        state: `RUNNING` while a process of this machine holds it, `FINISHED`, `DIVERGED` (it ended
+            early, as none of its seeds learns any more), or `STOPPED` (it crashed, too, or runs on
+            another machine).
         config: what was set, see `read_config`.
         rows: what it wrote of its seeds, see `read_metrics`; none before the first iteration has
             ended.
@@ -85,7 +87,7 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
         num_iterations=num_iterations,
         num_steps=num_iterations * num_steps,
         seeds=seeds,
-        state=_state(directory, done >= num_iterations),
+        state=_state(directory, done >= num_iterations, _all_diverged(rows, seeds)),
         config=config,
         rows=rows,
     )
@@ -206,10 +208,18 @@ def _iterations(rows: Sequence[Row], seed: int) -> int:
     return sum(row["phase"] == "train" and row["seed"] == seed for row in rows)
 
 
-def _state(directory: Path, finished: bool) -> str:
+def _all_diverged(rows: Sequence[Row], seeds: Sequence[int]) -> bool:
+    """Whether the last row of every seed says since when it is frozen."""
+    last = {row["seed"]: row for row in rows}
+    return all("diverged_at" in last.get(seed, ()) for seed in seeds)
+
+
+def _state(directory: Path, finished: bool, diverged: bool) -> str:
     if _is_held(directory / "lock"):
         return RUNNING
-    return FINISHED if finished else STOPPED
+    if finished:
+        return FINISHED
+    return DIVERGED if diverged else STOPPED
 
 
 def _is_held(lock: Path) -> bool:

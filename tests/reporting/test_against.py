@@ -64,6 +64,17 @@ def test_dopamines_curve_is_beside_the_network_of_width_1_as_far_as_ones_own_run
     assert [row[2:4] for row in known] == [(250_000, -19.5), (500_000, -9.5)]
 
 
+def test_no_curve_of_agent_steps_is_beside_runs_by_gradient_steps(tmp_path, folder):
+    own = {"x": {"agent": "cql", "torso": "impala", "scale": 250}}
+    root = write_tree(tmp_path / "runs", own, games=["Pong"], seeds=[0], iterations=2)
+    study = Study(find_trainings([root]), None, 0, unfinished=False)
+    agent = study.arms[0].settings.__class__(**{**vars(study.arms[0].settings), "agent": "dqn"})
+    study.reference = read_reference(str(folder))
+    arm = study.arms[0]._replace(trainings=(agent,))
+    picture = overview.draw_returns(study, [arm], "Pong")
+    assert not [row for row in picture.numbers if row[0].startswith("Dopamine's")]
+
+
 def test_claims_are_told_with_whose_they_are():
     claim = Claim("1", "dqn", "impala", "", "0", "change with width", "falls", "")
     other = Claim("1", "dqn", "impala", "3", "0.95", "gain over dense", "0.33", "")

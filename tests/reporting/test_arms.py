@@ -2,14 +2,16 @@
 
 import collections
 import inspect
+import itertools
 
 import gin
 import pytest
 
 from prune_rl import configuration, gin_files
+from prune_rl.environments.suite import Suite
 from prune_rl.grid import Grid
 from prune_rl.pruning.config import create_updater_from_config
-from prune_rl.reporting.arms import read_setup, tell_apart
+from prune_rl.reporting.arms import contradicts, read_setup, tell_apart
 from prune_rl.reporting.config import read_config
 
 _EXPERIMENTS = [x for x in gin_files.shipped_gin_files() if x.startswith("experiments/")]
@@ -59,13 +61,17 @@ def test_a_mix_of_rainbows_parts_is_rainbow(setup_of):
 
 @pytest.mark.parametrize("name", _EXPERIMENTS)
 def test_arms_of_a_grid_are_as_many_as_its_kinds(setup_of, tmp_path, name):
-    """So no two of its kinds are put into one curve."""
+    """So no two of its kinds are put into one curve, and each is of all games in one."""
     configuration.load([name], [])
     kinds = list(Grid().kinds()) if "Grid.axes" in gin.config_str() else []
+    games = Suite().games if kinds else ("",)
+    first, last = (f'game_name="{own}"' for own in (games[0], games[-1]))
     runs = []
-    for kind in kinds:
-        setup = setup_of(kind.cell.gin_files, kind.cell.gin_bindings)
+    for kind, game in itertools.product(kinds, (first, last)):
+        bindings = [x.replace(first, game) for x in kind.cell.gin_bindings]
+        setup = setup_of(kind.cell.gin_files, bindings)
         runs.append((setup.arm, setup.game, read_config(tmp_path)))
+    assert len({game for _, game, _ in runs}) == (2 if kinds else 0)
     apart = tell_apart(runs)
     named = {f"{arm} {words}" for (arm, _, _), words in zip(runs, apart, strict=True)}
     assert len(named) == len(kinds)
@@ -175,10 +181,37 @@ def test_what_arms_do_not_name_tells_them_apart():
         ("b", "Pong", base | {"Runner.num_iterations": "100"}),
         ("c", "Pong", base | {"only_here.x": "1"}),
         ("c", "Pong", base),
-        ("c", "Qbert", base | {"Runner.num_iterations": "7"}),  # a game of its own length
+        ("c", "Qbert", base | {"Runner.num_iterations": "7"}),
     ]
     rates = ["learning_rate=1e-4", "learning_rate=2e-4", "learning_rate=1e-4"]
-    assert tell_apart(runs) == [*rates, "num_iterations=40", "num_iterations=100", "", "", ""]
+    lengths = [f"num_iterations={x}" for x in (40, 100, 40, 40, 7)]
+    assert tell_apart(runs) == [*rates, *lengths]
+
+
+def test_games_may_differ_in_suite_and_environment_and_in_nothing_else():
+    function = "Runner.create_environment_fn"
+    atari = {function: "@create_atari_environment", "Suite.name": "'atari_2'"}
+    other = {function: "@create_minatar_environment", "Suite.name": "'minatar'"}
+    sticky, calm = ({"create_atari_environment.sticky_actions": x} for x in ("True", "False"))
+    runs = [("a", "Pong", atari | sticky), ("a", "Qbert", atari | calm), ("a", "freeway", other)]
+    assert tell_apart(runs) == ["", "", ""]
+    runs = [("a", "Pong", atari | sticky), ("a", "Pong", atari | calm), ("a", "freeway", other)]
+    assert tell_apart(runs) == ["sticky_actions=True", "sticky_actions=False", ""]
+    steps = ({"Runner.training_steps": x} for x in ("1", "2"))
+    runs = [("a", game, atari | own) for game, own in zip(("Pong", "Qbert"), steps, strict=True)]
+    assert tell_apart(runs) == ["training_steps=1", "training_steps=2"]
+
+
+def test_settings_contradict_what_an_arms_name_says_of_others():
+    config = {"q/create_optimizer.learning_rate": "0.1", "Runner.training_steps": "5"}
+    other = {"q/create_optimizer.learning_rate": "0.2", "Runner.training_steps": "7"}
+    assert not contradicts("", config, other)
+    assert contradicts("learning_rate=0.1", config, other)
+    assert contradicts("a=1, training_steps=5", config, other)
+    assert not contradicts("learning_rate=0.1", config, {"Runner.training_steps": "7"})
+    assert not contradicts("some_learning_rate=0.1", config, other)
+    pruning = "q/create_updater_from_config.update_freq"
+    assert not contradicts("update_freq=1", {pruning: "1"}, {pruning: "2"})
 
 
 @pytest.mark.parametrize(

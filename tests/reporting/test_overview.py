@@ -101,11 +101,7 @@ def test_what_has_not_finished_is_named(pictures):
         assert said == (name not in _WITHOUT), name
 
 
-_WITHOUT = {  # whose runs have all finished, or whose lines are of rows as they are
-    "returns_asterix_dqn_minatar",
-    "layers_sparsity_dqn_minatar",
-    "layers_dormant_dqn_minatar",
-}
+_WITHOUT = {"returns_asterix_dqn_minatar"}  # whose runs have all finished
 
 
 def test_arms_of_fewer_games_are_named(tmp_path):

@@ -60,9 +60,9 @@ _ALSO = {12: {1}, 13: {11}, 16: {1}}
 _GAMES, _SEEDS = ("Pong", "Alien"), range(3)
 
 
-def _study(root):
+def _study(root, scale=None):
     study = Study(find_trainings([root]), None, 0, unfinished=False)
-    study.scale = choose_scale(study, study.arms[-1].name)
+    study.scale = choose_scale(study, scale or study.arms[-1].name)
     return study
 
 
@@ -71,14 +71,14 @@ def drawn(tmp_path_factory):
     """Study and pictures of each figure's tree, drawn once."""
     found = {}
 
-    def draw(number, reference=None):
-        if (number, reference) not in found:
+    def draw(number, reference=None, scale=None):
+        if (number, reference, scale) not in found:
             root = tmp_path_factory.mktemp(f"figure_{number}")
-            study = _study(write_tree(root, _TREES[number], games=_GAMES, seeds=_SEEDS))
+            study = _study(write_tree(root, _TREES[number], games=_GAMES, seeds=_SEEDS), scale)
             study.reference = reference or Reference()
             pictures = {own.name: own for own in paper_figures.draw_figures(study)}
-            found[number, reference] = study, pictures
-        return found[number, reference]
+            found[number, reference, scale] = study, pictures
+        return found[number, reference, scale]
 
     return draw
 
@@ -170,11 +170,11 @@ def test_figure_2_is_the_schedule_of_the_settings_and_of_the_weights(drawn):
 
 
 def test_figure_2_counts_the_weights_of_each_arm_for_itself(tmp_path):
-    for width, done in ((1, 8), (3, 2)):
+    for width, done in ((1, 2), (3, 8)):
         write_run(tmp_path / str(width), width=width, done=done, **PRUNED)
     (own,) = paper_figures.draw_figures(_study(tmp_path), [2])
     counted = [arm for arm, what, *_ in own.numbers if what == "counted"]
-    assert [sum(f" x{width} " in arm for arm in counted) for width in (1, 3)] == [8, 2]
+    assert [sum(f" x{width} " in arm for arm in counted) for width in (1, 3)] == [2, 8]
 
 
 def test_figure_5_and_16_are_over_replay_ratios(drawn):
@@ -228,13 +228,33 @@ def test_figure_13_has_a_row_for_each_arm_and_maps_of_three_seeds_of_two_games(d
     *maps, bar = drawn(13)[1]["figure_13"].figure.axes
     assert len(maps) == 2 * 6
     assert [axes.get_ylabel() for axes in maps[::6]] == ["dense", "magnitude 95%"]
-    assert maps[3].get_title() == "Pong, seed 0: mean |C| 0.50"
+    assert maps[3].get_title() == "Pong, seed 0\nat 8,000: mean |C| 0.50"
     assert np.ma.max(maps[6].images[0].get_array()) == pytest.approx(0.025)
     assert bar.get_ylabel() == "gradient correlation"
 
 
+@pytest.mark.parametrize(("number", "what"), [(11, "analyses of dense and"), (13, "gradient")])
+def test_figures_11_and_13_name_agent_and_width(drawn, number, what):
+    title = drawn(13)[1][f"figure_{number}"].title
+    assert title.startswith(f"Figure {number}: {what}")
+    assert title.endswith("(dqn impala x3; Alien, Pong)")
+
+
+def test_figure_13_names_the_step_of_each_map_and_what_has_not_finished(tmp_path):
+    tree = write_tree(tmp_path, _TREES[13], games=["Pong"], seeds=range(2))
+    own = {"game": "Pong", "measured": True, "matrices": True, **_IMPALA, **PRUNED}
+    write_run(tmp_path / "short", seed=2, done=5, **own)
+    (picture,) = paper_figures.draw_figures(_study(tree), [13])
+    titles = [axes.get_title().partition(":")[0] for axes in picture.figure.axes]
+    assert titles[:2] == ["Pong, seed 0\nat 8,000", "Pong, seed 1\nat 8,000"]
+    assert "Pong, seed 2\nat 5,000" in titles
+    assert "at the last measurement, at how many agent steps per seed" in picture.caption
+    assert "not finished, in curves only: short (stopped)" in picture.caption
+    assert [row[2:4] for row in picture.numbers[-3:]] == [(0, 8000), (1, 8000), (2, 5000)]
+
+
 def test_the_papers_claims_stand_beside_ones_own_runs(drawn):
-    study, pictures = drawn(3, Reference(paper=True))
+    study, pictures = drawn(3, Reference(paper=True), "human")
     _, final = pictures["figure_3"].figure.axes
     dense = float(study.iqm(study.arms[0]).value)
     stars = [
@@ -244,14 +264,35 @@ def test_the_papers_claims_stand_beside_ones_own_runs(drawn):
     ]
     np.testing.assert_allclose(stars, [(2, 1.33 * dense), (3, 1.33 * dense)])  # 90 and 95 %
     assert "the paper says: dqn x3 90 %, gain over dense 0.33" in pictures["figure_3"].caption
-    plain = drawn(3)[1]["figure_3"]
+    plain, said = drawn(3)[1]["figure_3"], drawn(3, Reference(paper=True))[1]["figure_3"]
     assert "the paper" not in plain.caption
-    assert not any(line.get_marker() == "*" for line in plain.figure.axes[1].lines)
+    assert "the paper says: dqn x3 90 %" in said.caption  # another scale: in words only
+    for own in (plain, said):
+        assert not any(line.get_marker() == "*" for line in own.figure.axes[1].lines)
 
 
 def test_the_papers_gains_over_widths_are_lines(drawn):
-    study, pictures = drawn(1, Reference(paper=True))
+    study, pictures = drawn(1, Reference(paper=True), "human")
     dqn, _ = pictures["figure_1"].figure.axes
     (level,) = [line.get_ydata()[0] for line in dqn.lines if line.get_linestyle() == ":"]
     named = {arm.name: arm for arm in study.arms}
     assert level == pytest.approx(1.6 * float(study.iqm(named["dqn impala x1 dense"]).value))
+
+
+def test_gains_are_drawn_over_the_width_that_they_are_stated_for(tmp_path):
+    trees = {3: _sparsities(**_IMPALA | {"width": 2}), 1: _widths("dqn", widths=(2, 3))}
+    for number, cells in trees.items():
+        root = write_tree(tmp_path / str(number), cells, games=["Pong"], seeds=[0])
+        study = _study(root, "human")
+        study.reference = Reference(paper=True)
+        (picture,) = paper_figures.draw_figures(study, [number])
+        lines = [line for axes in picture.figure.axes for line in axes.lines]
+        assert not any("paper" in str(line.get_label()) for line in lines)
+
+
+def test_claims_of_agents_that_are_not_there_are_not_told(tmp_path):
+    study = _study(write_tree(tmp_path, _widths("dqn"), games=["Pong"], seeds=[0]), "human")
+    study.reference = Reference(paper=True)
+    (picture,) = paper_figures.draw_figures(study, [1])
+    assert "the paper says: dqn 95 %, gain over dense x1 0.6" in picture.caption
+    assert "rainbow" not in picture.caption

@@ -6,6 +6,8 @@ import pytest
 from prune_rl.errors import ConfigError
 from prune_rl.reporting import statistics
 from prune_rl.reporting.normalized import human_scores
+from prune_rl.reporting.overview import overview
+from prune_rl.reporting.paper_figures import draw_figures
 from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.study import Study, by_clock
 from prune_rl.reporting.trainings import find_trainings
@@ -60,6 +62,21 @@ def test_what_has_not_finished_does_not_count_unless_asked_for(tmp_path, pair):
     assert not every.left_out
 
 
+def test_a_run_that_diverged_counts_with_the_score_it_has_and_is_named(pair):
+    lost = np.full(8, 0.5)
+    write_run(pair / "95/breakout/3", seed=3, done=2, diverged=True, returns=lost, **PRUNED)
+    study = _study(pair)
+    study.scale = choose_scale(study, None)
+    assert study.final(study.arms[1])["breakout"][3] == pytest.approx(0.5 / 1.1 / 1.1)
+    assert not study.left_out
+    named = "diverged, counted with what they have: 95/breakout/3 (2 of 8 iterations)"
+    for own in overview(study, study.estimates()):
+        assert (named in own.caption) == (own.name not in _ELSEWHERE), own.name
+
+
+_ELSEWHERE = {"returns_asterix_dqn_minatar"}
+
+
 def test_pruned_arms_are_compared_with_the_dense_one_of_their_setting(tmp_path):
     cells = {
         f"x{width}/{ratio}/{name}": {"width": width, "ratio": ratio, **own}
@@ -80,6 +97,21 @@ def test_pruned_arms_are_compared_with_the_dense_one_of_their_setting(tmp_path):
     settings = {arm.name: arm.setting for arm in study.arms}
     assert settings["dqn minatar x8 magnitude 95% ratio 2"] == "x8 ratio 2"
     assert {arm.method for arm in study.arms} == {"dense", "magnitude 95%", "redo"}
+
+
+@pytest.mark.parametrize("dense", [["0.1"], ["0.3"], ["0.1", "0.2"], ["0.2", "0.3"]])
+def test_no_arm_is_compared_with_a_dense_one_of_another_learning_rate(tmp_path, dense):
+    def cells(label, rates, **own):
+        name = "q/create_optimizer.learning_rate"
+        return {f"{label}{rate}": {**own, "bindings": {name: rate}} for rate in rates}
+
+    both = cells("dense", dense) | cells("95", ["0.1", "0.2"], **PRUNED)
+    study = _study(write_tree(tmp_path, both, games=["breakout"], seeds=[0]))
+    rates = [
+        [x.settings.config["q/create_optimizer.learning_rate"] for x in pair]
+        for pair in study.pairs()
+    ]
+    assert rates == [[x, x] for x in ("0.1", "0.2") if x in dense]
 
 
 def test_a_method_has_one_colour_and_dense_the_first(tmp_path):
@@ -144,10 +176,10 @@ def test_games_of_atari_are_on_a_persons_scale(tmp_path):
 def test_a_game_without_a_human_score_is_left_out_and_named(tmp_path):
     root = write_tree(tmp_path / "runs", {"x": DENSE}, games=["Pong", "AirRaid"], torso="nature")
     study = _study(root)
-    study.scale = choose_scale(study, "human")
-    assert "without AirRaid" in study.scale.note
-    assert list(study.final(study.arms[0])) == ["Pong"]
-    assert "dqn nature x1 dense" in choose_scale(study, None).note
+    for asked in ("human", None):
+        study.scale = choose_scale(study, asked)
+        assert "without AirRaid" in study.scale.note
+        assert list(study.final(study.arms[0])) == ["Pong"]
 
 
 def test_returns_without_a_scale_are_raw(tmp_path):
@@ -157,6 +189,55 @@ def test_returns_without_a_scale_are_raw(tmp_path):
     assert choose_scale(study, None).label == "return"
     with pytest.raises(ConfigError, match="its mean on breakout is -1; expected one above 0"):
         choose_scale(study, "dqn minatar x1 dense")
+
+
+def _falling(root, games):
+    """Dense and pruned, of negative returns: no arm is a scale."""
+    cells = {"dense": DENSE, "95": PRUNED}
+    return _study(write_tree(root, cells, games=games, returns=-np.ones(8)))
+
+
+def test_raw_returns_of_several_games_are_put_together_in_nothing_but_ranks(tmp_path):
+    study = _falling(tmp_path, ["breakout", "asterix"])
+    assert {own.statistic for own in study.estimates()} == {"probability_of_improvement"}
+    names = {own.name.partition("_")[0] for own in overview(study, study.estimates())}
+    assert names == {"returns", "layers", "probability"}
+    assert not list(draw_figures(study, [12, 6, 1]))
+    (picture,) = (x for x in overview(study, study.estimates()) if x.name.startswith("prob"))
+    assert "raw returns: no statistics over games but probabilities" in picture.caption
+
+
+def test_raw_returns_of_one_game_have_no_optimality_gap(tmp_path):
+    study = _falling(tmp_path, ["breakout"])
+    found = {own.statistic for own in study.estimates()}
+    compared = {"probability_of_improvement", "iqm_difference"}
+    assert found == {"iqm", "median", "mean", *compared}
+    drawn = {own.name: own for own in overview(study, study.estimates())}
+    assert len(drawn["aggregates"].figure.axes) == 3
+    assert {"sample_efficiency_dqn_minatar", "profiles_dqn_minatar"} <= drawn.keys()
+
+
+def test_an_arm_with_scores_on_every_game_is_the_scale_before_one_that_lacks_some(tmp_path):
+    root = write_tree(tmp_path, {"x1": DENSE}, games=["breakout"])
+    write_tree(root, {"x1p": PRUNED, "x8": {"width": 8}, "x8p": {"width": 8, **PRUNED}})
+    study = _study(root)
+    study.scale = choose_scale(study, None)
+    assert study.scale.note == "score: return / mean final return of dqn minatar x8 dense"
+    assert all(study.final(arm).keys() == {*arm.games} for arm in study.arms)
+
+
+def test_games_that_no_arm_can_scale_are_named_wherever_scores_are(tmp_path):
+    root = write_tree(tmp_path, {"x1": DENSE}, games=["breakout", "asterix"])
+    write_tree(root, {"x8": {"width": 8}}, games=["freeway"])
+    study = _study(root)
+    study.scale = choose_scale(study, None)
+    assert "dqn minatar x1 dense, without freeway: it has none there" in study.scale.note
+    captions = {own.name: own.caption for own in overview(study, study.estimates())}
+    fewer = "scored on fewer games: dqn minatar x1 dense (2 of 3)"
+    for name in ("aggregates", "sample_efficiency_dqn_minatar", "profiles_dqn_minatar"):
+        assert "without freeway" in captions[name]
+        assert fewer in captions[name]
+    assert fewer not in captions["returns_breakout_dqn_minatar"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.trainings import FINISHED, RUNNING, STOPPED, find_trainings, read_training
+from prune_rl.reporting.trainings import (
+    DIVERGED,
+    FINISHED,
+    RUNNING,
+    STOPPED,
+    find_trainings,
+    read_training,
+)
 
 _FOUR = [[1, 2, 3, 4]]
 
@@ -40,6 +47,27 @@ def test_a_run_is_what_its_config_and_rows_say(tmp_path, write_training):
 def test_a_run_is_as_far_as_its_slowest_seed(tmp_path, write_training, returns, done, state):
     training = read_training(write_training(tmp_path / "x", returns, **{"Runner.num_seeds": "2"}))
     assert (training.iterations_done, training.state) == (done, state)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "iterations", "state"),
+    [
+        ((0, 1), (2, 2), DIVERGED),
+        ((0, 1), (4, 4), FINISHED),  # in its last iteration
+        ((0,), (2, 2), STOPPED),  # the other would have learnt on
+        ((0, 1), (2, 0), STOPPED),
+    ],
+)
+def test_a_run_has_diverged_when_all_of_its_seeds_have(
+    tmp_path, write_training, seeds, iterations, state
+):
+    returns = {"train": [[0.5] * count for count in iterations]}
+    directory = write_training(tmp_path / "x", returns, **{"Runner.num_seeds": "2"})
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").open()]
+    for row in rows[1:]:
+        row |= {"diverged_at": 37} if row["seed"] in seeds and row["iteration"] else {}
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_training(directory).state == state
 
 
 def test_a_run_that_is_held_is_running_until_it_is_let_go(tmp_path, write_training):

@@ -30,10 +30,12 @@ def write_run(
     measured=False,
     matrices=False,
     scale=1,
+    diverged=False,
 ):
     """A run of one seed of `iterations`, of which `done` are there; `returns` (T,) of training.
 
-    An iteration has 1,000 agent steps, or `scale` times as many.
+    An iteration has 1,000 agent steps, or `scale` times as many. The last row of one that has
+    `diverged` says so.
 
     Unless given, returns rise to (1 + seed / 10) * (1 + width / 10), a third higher if pruned.
     """
@@ -69,6 +71,8 @@ def write_run(
         returns = top * np.minimum(1, (np.arange(iterations) + 1) / (iterations / 2))
     rows = [_row(t, seed, agent, ratio, sparsity, iterations, returns[t]) for t in range(done)]
     rows = [row | {name: scale * row[name] for name in _COUNTED} for row in rows]
+    if diverged:
+        rows[-1]["diverged_at"] = 37
     if agent == "cql":  # learns in one phase and plays in the other
         rows = [row | own for row in rows for own in ({"phase": "eval"}, _LEARNT)]
     if measured:
