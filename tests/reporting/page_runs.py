@@ -3,6 +3,12 @@
 import json
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from prune_rl.reporting.pictures import Picture
+from prune_rl.reporting.statistics import Estimate
+from prune_rl.reporting.trainings import Training, find_trainings
+
 CONFIG = """# Macros:
 torso = @MinAtarTorso()
 create_minatar_environment.game_name = '{game}'
@@ -19,6 +25,7 @@ Runner.training_steps = 100
 """
 DENSE = {"width": 1, "pruner": "no_prune", "sparsity": 0.0}
 PRUNED = {"width": 8, "pruner": "magnitude", "sparsity": 0.95}
+HOSTILE = "</script><script>alert(1)</script><!--<script>\u2028'\"&amp;é"
 GAMES, ITERATIONS = ("asterix", "breakout"), 4
 
 
@@ -90,3 +97,20 @@ def write_tree(root: Path) -> Path:
 
 def _write_lines(path: Path, rows) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def trainings_of(root: Path) -> list[Training]:
+    """Of the runs below."""
+    return list(find_trainings([root]))
+
+
+def picture(name="figure_1", title="Returns", rows=(("dense", 1.5),)) -> Picture:
+    """A line, with its numbers."""
+    figure = Figure(figsize=(3, 2))
+    figure.subplots().plot([1, 2, 3], [3, 1, 2])
+    return Picture(name, title, "A line.", figure, ("arm", "value"), list(rows))
+
+
+def estimate(arm="dense", value=0.5, num_runs=6) -> Estimate:
+    """An IQM over two games."""
+    return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, num_runs)
