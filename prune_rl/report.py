@@ -9,7 +9,7 @@ from typing import Any
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.against import PAPER, read_reference
 from prune_rl.reporting.overview import overview
-from prune_rl.reporting.page import write_page
+from prune_rl.reporting.page import Contents, write_page
 from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_covered, require_known
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
@@ -144,7 +144,8 @@ def _report(flags: argparse.Namespace) -> None:
         require_covered(flags.figure or (), pictures)
         write_pictures(folder, _said(pictures), formats)
         _say("report.html")
-        write_page(folder / "report.html", trainings, estimates, pictures)
+        scores = [own for study in studies for own in study.every_score]
+        write_page(folder / "report.html", Contents(trainings, scores, estimates, pictures))
 
 
 def _asked_of(study: Study, studies: Sequence[Study], normalize: str | None) -> str | None:

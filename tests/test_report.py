@@ -1,6 +1,8 @@
 """`python -m prune_rl.report` from run directories to what is left on disk."""
 
 import csv
+import json
+import re
 
 import numpy as np
 import pytest
@@ -152,6 +154,28 @@ def test_runs_of_both_clocks_are_reported_each_by_its_own(tmp_path):
     scales = {row["arm"]: row["normalized_as"] for row in _rows(tmp_path / "out" / "scores.csv")}
     assert scales["dqn minatar x1 dense"].endswith("of dqn minatar x1 magnitude 95%")
     assert scales["cql impala x1 dense"].endswith("of cql impala x1 dense")
+
+
+@pytest.mark.parametrize(("phase", "last"), [("train", [1.1, 1.21]), ("eval", [50, 51])])
+def test_the_page_has_the_scores_of_the_phase_asked_for(tmp_path, phase, last):
+    for seed in range(2):
+        run = write_run(tmp_path / "runs" / str(seed), seed=seed, **DENSE)
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        played = [row | {"phase": "eval", "episode_return_mean": 50 + seed} for row in rows]
+        with (run / "metrics.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in played)
+    flags = [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}", "--formats=png"]
+    assert report.main([*flags, f"--phase={phase}"]) == 0
+    assert [float(x["value"]) for x in _rows(tmp_path / "out/scores.csv")] == pytest.approx(last)
+    runs = _page(tmp_path / "out")["runs"]
+    assert [run["final"][0] for run in runs] == pytest.approx(last)
+    assert {run["final_phase"] for run in runs} == {phase}
+
+
+def _page(out):
+    """What report.html holds."""
+    text = (out / "report.html").read_text("utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
 
 
 def test_runs_that_have_just_begun_are_a_report_without_statistics(tmp_path, capsys):

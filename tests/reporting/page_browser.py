@@ -8,7 +8,7 @@ import pytest
 
 from prune_rl.reporting.page import write_page
 from prune_rl.reporting.statistics import Estimate
-from tests.reporting.page_runs import HOSTILE, picture, start, trainings_of, write_tree
+from tests.reporting.page_runs import HOSTILE, contents, picture, start, trainings_of, write_tree
 
 _CHROMIUM, _DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(
@@ -28,7 +28,7 @@ def write_example(root: Path) -> Path:
         Estimate(PRUNED, "iqm", 1.5, 1.4, 1.6, 2, 4),
     ]
     out = root / "report.html"
-    write_page(out, trainings_of(root / "runs"), estimates, [picture(title=HOSTILE)])
+    write_page(out, contents(trainings_of(root / "runs"), estimates, [picture(title=HOSTILE)]))
     return out
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from prune_rl.reporting.page import Contents
+from prune_rl.reporting.page_data import describe_runs
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.statistics import Estimate
+from prune_rl.reporting.table import final_scores
 from prune_rl.reporting.trainings import Training, find_trainings
 
 CONFIG = """# Macros:
@@ -114,3 +117,13 @@ def picture(name="figure_1", title="Returns", rows=(("dense", 1.5),)) -> Picture
 def estimate(arm="dense", value=0.5, num_runs=6) -> Estimate:
     """An IQM over two games."""
     return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, num_runs)
+
+
+def contents(trainings=(), estimates=(), pictures=()) -> Contents:
+    """Of a page of them, with the scores that a report takes by default."""
+    return Contents(trainings, final_scores(trainings), estimates, pictures)
+
+
+def described(trainings, *most_numbers: int):
+    """As the page has them, with the same scores."""
+    return describe_runs(trainings, final_scores(trainings), *most_numbers)

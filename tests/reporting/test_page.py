@@ -17,6 +17,7 @@ from tests.reporting.page_runs import (
     DENSE,
     HOSTILE,
     ITERATIONS,
+    contents,
     episode_return,
     estimate,
     picture,
@@ -49,7 +50,7 @@ class _Tags(HTMLParser):
 
 
 def test_the_data_in_the_page_are_those_of_the_runs(tmp_path, tree):
-    write_page(tmp_path / "report.html", trainings_of(tree), [estimate()], [picture()])
+    write_page(tmp_path / "report.html", contents(trainings_of(tree), [estimate()], [picture()]))
     data = _data((tmp_path / "report.html").read_text("utf-8"))
     names = [f"dense/{game}/{seed}" for game in ("asterix", "breakout") for seed in (0, 1)]
     assert [run["name"] for run in data["runs"]] == [*names, "pruned/asterix", "pruned/breakout"]
@@ -71,7 +72,7 @@ def test_the_data_in_the_page_are_those_of_the_runs(tmp_path, tree):
 def test_the_title_names_the_folders_and_the_newest_start(tree):
     newer = [start(started="2026-11-23T01:00:00+00:00"), start(started="2026-11-24T01:00:00+00:00")]
     (tree / "dense/asterix/1/provenance.json").write_text(json.dumps(newer))
-    data = page_data(trainings_of(tree), [], [])
+    data = page_data(contents(trainings_of(tree)))
     assert data["title"] == f"Report of {tree}"
     assert data["newest"] == "2026-11-24T01:00:00+00:00"
 
@@ -87,11 +88,11 @@ def test_the_title_names_folders_as_seen_from_here(tmp_path, monkeypatch):
         [[str(tmp_path / "runs")], "runs"],
     ):
         trainings = find_trainings([Path(x) for x in folders])
-        assert page_data(trainings, [], [])["title"] == f"Report of {shown}"
+        assert page_data(contents(trainings))["title"] == f"Report of {shown}"
     monkeypatch.chdir(tmp_path / "runs")
-    assert page_data(find_trainings([Path()]), [], [])["title"] == f"Report of {tmp_path / 'runs'}"
-    above = find_trainings([Path("../runs/deeper/../a"), Path("b")])
-    assert page_data(above, [], [])["title"] == f"Report of {tmp_path / 'runs'}"
+    for folders in ([Path()], [Path("../runs/deeper/../a"), Path("b")]):
+        data = page_data(contents(find_trainings(folders)))
+        assert data["title"] == f"Report of {tmp_path / 'runs'}"
 
 
 def test_names_with_markup_leave_the_page_as_it_is(tmp_path, tree):
@@ -104,8 +105,8 @@ def test_names_with_markup_leave_the_page_as_it_is(tmp_path, tree):
     starts = [start(HOSTILE, command=[HOSTILE])]
     (folder / "dense/asterix/0/provenance.json").write_text(json.dumps(starts))
     own = picture(title=HOSTILE, rows=[(HOSTILE, 1.0)])._replace(caption=HOSTILE)
-    write_page(tmp_path / "tame.html", trainings_of(tree), [estimate()], [picture()])
-    write_page(tmp_path / "wild.html", trainings_of(folder), [estimate(HOSTILE)], [own])
+    write_page(tmp_path / "tame.html", contents(trainings_of(tree), [estimate()], [picture()]))
+    write_page(tmp_path / "wild.html", contents(trainings_of(folder), [estimate(HOSTILE)], [own]))
     tame, wild = (_Tags((tmp_path / f"{x}.html").read_text("utf-8")) for x in ("tame", "wild"))
     assert wild.found == tame.found
     data = _data((tmp_path / "wild.html").read_text("utf-8"))
@@ -120,12 +121,12 @@ def test_names_with_markup_leave_the_page_as_it_is(tmp_path, tree):
 def test_a_folder_whose_name_is_no_text_is_shown_all_the_same(tmp_path):
     folder = tmp_path / os.fsdecode(b"\xffruns")
     write_run(folder / "a", DENSE, "breakout", [0])
-    write_page(tmp_path / "report.html", trainings_of(folder), [], [])
+    write_page(tmp_path / "report.html", contents(trainings_of(folder)))
     assert "runs" in _data((tmp_path / "report.html").read_text("utf-8"))["title"]
 
 
 def test_the_page_loads_nothing_from_anywhere(tmp_path, tree):
-    write_page(tmp_path / "report.html", trainings_of(tree), [], [picture()])
+    write_page(tmp_path / "report.html", contents(trainings_of(tree), [], [picture()]))
     text = (tmp_path / "report.html").read_text("utf-8")
     tags = _Tags(text).found
     assert {name for name, _ in tags}.isdisjoint({"iframe", "object", "embed", "base"})
@@ -144,7 +145,7 @@ def data_kinds(data):
 
 def test_equal_runs_give_equal_pages(tmp_path, tree):
     for name in ("one", "two"):
-        write_page(tmp_path / name, trainings_of(tree), [estimate()], [picture()])
+        write_page(tmp_path / name, contents(trainings_of(tree), [estimate()], [picture()]))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -153,7 +154,7 @@ def test_eighty_runs_of_thirty_iterations_are_small(tmp_path, tree):
     measured = {"q_norm": 1 / 3, "q_variance": 2 / 3, "parameter_norm": 100 / 3, "grad_norm": 1 / 7}
     rows = [row | measured for row in rows_of(True, "breakout", [0], iterations=30)]
     runs = [dataclasses.replace(one, name=f"{i}", rows=rows, num_iterations=30) for i in range(80)]
-    write_page(tmp_path / "report.html", runs, [], [])
+    write_page(tmp_path / "report.html", contents(runs))
     assert 300_000 < (tmp_path / "report.html").stat().st_size < 3_000_000
 
 
@@ -162,9 +163,8 @@ def test_a_missing_value_is_null_and_a_run_without_rows_is_there(tmp_path):
     rows[1] |= {"episode_return_mean": None, "loss": math.inf}
     write_run(tmp_path / "runs" / "a", DENSE, "breakout", [0], rows=rows)
     write_run(tmp_path / "runs" / "b", DENSE, "breakout", [1], rows=[])
-    write_page(
-        tmp_path / "report.html", trainings_of(tmp_path / "runs"), [estimate("", math.nan)], []
-    )
+    shown = contents(trainings_of(tmp_path / "runs"), [estimate("", math.nan)])
+    write_page(tmp_path / "report.html", shown)
     data = _data((tmp_path / "report.html").read_text("utf-8"))
     seen, empty = data["runs"]
     assert seen["phases"]["train"]["values"]["episode_return_mean"][0][1] is None
@@ -175,13 +175,13 @@ def test_a_missing_value_is_null_and_a_run_without_rows_is_there(tmp_path):
 
 
 def test_a_page_of_nothing_is_written(tmp_path):
-    write_page(tmp_path / "report.html", [], [], [])
+    write_page(tmp_path / "report.html", contents())
     assert _data((tmp_path / "report.html").read_text("utf-8"))["runs"] == []
 
 
 def test_statistics_stand_together_and_need_three_runs_a_game_for_an_interval():
     given = [estimate("a"), estimate("a", num_runs=5)._replace(statistic="mean"), estimate("b")]
-    found = page_data([], given, [])["estimates"]
+    found = page_data(contents([], given))["estimates"]
     assert [own["statistic"] for own in found] == ["iqm", "iqm", "mean"]
     assert [own["low"] for own in found] == [0.4123, 0.4123, None]
     assert [own["high"] for own in found] == [0.6, 0.6, None]
@@ -189,13 +189,13 @@ def test_statistics_stand_together_and_need_three_runs_a_game_for_an_interval():
 
 def test_a_picture_is_an_image_with_its_numbers(tmp_path):
     rows = [(f"arm {i}", np.float64(i / 3)) for i in range(1_200)]
-    (small,) = page_data([], [], [picture(rows=rows)])["pictures"]
+    (small,) = page_data(contents(pictures=[picture(rows=rows)]))["pictures"]
     assert small["rows"][1] == ["arm 1", 0.3333]
     assert (len(small["rows"]), small["num_rows"]) == (1_000, 1_200)
     assert small["header"] == ["arm", "value"]
     large = picture()
     large.figure.axes[0].plot(np.random.default_rng(0).normal(size=40_000), ".")
-    assert data_kinds(page_data([], [], [large])) == {"data:image/png"}
+    assert data_kinds(page_data(contents(pictures=[large]))) == {"data:image/png"}
 
 
 def test_a_page_that_cannot_be_made_leaves_the_one_before(tmp_path, tree):
@@ -204,6 +204,6 @@ def test_a_page_that_cannot_be_made_leaves_the_one_before(tmp_path, tree):
     own = picture()
     own.figure.axes[0].set_title("$\\frac{$")  # what matplotlib cannot draw
     with pytest.raises(ValueError, match="frac"):
-        write_page(out, trainings_of(tree), [], [own])
+        write_page(out, contents(trainings_of(tree), [], [own]))
     assert out.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["report.html"]

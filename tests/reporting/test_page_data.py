@@ -8,8 +8,11 @@ import pytest
 
 from prune_rl.reporting.page import embedded, page_data
 from prune_rl.reporting.page_data import describe_runs, number, thin
+from prune_rl.reporting.table import final_scores
 from tests.reporting.page_runs import (
     PRUNED,
+    contents,
+    described,
     episode_return,
     rows_of,
     trainings_of,
@@ -24,7 +27,7 @@ def tree(tmp_path):
 
 def test_long_runs_are_thinned_and_the_page_says_so(tree):
     one = dataclasses.replace(trainings_of(tree)[0], rows=rows_of(True, "breakout", [0], 100))
-    whole, thinned = describe_runs([one]), describe_runs([one], most_numbers=140)
+    whole, thinned = described([one]), described([one], 140)
     assert whole["left_out"] == []
     assert len(whole["runs"][0]["phases"]["train"]["steps"]) == 100
     own = thinned["runs"][0]["phases"]["train"]
@@ -63,20 +66,30 @@ def test_numbers_have_four_digits(value, shown):
 def test_final_returns_are_those_of_the_scores(tree):
     """A mean over the last quarter; of evaluations, which the curves then show first."""
     trainings = trainings_of(tree)
-    data = describe_runs(trainings)
+    data = described(trainings)
     last = [episode_return(True, "breakout", seed, 3) for seed in (0, 1)]
     assert data["runs"][-1]["final"] == [number(value) for value in last]
     assert {run["final_phase"] for run in data["runs"]} == {"train"}
     evaluated = [row | {"phase": "eval", "episode_return_mean": 77.0} for row in trainings[0].rows]
     rows = [*trainings[0].rows, *evaluated]
-    data = describe_runs([dataclasses.replace(trainings[0], rows=rows)])
+    data = described([dataclasses.replace(trainings[0], rows=rows)])
     assert (data["runs"][0]["final"], data["runs"][0]["final_phase"]) == ([77], "eval")
     assert data["quantities"][0]["phase"] == "eval"
 
 
+def test_final_returns_are_those_that_the_page_is_given(tree):
+    """In whatever order, with their phase: of a report of --phase, or of several clocks."""
+    trainings = trainings_of(tree)
+    scores = [own._replace(value=1.0 * i) for i, own in enumerate(final_scores(trainings))]
+    runs = describe_runs(trainings, scores[::-1])["runs"]
+    assert [run["final"] for run in runs] == [[0], [1], [2], [3], [4, 5], [6, 7]]
+    told = describe_runs(trainings, [own._replace(phase="eval") for own in scores])
+    assert {run["final_phase"] for run in told["runs"]} == {"eval"}
+
+
 def test_returns_come_first_and_sparsity_once(tree):
     trainings = trainings_of(tree)
-    names = [(own["phase"], own["name"]) for own in describe_runs(trainings)["quantities"]]
+    names = [(own["phase"], own["name"]) for own in described(trainings)["quantities"]]
     assert names[0] == ("train", "episode_return_mean")
     assert ("train", "agent_steps_per_second") in names
     assert ("diagnostics", "srank") in names
@@ -86,7 +99,7 @@ def test_returns_come_first_and_sparsity_once(tree):
 def test_layers_are_means_over_seeds_and_networks_have_their_own(tree):
     pruned = trainings_of(tree)[-1]
     rows = [row | {"q/sparsity_by_layer": {"head": 0.5}, "q/loss": 2.0} for row in pruned.rows]
-    data = describe_runs([dataclasses.replace(pruned, rows=rows)])
+    data = described([dataclasses.replace(pruned, rows=rows)])
     layers = data["runs"][0]["layers"]
     assert list(layers) == ["q/sparsity_by_layer", "sparsity_by_layer", "dormant_by_layer"]
     assert layers["dormant_by_layer"]["steps"] == [200, 400]
@@ -102,7 +115,7 @@ def test_provenance_is_that_of_the_latest_start(tree):
         (tree / place / "provenance.json").write_text(text)
     (tree / "dense/breakout/0/provenance.json").write_text(broken[2])
     (tree / "dense/breakout/1/provenance.json").write_text(broken[3])
-    data = json.loads(embedded(page_data(trainings_of(tree), [], [])))
+    data = json.loads(embedded(page_data(contents(trainings_of(tree)))))
     *unknown, odd, _, pruned = [run["provenance"] for run in data["runs"]]
     assert unknown == [None] * 3
     assert (odd["started"], odd["command"], odd["starts"]) == (None, "", 1)
@@ -113,7 +126,7 @@ def test_provenance_is_that_of_the_latest_start(tree):
 
 
 def test_what_many_runs_share_is_there_once(tree):
-    data = page_data(trainings_of(tree), [], [])
+    data = page_data(contents(trainings_of(tree)))
     assert len(data["bindings"]) == len({tuple(pair) for pair in data["bindings"]})
     assert len(data["records"]) == 3  # versions, protocol and units of all runs
 
@@ -121,11 +134,11 @@ def test_what_many_runs_share_is_there_once(tree):
 def test_a_diverged_seed_is_named(tree):
     run = trainings_of(tree)[-1]
     rows = [row | ({"diverged_at": 30} if row["seed"] == 1 else {}) for row in run.rows]
-    (own,) = describe_runs([dataclasses.replace(run, rows=rows)])["runs"]
+    (own,) = described([dataclasses.replace(run, rows=rows)])["runs"]
     assert own["diverged"] == [1]
 
 
 def test_a_pruned_and_a_dense_arm_are_two(tree):
-    arms = {run["arm"] for run in describe_runs(trainings_of(tree))["runs"]}
+    arms = {run["arm"] for run in described(trainings_of(tree))["runs"]}
     assert len(arms) == 2
     assert PRUNED["pruner"] in max(arms, key=len)

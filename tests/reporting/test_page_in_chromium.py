@@ -11,7 +11,7 @@ from tests.reporting.page_browser import (
     texts,
     wait_for_charts,
 )
-from tests.reporting.page_runs import HOSTILE, episode_return
+from tests.reporting.page_runs import HOSTILE, contents, episode_return
 
 By = pytest.importorskip("selenium.webdriver.common.by", reason="needs selenium").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
@@ -122,7 +122,7 @@ def test_numbers_of_a_picture_are_there_when_asked_for(at):
 
 
 def test_a_page_of_nothing_opens(at, tmp_path):
-    write_page(tmp_path / "report.html", [], [], [])
+    write_page(tmp_path / "report.html", contents())
     browser = at()
     browser.get_log("browser")
     browser = at(file=tmp_path / "report.html")
