@@ -16,7 +16,7 @@ from prune_rl.reporting.runs import PHASES, write_rows
 from prune_rl.reporting.scales import HUMAN, choose_scale
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.study import Study, by_clock
-from prune_rl.reporting.table import Score
+from prune_rl.reporting.table import Score, require_parquet, tidy, write_csv, write_parquet
 from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
 
 _DESCRIPTION = """\
@@ -29,6 +29,8 @@ _EPILOG = f"""\
 writes into DIR, whole or not at all:
   report.html          everything, in one page
   scores.csv           every run and seed: final score, raw and normalised
+  returns.csv          every run, seed, iteration and phase: settings, steps, return; one tidy table
+  returns.parquet      the same, with --parquet (pip install 'prune_rl[parquet]')
   statistics.csv       IQM, median, mean, optimality gap of every arm; what each pruned arm gains on
                        its dense one: probability of improvement, paired difference of IQMs; all
                        with 95 % stratified bootstrap intervals (Agarwal et al. 2021), from three
@@ -89,6 +91,10 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "A,B",
         "help": f"of {', '.join(FORMATS)}; default: png,svg",
     },
+    "--parquet": {
+        "action": "store_true",
+        "help": "writes returns.parquet beside returns.csv; needs pyarrow: 'prune_rl[parquet]'",
+    },
     "--unfinished": {
         "action": "store_true",
         "help": "final statistics count unfinished runs too",
@@ -126,6 +132,8 @@ def _report(flags: argparse.Namespace) -> None:
         raise ConfigError(f"--seed={flags.seed}: expected a whole number that is not below 0, as 0")
     for number in flags.figure or ():
         require_known(number)
+    if flags.parquet:
+        require_parquet()
     reference = read_reference(flags.reference)
     trainings = find_trainings(flags.runs)
     _say(f"{len(trainings)} runs, {len({own.arm for own in trainings})} arms")
@@ -139,6 +147,7 @@ def _report(flags: argparse.Namespace) -> None:
     estimates = [own for study in studies for own in study.estimates()]
     with replaced(flags.out) as folder:
         _write_scores(folder / "scores.csv", studies)
+        _write_returns(folder, trainings, flags.parquet)
         write_rows(folder / "statistics.csv", Estimate._fields, estimates)
         pictures = list(_draw(studies, estimates, flags.figure))
         require_covered(flags.figure or (), pictures)
@@ -179,6 +188,14 @@ def _write_scores(out: Path, studies: Sequence[Study]) -> None:
         for score in study.every_score
     ]
     write_rows(out, (*Score._fields, "normalized", "normalized_as"), rows)
+
+
+def _write_returns(folder: Path, trainings: Sequence[Training], parquet: bool) -> None:
+    """The tidy table of every row that has returns, whatever statistics count."""
+    rows = tidy(trainings)
+    write_csv(rows, folder / "returns.csv")
+    if parquet:
+        write_parquet(rows, folder / "returns.parquet")
 
 
 def _formats(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -172,6 +173,39 @@ def test_the_page_has_the_scores_of_the_phase_asked_for(tmp_path, phase, last):
     assert {run["final_phase"] for run in runs} == {phase}
 
 
+def test_every_row_of_every_run_is_in_one_tidy_table(tree, out):
+    rows = _rows(out / "returns.csv")
+    assert len(rows) == 4 * 2 * 3 * 8 + 5  # that of the stopped run too
+    assert not (out / "returns.parquet").exists()
+    (last,) = [x for x in rows if x["run"] == "x8/95/breakout/3" and x["iteration"] == "4"]
+    told = ("width", "pruner", "sparsity", "agent_steps", "gradient_steps", "frames", "phase")
+    assert [last[x] for x in told] == ["8", "magnitude", "0.95", "5000", "1250", "20000", "train"]
+    assert float(last["episode_return"]) == pytest.approx(1.3 * 1.8 * 4 / 3)
+
+
+def test_parquet_holds_the_table_and_goes_with_the_report_that_has_none(small, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    flags = [str(small), f"--out={tmp_path / 'out'}", "--formats=svg", "--figure=2"]
+    assert report.main([*flags, "--parquet"]) == 0
+    table = parquet.read_table(tmp_path / "out/returns.parquet").to_pylist()
+    rows = _rows(tmp_path / "out/returns.csv")
+    assert list(table[0]) == list(rows[0])
+    for name in ("run", "seed", "iteration", "episode_return"):
+        assert [str(row[name]) for row in table] == [row[name] for row in rows], name
+    assert report.main(flags) == 0
+    assert not (tmp_path / "out/returns.parquet").exists()
+
+
+def test_parquet_without_pyarrow_is_one_line_before_any_work(small, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert report.main([str(small), f"--out={tmp_path / 'out'}", "--parquet"]) == 2
+    assert capsys.readouterr().err == (
+        "prune_rl.report: --parquet: needs pyarrow, which is not installed; "
+        "pip install 'prune_rl[parquet]', or take returns.csv\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def _page(out):
     """What report.html holds."""
     text = (out / "report.html").read_text("utf-8")
@@ -197,6 +231,7 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         report.main(["--help"])
     said = capsys.readouterr().out
-    for word in ("scores.csv", "statistics.csv", "report.html", "examples:", "--unfinished"):
+    files = ("scores.csv", "returns.csv", "returns.parquet", "statistics.csv", "report.html")
+    for word in (*files, "examples:", "--parquet", "--unfinished"):
         assert word in said
     assert max(map(len, said.splitlines())) <= 100
