@@ -154,7 +154,9 @@ def _report(flags: argparse.Namespace) -> None:
         write_pictures(folder, _said(pictures), formats)
         _say("report.html")
         scores = [own for study in studies for own in study.every_score]
-        write_page(folder / "report.html", Contents(trainings, scores, estimates, pictures))
+        counted = [own for study in studies for own in study.scores]
+        contents = Contents(trainings, scores, counted, estimates, pictures)
+        write_page(folder / "report.html", contents)
 
 
 def _asked_of(study: Study, studies: Sequence[Study], normalize: str | None) -> str | None:

@@ -36,12 +36,14 @@ class Contents(NamedTuple):
     Attributes:
         trainings: the runs.
         scores: the final one of each run and seed, as scores.csv has them.
-        estimates: of the scores.
+        counted: those of them that statistics are of.
+        estimates: of those.
         pictures: of the runs.
     """
 
     trainings: Sequence[Training] = ()
     scores: Sequence[Score] = ()
+    counted: Sequence[Score] = ()
     estimates: Sequence[Estimate] = ()
     pictures: Sequence[Picture] = ()
 
@@ -67,7 +69,7 @@ def write_page(out: Path, contents: Contents) -> None:
 
 def page_data(contents: Contents) -> Json:
     """All that the page shows."""
-    runs = describe_runs(contents.trainings, contents.scores)
+    runs = describe_runs(contents.trainings, contents.scores, contents.counted)
     starts = [(run["provenance"] or {}).get("started") or "" for run in runs["runs"]]
     return runs | {
         "title": f"Report of {_folders(contents.trainings)}",

@@ -46,11 +46,15 @@ class _Pool:
 
 
 def describe_runs(
-    trainings: Sequence[Training], scores: Sequence[Score], most_numbers: int = MOST_NUMBERS
+    trainings: Sequence[Training],
+    scores: Sequence[Score],
+    counted: Sequence[Score],
+    most_numbers: int = MOST_NUMBERS,
 ) -> Json:
     """All that the page shows of `trainings`, and in "left_out" a line for what it does not.
 
-    `scores` are the final ones of all of their seeds, in any order.
+    `scores` are the final ones of all of their seeds, in any order; those that are `counted` make
+    final statistics.
 
     Curves are thinned, evenly and with their ends, until the page holds about `most_numbers`.
     """
@@ -59,8 +63,10 @@ def describe_runs(
     points = _points(most_numbers, sum(lines))
     strips = _points(most_numbers // 3, sum(_num_lines(x, layers=True) for x in trainings))
     score_of = {(score.run, score.seed): score for score in scores}
+    counts = {(score.run, score.seed) for score in counted}
     runs = [
         _about(training, [score_of[training.name, seed] for seed in training.seeds])
+        | {"counted": [(training.name, seed) in counts for seed in training.seeds]}
         | {"config": [bindings.place(pair) for pair in training.config.items()]}
         | {"provenance": _provenance(training.directory, records)}
         | {"phases": {phase: _curves(training, phase, points) for phase in _phases(training)}}

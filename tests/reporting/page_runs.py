@@ -10,7 +10,7 @@ from prune_rl.reporting.page_data import describe_runs
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.table import final_scores
-from prune_rl.reporting.trainings import Training, find_trainings
+from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
 
 CONFIG = """# Macros:
 torso = @MinAtarTorso()
@@ -120,10 +120,17 @@ def estimate(arm="dense", value=0.5, num_runs=6) -> Estimate:
 
 
 def contents(trainings=(), estimates=(), pictures=()) -> Contents:
-    """Of a page of them, with the scores that a report takes by default."""
-    return Contents(trainings, final_scores(trainings), estimates, pictures)
+    """Of a page of them, with the scores that a report takes and counts by default."""
+    scores = final_scores(trainings)
+    return Contents(trainings, scores, counted(scores), estimates, pictures)
+
+
+def counted(scores):
+    """Those that statistics are of."""
+    return [own for own in scores if own.state == FINISHED and own.value == own.value]
 
 
 def described(trainings, *most_numbers: int):
     """As the page has them, with the same scores."""
-    return describe_runs(trainings, final_scores(trainings), *most_numbers)
+    scores = final_scores(trainings)
+    return describe_runs(trainings, scores, counted(scores), *most_numbers)

@@ -81,9 +81,10 @@ def test_final_returns_are_those_that_the_page_is_given(tree):
     """In whatever order, with their phase: of a report of --phase, or of several clocks."""
     trainings = trainings_of(tree)
     scores = [own._replace(value=1.0 * i) for i, own in enumerate(final_scores(trainings))]
-    runs = describe_runs(trainings, scores[::-1])["runs"]
+    runs = describe_runs(trainings, scores[::-1], [scores[1], scores[5], scores[6]])["runs"]
     assert [run["final"] for run in runs] == [[0], [1], [2], [3], [4, 5], [6, 7]]
-    told = describe_runs(trainings, [own._replace(phase="eval") for own in scores])
+    assert [run["counted"] for run in runs] == [*[[x] for x in (0, 1, 0, 0)], [0, 1], [1, 0]]
+    told = describe_runs(trainings, [own._replace(phase="eval") for own in scores], [])
     assert {run["final_phase"] for run in told["runs"]} == {"eval"}
 
 

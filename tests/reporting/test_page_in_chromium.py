@@ -11,7 +11,18 @@ from tests.reporting.page_browser import (
     texts,
     wait_for_charts,
 )
-from tests.reporting.page_runs import HOSTILE, contents, episode_return
+from tests.reporting.page_runs import (
+    DENSE as DENSE_RUN,
+)
+from tests.reporting.page_runs import (
+    HOSTILE,
+    contents,
+    episode_return,
+    rows_of,
+    trainings_of,
+    write_run,
+    write_tree,
+)
 
 By = pytest.importorskip("selenium.webdriver.common.by", reason="needs selenium").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
@@ -67,6 +78,23 @@ def test_a_run_of_two_seeds_shows_their_mean_and_deviation(at):
     last = [episode_return(True, "breakout", seed, 3) for seed in (0, 1)]
     assert rows["pruned/breakout"] == f"{sum(last) / 2:.2f} ± 0.71"
     assert rows["dense/asterix/0"] == f"{episode_return(False, 'asterix', 0, 3):.3f}"
+
+
+def test_final_returns_are_over_the_seeds_that_statistics_are_of(at, tmp_path):
+    write_tree(tmp_path / "runs")
+    rows = [row for row in rows_of(False, "breakout", [2]) if row["iteration"] < 2]
+    write_run(tmp_path / "runs/dense/breakout/2", DENSE_RUN, "breakout", [2], rows=rows)
+    write_page(tmp_path / "report.html", contents(trainings_of(tmp_path / "runs")))
+    browser = at(file=tmp_path / "report.html")
+    heads = texts(browser, "#finals th")
+    lines = [texts(browser, f"#finals tbody tr:nth-child({i}) td") for i in (1, 2)]
+    told = [dict(zip(heads, line, strict=True)) for line in lines]
+    last = [episode_return(False, "breakout", seed, 3) for seed in (0, 1)]
+    assert [own["game"] for own in told] == ["asterix", "breakout"]
+    assert [(own["seeds"], own["left out"]) for own in told] == [("2", "0"), ("2", "1")]
+    assert told[1]["mean"] == f"{sum(last) / 2:.4g}"
+    assert (told[1]["least"], told[1]["most"]) == tuple(f"{value:.4g}" for value in last)
+    assert "1 seed more is left out: not finished" in texts(browser, "#finals .note")[0]
 
 
 def test_words_and_choices_filter_the_runs(at):
