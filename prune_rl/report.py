@@ -55,7 +55,6 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
     "--out": {
         "required": True,
-        "type": Path,
         "metavar": "DIR",
         "help": "where to; an earlier report there is replaced",
     },
@@ -128,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(flags: argparse.Namespace) -> None:
     formats = _formats(flags.formats)
+    out = _folder(flags.out)
     if flags.seed < 0:
         raise ConfigError(f"--seed={flags.seed}: expected a whole number that is not below 0, as 0")
     for number in flags.figure or ():
@@ -135,7 +135,8 @@ def _report(flags: argparse.Namespace) -> None:
     if flags.parquet:
         require_parquet()
     reference = read_reference(flags.reference)
-    trainings = find_trainings(flags.runs)
+    left_out: list[str] = []
+    trainings = find_trainings(flags.runs, left_out)
     _say(f"{len(trainings)} runs, {len({own.arm for own in trainings})} arms")
     _say_unfinished(trainings, flags.unfinished)
     several = by_clock(trainings)
@@ -145,7 +146,7 @@ def _report(flags: argparse.Namespace) -> None:
         study.scale = choose_scale(study, _asked_of(study, studies, flags.normalize))
         _say(study.scale.note)
     estimates = [own for study in studies for own in study.estimates()]
-    with replaced(flags.out) as folder:
+    with replaced(out) as folder:
         _write_scores(folder / "scores.csv", studies)
         _write_returns(folder, trainings, flags.parquet)
         write_rows(folder / "statistics.csv", Estimate._fields, estimates)
@@ -155,7 +156,7 @@ def _report(flags: argparse.Namespace) -> None:
         _say("report.html")
         scores = [own for study in studies for own in study.every_score]
         counted = [own for study in studies for own in study.scores]
-        contents = Contents(trainings, scores, counted, estimates, pictures)
+        contents = Contents(trainings, scores, counted, estimates, pictures, left_out)
         write_page(folder / "report.html", contents)
 
 
@@ -206,6 +207,15 @@ def _formats(text: str) -> list[str]:
         if form not in FORMATS:
             raise ConfigError(f"--formats={text}: expected of {', '.join(FORMATS)}, as png,svg")
     return formats
+
+
+def _folder(text: str) -> Path:
+    out, expected = Path(text), "expected a folder, there or not yet, as --out=report"
+    files = [str(path) for path in (out, *out.parents) if path.exists() and not path.is_dir()]
+    if not text or files:
+        problem = f"{files[0]} is a file; " if files else ""
+        raise ConfigError(f"--out={text}: {problem}{expected}")
+    return out
 
 
 def _say_unfinished(trainings: Sequence[Training], counted: bool) -> None:

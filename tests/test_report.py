@@ -123,7 +123,9 @@ def test_what_is_done_is_said_and_what_has_not_finished_named(tree, tmp_path, ca
         (["--normalize=dens"], "no such arm"),
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
-        (["--figure=9"], "--figure=9: not drawn here"),
+        (["--figure=9"], "--figure=9: not drawn here; choose from 1, 2, 3, "),
+        (["--out="], "--out=: expected a folder, there or not yet, as --out=report"),
+        (["--out=/dev/null/x"], "--out=/dev/null/x: /dev/null is a file; expected a folder"),
         (["--seed=-1"], "--seed=-1: expected a whole number"),
         (["--figure=12"], "--figure=12: these runs do not cover it; it needs"),
         (["--phase=eval"], "no evaluation in"),
@@ -136,6 +138,28 @@ def test_bad_input_is_one_line_and_writes_nothing(tree, tmp_path, capsys, flags,
     (error,) = [line for line in lines if message in line]
     assert error == lines[-1]
     assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("metrics.jsonl", "no json\n", "metrics.jsonl, line 9: expected a JSON object"),
+        ("config.gin", "Runner.num_seeds = 0\n", "config.gin: Runner.num_seeds=0: expected 1"),
+    ],
+)
+def test_a_damaged_run_is_named_and_the_others_reported(
+    small, tmp_path, capsys, file, text, problem
+):
+    with (small / "95/breakout/1" / file).open("a") as damaged:
+        damaged.write(text)
+    flags = [str(small), f"--out={tmp_path / 'out'}", "--formats=png", "--figure=2"]
+    assert report.main(flags) == 0
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if problem in x]
+    assert str(small / "95/breakout/1") in line
+    assert line.endswith("; without this run")
+    assert len(_rows(tmp_path / "out/scores.csv")) == 5
+    (named,) = [x for x in _page(tmp_path / "out")["uncounted"] if problem in x]
+    assert named == line
 
 
 def test_a_folder_without_runs_is_one_line(tmp_path, capsys):

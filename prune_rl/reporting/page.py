@@ -9,7 +9,7 @@ import html
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -23,7 +23,7 @@ from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.table import Score
-from prune_rl.reporting.trainings import Training
+from prune_rl.reporting.trainings import RUNNING, STOPPED, Training
 
 _SCRIPTS = ("dom", "tables", "charts", "curves", "layers", "runs", "page")  # in their order
 _LARGEST_SVG = 400_000  # bytes; a picture that takes more is put in as PNG
@@ -39,6 +39,7 @@ class Contents(NamedTuple):
         counted: those of them that statistics are of.
         estimates: of those.
         pictures: of the runs.
+        left_out: a line for each run or seed that is there and not among the `trainings`.
     """
 
     trainings: Sequence[Training] = ()
@@ -46,6 +47,7 @@ class Contents(NamedTuple):
     counted: Sequence[Score] = ()
     estimates: Sequence[Estimate] = ()
     pictures: Sequence[Picture] = ()
+    left_out: Sequence[str] = ()
 
 
 def write_page(out: Path, contents: Contents) -> None:
@@ -74,9 +76,20 @@ def page_data(contents: Contents) -> Json:
     return runs | {
         "title": f"Report of {_folders(contents.trainings)}",
         "newest": max(starts, default=""),
+        "uncounted": [*contents.left_out, *_uncounted(contents)],
         "estimates": [_estimate(own) for own in _by_statistic(contents.estimates)],
         "pictures": [_picture(own) for own in contents.pictures],
     }
+
+
+def _uncounted(contents: Contents) -> Iterator[str]:
+    """A line for each seed that final statistics are without."""
+    counts = {(score.run, score.seed) for score in contents.counted}
+    for own in contents.scores:
+        if (own.run, own.seed) not in counts:
+            short = f"{own.state} after {own.iterations} iterations"
+            why = short if own.state in (RUNNING, STOPPED) else "no episode ended at the end"
+            yield f"seed {own.seed} of {own.run}: {why}"
 
 
 def embedded(data: Json) -> str:

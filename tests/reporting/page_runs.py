@@ -119,10 +119,10 @@ def estimate(arm="dense", value=0.5, num_runs=6) -> Estimate:
     return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, num_runs)
 
 
-def contents(trainings=(), estimates=(), pictures=()) -> Contents:
+def contents(trainings=(), estimates=(), pictures=(), left_out=()) -> Contents:
     """Of a page of them, with the scores that a report takes and counts by default."""
     scores = final_scores(trainings)
-    return Contents(trainings, scores, counted(scores), estimates, pictures)
+    return Contents(trainings, scores, counted(scores), estimates, pictures, left_out)
 
 
 def counted(scores):

@@ -198,6 +198,20 @@ def test_a_picture_is_an_image_with_its_numbers(tmp_path):
     assert data_kinds(page_data(contents(pictures=[large]))) == {"data:image/png"}
 
 
+def test_what_statistics_are_without_is_named(tmp_path):
+    root = tmp_path / "runs"
+    silent = [row | {"episode_return_mean": None} for row in rows_of(False, "breakout", [1])]
+    write_run(root / "short", DENSE, "breakout", [0], rows=rows_of(False, "breakout", [0], 2))
+    write_run(root / "silent", DENSE, "breakout", [1], rows=silent)
+    write_run(root / "whole", DENSE, "breakout", [2])
+    data = page_data(contents(trainings_of(root), left_out=["a seed that is there twice"]))
+    assert data["uncounted"] == [
+        "a seed that is there twice",
+        "seed 0 of short: stopped after 2 iterations",
+        "seed 1 of silent: no episode ended at the end",
+    ]
+
+
 def test_a_page_that_cannot_be_made_leaves_the_one_before(tmp_path, tree):
     out = tmp_path / "report.html"
     out.write_text("before")

@@ -84,7 +84,8 @@ def test_final_returns_are_over_the_seeds_that_statistics_are_of(at, tmp_path):
     write_tree(tmp_path / "runs")
     rows = [row for row in rows_of(False, "breakout", [2]) if row["iteration"] < 2]
     write_run(tmp_path / "runs/dense/breakout/2", DENSE_RUN, "breakout", [2], rows=rows)
-    write_page(tmp_path / "report.html", contents(trainings_of(tmp_path / "runs")))
+    shown = contents(trainings_of(tmp_path / "runs"), left_out=[HOSTILE])
+    write_page(tmp_path / "report.html", shown)
     browser = at(file=tmp_path / "report.html")
     heads = texts(browser, "#finals th")
     lines = [texts(browser, f"#finals tbody tr:nth-child({i}) td") for i in (1, 2)]
@@ -94,6 +95,9 @@ def test_final_returns_are_over_the_seeds_that_statistics_are_of(at, tmp_path):
     assert [(own["seeds"], own["left out"]) for own in told] == [("2", "0"), ("2", "1")]
     assert told[1]["mean"] == f"{sum(last) / 2:.4g}"
     assert (told[1]["least"], told[1]["most"]) == tuple(f"{value:.4g}" for value in last)
+    assert texts(browser, "#uncounted summary") == ["Not in the statistics: 2 seeds or runs"]
+    missing = "seed 2 of dense/breakout/2: stopped after 2 iterations"
+    assert texts(browser, "#uncounted li") == [HOSTILE, missing]
     assert "1 seed more is left out: not finished" in texts(browser, "#finals .note")[0]
 
 

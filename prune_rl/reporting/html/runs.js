@@ -85,8 +85,15 @@ function drawFinals() {
     sortableTable("final returns", columns, [...groups.values()]).element);
 }
 
+// All that is there and that statistics are without, and why.
+function uncounted() {
+  if (!DATA.uncounted.length) return [];
+  return [el("details", { id: "uncounted" }, el("summary", {}, `Not in the statistics: ${count(DATA.uncounted.length, "seed or run", "seeds or runs")}`),
+    el("ul", { class: "note" }, DATA.uncounted.map((line) => el("li", {}, line))))];
+}
+
 function drawStatistics() {
-  if (!DATA.estimates.length) return section("statistics").append(note("No statistics were given."));
+  if (!DATA.estimates.length) return section("statistics").append(note("No statistics were given."), ...uncounted());
   const figure = (label, value, cell) => ({ label, value, cell, numeric: true });
   const text = (own) => own.statistic.replaceAll("_", " ").replace("iqm", "IQM");
   const columns = [
@@ -100,7 +107,7 @@ function drawStatistics() {
   ];
   section("statistics").append(
     note("An interval holds the middle 95 % of what the statistic becomes when the runs of each game are drawn again, with replacement: how far it might move had other seeds been trained. It is not where single runs lie, and it says nothing of games that were not played. Of fewer than three runs a game there is none."),
-    sortableTable("statistics", columns, DATA.estimates).element);
+    sortableTable("statistics", columns, DATA.estimates).element, ...uncounted());
 }
 
 // On one scale for all estimates of a statistic, zero in it.
