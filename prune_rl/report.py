@@ -9,14 +9,14 @@ from typing import Any
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.against import PAPER, read_reference
 from prune_rl.reporting.overview import overview
-from prune_rl.reporting.page import write_page
+from prune_rl.reporting.page import Contents, write_page
 from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_covered, require_known
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
 from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.study import HUMAN, Study, by_clock
-from prune_rl.reporting.table import Score
+from prune_rl.reporting.table import Score, require_parquet, tidy, write_csv, write_parquet
 from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
 from prune_rl.reporting.words import of_scores
 
@@ -30,6 +30,8 @@ _EPILOG = f"""\
 writes into DIR, whole or not at all:
   report.html          everything, in one page
   scores.csv           every run and seed: final score, raw and normalised
+  returns.csv          every run, seed, iteration and phase: settings, steps, return; one tidy table
+  returns.parquet      the same, with --parquet (pip install 'prune_rl[parquet]')
   statistics.csv       IQM, median, mean, optimality gap of every arm; what each pruned arm gains on
                        its dense one: probability of improvement, paired difference of IQMs; all
                        with 95 % stratified bootstrap intervals (Agarwal et al. 2021), from three
@@ -54,7 +56,6 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
     "--out": {
         "required": True,
-        "type": Path,
         "metavar": "DIR",
         "help": "where to; an earlier report there is replaced",
     },
@@ -90,6 +91,10 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "A,B",
         "help": f"of {', '.join(FORMATS)}; default: png,svg",
     },
+    "--parquet": {
+        "action": "store_true",
+        "help": "writes returns.parquet beside returns.csv; needs pyarrow: 'prune_rl[parquet]'",
+    },
     "--unfinished": {
         "action": "store_true",
         "help": "final statistics count unfinished runs too",
@@ -123,12 +128,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(flags: argparse.Namespace) -> None:
     formats = _formats(flags.formats)
+    out = _folder(flags.out)
     if flags.seed < 0:
         raise ConfigError(f"--seed={flags.seed}: expected a whole number that is not below 0, as 0")
     for number in flags.figure or ():
         require_known(number)
+    if flags.parquet:
+        require_parquet()
     reference = read_reference(flags.reference)
-    trainings = find_trainings(flags.runs)
+    left_out: list[str] = []
+    trainings = find_trainings(flags.runs, left_out)
     _say(f"{len(trainings)} runs, {len({own.arm for own in trainings})} arms")
     _say_unfinished(trainings, flags.unfinished)
     several = by_clock(trainings)
@@ -138,14 +147,18 @@ def _report(flags: argparse.Namespace) -> None:
         study.scale = choose_scale(study, _asked_of(study, studies, flags.normalize))
         _say(of_scores(study))
     estimates = [own for study in studies for own in study.estimates()]
-    with replaced(flags.out) as folder:
+    with replaced(out) as folder:
         _write_scores(folder / "scores.csv", studies)
+        _write_returns(folder, trainings, flags.parquet)
         write_rows(folder / "statistics.csv", Estimate._fields, estimates)
         pictures = list(_draw(studies, estimates, flags.figure))
         require_covered(flags.figure or (), pictures)
         write_pictures(folder, _said(pictures), formats)
         _say("report.html")
-        write_page(folder / "report.html", trainings, estimates, pictures)
+        scores = [own for study in studies for own in study.every_score]
+        counted = [own for study in studies for own in study.scores]
+        contents = Contents(trainings, scores, counted, estimates, pictures, left_out)
+        write_page(folder / "report.html", contents)
 
 
 def _asked_of(study: Study, studies: Sequence[Study], normalize: str | None) -> str | None:
@@ -181,12 +194,29 @@ def _write_scores(out: Path, studies: Sequence[Study]) -> None:
     write_rows(out, (*Score._fields, "normalized", "normalized_as"), rows)
 
 
+def _write_returns(folder: Path, trainings: Sequence[Training], parquet: bool) -> None:
+    """The tidy table of every row that has returns, whatever statistics count."""
+    rows = tidy(trainings)
+    write_csv(rows, folder / "returns.csv")
+    if parquet:
+        write_parquet(rows, folder / "returns.parquet")
+
+
 def _formats(text: str) -> list[str]:
     formats = text.split(",")
     for form in formats:
         if form not in FORMATS:
             raise ConfigError(f"--formats={text}: expected of {', '.join(FORMATS)}, as png,svg")
     return formats
+
+
+def _folder(text: str) -> Path:
+    out, expected = Path(text), "expected a folder, there or not yet, as --out=report"
+    files = [str(path) for path in (out, *out.parents) if path.exists() and not path.is_dir()]
+    if not text or files:
+        problem = f"{files[0]} is a file; " if files else ""
+        raise ConfigError(f"--out={text}: {problem}{expected}")
+    return out
 
 
 def _say_unfinished(trainings: Sequence[Training], counted: bool) -> None:

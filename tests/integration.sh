@@ -10,7 +10,8 @@ trap 'rm -rf "$scratch"' EXIT
 venv=${VENV:-$scratch/venv}
 python=$venv/bin/python
 debian=(slurmctld slurmd slurm-client munge chromium chromium-driver fonts-dejavu-core)
-tests=(tests/launch tests/reporting/test_page_in_chromium.py tests/reporting/test_table.py
+tests=(tests/launch tests/reporting/test_page_in_chromium.py
+  tests/reporting/test_page_charts_in_chromium.py tests/reporting/test_table.py
   tests/parity/test_rliable.py tests/dataset_tool/test_catalogue.py tests/dataset_tool/test_fetch.py
   tests/datasets/test_finding.py tests/datasets/test_rlu.py tests/datasets/test_rlu_problems.py
   tests/datasets/test_rlu_writer.py)

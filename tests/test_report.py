@@ -1,6 +1,9 @@
 """`python -m prune_rl.report` from run directories to what is left on disk."""
 
 import csv
+import json
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -129,7 +132,9 @@ def test_a_run_that_diverged_is_named_and_counts(small, tmp_path, capsys):
         (["--normalize=dens"], "no such arm"),
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
-        (["--figure=9"], "--figure=9: not drawn here"),
+        (["--figure=9"], "--figure=9: not drawn here; choose from 1, 2, 3, "),
+        (["--out="], "--out=: expected a folder, there or not yet, as --out=report"),
+        (["--out=/dev/null/x"], "--out=/dev/null/x: /dev/null is a file; expected a folder"),
         (["--seed=-1"], "--seed=-1: expected a whole number"),
         (["--figure=12"], "--figure=12: these runs do not cover it; it needs"),
         (["--phase=eval"], "no evaluation in"),
@@ -142,6 +147,28 @@ def test_bad_input_is_one_line_and_writes_nothing(tree, tmp_path, capsys, flags,
     (error,) = [line for line in lines if message in line]
     assert error == lines[-1]
     assert not list((tmp_path / "out").iterdir()) if (tmp_path / "out").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("metrics.jsonl", "no json\n", "metrics.jsonl, line 9: expected a JSON object"),
+        ("config.gin", "Runner.num_seeds = 0\n", "config.gin: Runner.num_seeds=0: expected 1"),
+    ],
+)
+def test_a_damaged_run_is_named_and_the_others_reported(
+    small, tmp_path, capsys, file, text, problem
+):
+    with (small / "95/breakout/1" / file).open("a") as damaged:
+        damaged.write(text)
+    flags = [str(small), f"--out={tmp_path / 'out'}", "--formats=png", "--figure=2"]
+    assert report.main(flags) == 0
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if problem in x]
+    assert str(small / "95/breakout/1") in line
+    assert line.endswith("; without this run")
+    assert len(_rows(tmp_path / "out/scores.csv")) == 5
+    (named,) = [x for x in _page(tmp_path / "out")["uncounted"] if problem in x]
+    assert named == line
 
 
 def test_a_folder_without_runs_is_one_line(tmp_path, capsys):
@@ -163,6 +190,61 @@ def test_runs_of_both_clocks_are_reported_each_by_its_own(tmp_path):
     assert scales["cql impala x1 dense"].endswith("of cql impala x1 dense")
 
 
+@pytest.mark.parametrize(("phase", "last"), [("train", [1.1, 1.21]), ("eval", [50, 51])])
+def test_the_page_has_the_scores_of_the_phase_asked_for(tmp_path, phase, last):
+    for seed in range(2):
+        run = write_run(tmp_path / "runs" / str(seed), seed=seed, **DENSE)
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        played = [row | {"phase": "eval", "episode_return_mean": 50 + seed} for row in rows]
+        with (run / "metrics.jsonl").open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in played)
+    flags = [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}", "--formats=png"]
+    assert report.main([*flags, f"--phase={phase}"]) == 0
+    assert [float(x["value"]) for x in _rows(tmp_path / "out/scores.csv")] == pytest.approx(last)
+    runs = _page(tmp_path / "out")["runs"]
+    assert [run["final"][0] for run in runs] == pytest.approx(last)
+    assert {run["final_phase"] for run in runs} == {phase}
+
+
+def test_every_row_of_every_run_is_in_one_tidy_table(tree, out):
+    rows = _rows(out / "returns.csv")
+    assert len(rows) == 4 * 2 * 3 * 8 + 5  # that of the stopped run too
+    assert not (out / "returns.parquet").exists()
+    (last,) = [x for x in rows if x["run"] == "x8/95/breakout/3" and x["iteration"] == "4"]
+    told = ("width", "pruner", "sparsity", "agent_steps", "gradient_steps", "frames", "phase")
+    assert [last[x] for x in told] == ["8", "magnitude", "0.95", "5000", "1250", "20000", "train"]
+    assert float(last["episode_return"]) == pytest.approx(1.3 * 1.8 * 4 / 3)
+
+
+def test_parquet_holds_the_table_and_goes_with_the_report_that_has_none(small, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    flags = [str(small), f"--out={tmp_path / 'out'}", "--formats=svg", "--figure=2"]
+    assert report.main([*flags, "--parquet"]) == 0
+    table = parquet.read_table(tmp_path / "out/returns.parquet").to_pylist()
+    rows = _rows(tmp_path / "out/returns.csv")
+    assert list(table[0]) == list(rows[0])
+    for name in ("run", "seed", "iteration", "episode_return"):
+        assert [str(row[name]) for row in table] == [row[name] for row in rows], name
+    assert report.main(flags) == 0
+    assert not (tmp_path / "out/returns.parquet").exists()
+
+
+def test_parquet_without_pyarrow_is_one_line_before_any_work(small, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert report.main([str(small), f"--out={tmp_path / 'out'}", "--parquet"]) == 2
+    assert capsys.readouterr().err == (
+        "prune_rl.report: --parquet: needs pyarrow, which is not installed; "
+        "pip install 'prune_rl[parquet]', or take returns.csv\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def _page(out):
+    """What report.html holds."""
+    text = (out / "report.html").read_text("utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+
+
 def test_runs_that_have_just_begun_are_a_report_without_statistics(tmp_path, capsys):
     write_run(tmp_path / "runs/a", done=2, **DENSE)
     write_run(tmp_path / "runs/b", done=0, **PRUNED)
@@ -182,6 +264,7 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         report.main(["--help"])
     said = capsys.readouterr().out
-    for word in ("scores.csv", "statistics.csv", "report.html", "examples:", "--unfinished"):
+    files = ("scores.csv", "returns.csv", "returns.parquet", "statistics.csv", "report.html")
+    for word in (*files, "examples:", "--parquet", "--unfinished"):
         assert word in said
     assert max(map(len, said.splitlines())) <= 100

@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prune_rl.reporting.config import Config, class_name, number, setting
 
@@ -61,14 +60,14 @@ def schedule_of(config: Config, pruner: str) -> str:
     kind = setting(config, f"{name}.schedule_type", "polynomial")
     if kind not in _STARTS or pruner in ("no_prune", "static_sparse"):
         return ""
-    first = setting(config, f"{name}.update_start_step")
-    last = setting(config, f"{name}.update_end_step")
-    start = _step(_STARTS[kind] if first is None else first)
-    return f"{kind} {start}" if kind == "one_shot" else f"{kind} {start}-{_step(last, _END)}"
+    start = _step(config, f"{name}.update_start_step", _STARTS[kind])
+    end = _step(config, f"{name}.update_end_step", _END)
+    return f"{kind} {start}" if kind == "one_shot" else f"{kind} {start}-{end}"
 
 
-def _step(given: Any, default: float = 0) -> str:
-    step = default if given is None else given
+def _step(config: Config, binding: str, default: float) -> str:
+    given = setting(config, binding)  # None: gin's way to leave it
+    step = default if given is None else number(config, binding, default)
     return f"{100 * step:g}%" if isinstance(step, float) else f"{step:,}"
 
 

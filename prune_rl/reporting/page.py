@@ -9,38 +9,54 @@ import html
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 
-from prune_rl.reporting.page_data import MOST_NUMBERS, Json, describe_runs, number
+from prune_rl.reporting.page_data import Json, describe_runs, number
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL
 from prune_rl.reporting.statistics import Estimate
-from prune_rl.reporting.trainings import Training
+from prune_rl.reporting.table import Score
+from prune_rl.reporting.trainings import RUNNING, STOPPED, Training
 
 _SCRIPTS = ("dom", "tables", "charts", "curves", "layers", "runs", "page")  # in their order
 _LARGEST_SVG = 400_000  # bytes; a picture that takes more is put in as PNG
 _MOST_ROWS = 1_000  # of numbers beside a picture; all are in its CSV file
 
 
-def write_page(
-    out: Path,
-    trainings: Sequence[Training],
-    estimates: Sequence[Estimate],
-    pictures: Sequence[Picture],
-) -> None:
+class Contents(NamedTuple):
+    """What a page shows.
+
+    Attributes:
+        trainings: the runs.
+        scores: the final one of each run and seed, as scores.csv has them.
+        counted: those of them that statistics are of.
+        estimates: of those.
+        pictures: of the runs.
+        left_out: a line for each run or seed that is there and not among the `trainings`.
+    """
+
+    trainings: Sequence[Training] = ()
+    scores: Sequence[Score] = ()
+    counted: Sequence[Score] = ()
+    estimates: Sequence[Estimate] = ()
+    pictures: Sequence[Picture] = ()
+    left_out: Sequence[str] = ()
+
+
+def write_page(out: Path, contents: Contents) -> None:
     """Writes the page to the file `out`, whole or not at all; it opens from disk, without network.
 
     Raises:
         OSError: `out` cannot be written to.
     """
-    data = page_data(trainings, estimates, pictures)
+    data = page_data(contents)
     text = Template(_part("page.html")).substitute(
         title=html.escape(data["title"]),
         style=_part("page.css"),
@@ -53,21 +69,27 @@ def write_page(
     part.replace(out)
 
 
-def page_data(
-    trainings: Sequence[Training],
-    estimates: Sequence[Estimate],
-    pictures: Sequence[Picture],
-    most_numbers: int = MOST_NUMBERS,
-) -> Json:
-    """All that the page shows; `most_numbers` as in `describe_runs`."""
-    runs = describe_runs(trainings, most_numbers)
+def page_data(contents: Contents) -> Json:
+    """All that the page shows."""
+    runs = describe_runs(contents.trainings, contents.scores, contents.counted)
     starts = [(run["provenance"] or {}).get("started") or "" for run in runs["runs"]]
     return runs | {
-        "title": f"Report of {_folders(trainings)}",
+        "title": f"Report of {_folders(contents.trainings)}",
         "newest": max(starts, default=""),
-        "estimates": [_estimate(own) for own in _by_statistic(estimates)],
-        "pictures": [_picture(own) for own in pictures],
+        "uncounted": [*contents.left_out, *_uncounted(contents)],
+        "estimates": [_estimate(own) for own in _by_statistic(contents.estimates)],
+        "pictures": [_picture(own) for own in contents.pictures],
     }
+
+
+def _uncounted(contents: Contents) -> Iterator[str]:
+    """A line for each seed that final statistics are without."""
+    counts = {(score.run, score.seed) for score in contents.counted}
+    for own in contents.scores:
+        if (own.run, own.seed) not in counts:
+            short = f"{own.state} after {own.iterations} iterations"
+            why = short if own.state in (RUNNING, STOPPED) else "no episode ended at the end"
+            yield f"seed {own.seed} of {own.run}: {why}"
 
 
 def embedded(data: Json) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from prune_rl.recording.metrics import CLOCKS, METRICS, UNITS, describe
 from prune_rl.reporting.runs import PHASES, Curve, Row, curve, nanmean
-from prune_rl.reporting.table import Score, final_scores
+from prune_rl.reporting.table import Score
 from prune_rl.reporting.trainings import Training
 
 Json = dict[str, Any]
@@ -45,8 +45,16 @@ class _Pool:
         return self._places[key]
 
 
-def describe_runs(trainings: Sequence[Training], most_numbers: int = MOST_NUMBERS) -> Json:
+def describe_runs(
+    trainings: Sequence[Training],
+    scores: Sequence[Score],
+    counted: Sequence[Score],
+    most_numbers: int = MOST_NUMBERS,
+) -> Json:
     """All that the page shows of `trainings`, and in "left_out" a line for what it does not.
+
+    `scores` are the final ones of all of their seeds, in any order; those that are `counted` make
+    final statistics.
 
     Curves are thinned, evenly and with their ends, until the page holds about `most_numbers`.
     """
@@ -54,10 +62,11 @@ def describe_runs(trainings: Sequence[Training], most_numbers: int = MOST_NUMBER
     lines = [_num_lines(training, layers=False) for training in trainings]
     points = _points(most_numbers, sum(lines))
     strips = _points(most_numbers // 3, sum(_num_lines(x, layers=True) for x in trainings))
-    scores = final_scores(trainings)
-    of_runs = iter(scores)
+    score_of = {(score.run, score.seed): score for score in scores}
+    counts = {(score.run, score.seed) for score in counted}
     runs = [
-        _about(training, [next(of_runs) for _ in training.seeds])
+        _about(training, [score_of[training.name, seed] for seed in training.seeds])
+        | {"counted": [(training.name, seed) in counts for seed in training.seeds]}
         | {"config": [bindings.place(pair) for pair in training.config.items()]}
         | {"provenance": _provenance(training.directory, records)}
         | {"phases": {phase: _curves(training, phase, points) for phase in _phases(training)}}

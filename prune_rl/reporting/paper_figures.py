@@ -7,7 +7,7 @@ CNN figures those of the CNN. At width 3, or the largest that has what the figur
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from prune_rl.errors import ConfigError, nearest
+from prune_rl.errors import ConfigError
 from prune_rl.reporting import paper_drawings as drawings
 from prune_rl.reporting.paper_arms import at_width, left_out, of, plain, usual
 from prune_rl.reporting.paper_drawings import Line, Panel
@@ -85,8 +85,8 @@ def _draw(study: Study, number: int) -> Picture | None:
 def require_known(number: int) -> None:
     """Raises `ConfigError` unless it is a figure that can be drawn."""
     if number not in FIGURES:
-        choices = [str(x) for x in FIGURES]
-        raise ConfigError(f"--figure={number}: not drawn here; {nearest(str(number), choices)}")
+        choices = ", ".join(map(str, sorted(FIGURES)))
+        raise ConfigError(f"--figure={number}: not drawn here; choose from {choices}")
 
 
 def _lines(arms: Sequence[Arm], axis: str, least: int = 2) -> list[Line]:

@@ -43,7 +43,8 @@ _CONTENTS = "pictures.csv"
 def replaced(out: Path) -> Iterator[Path]:
     """Gives a folder to write a report to; if nothing is raised, its files come to `out`.
 
-    Pictures of an earlier report that are not drawn again are removed; other files stay.
+    Pictures of an earlier report that are not drawn again are removed, and a table that is not
+    written again; other files stay.
 
     Raises:
         OSError: `out` cannot be made or written to.
@@ -63,7 +64,8 @@ def _drawn_before(out: Path) -> list[Path]:
         return []
     with contents.open(newline="") as file:
         stems = {row["name"] for row in csv.DictReader(file)}
-    return [x for x in out.iterdir() if x.stem in stems and x.suffix[1:] in (*FORMATS, "csv")]
+    drawn = [x for x in out.iterdir() if x.stem in stems and x.suffix[1:] in (*FORMATS, "csv")]
+    return drawn + [x for x in (out / "returns.parquet",) if x.is_file()]
 
 
 def write_pictures(out: Path, pictures: Iterable[Picture], formats: Sequence[str]) -> None:

@@ -44,8 +44,8 @@ def read_metrics(directory: Path) -> list[Row]:
     row has a "clock": agent steps, where it was recorded before rows said so.
 
     Raises:
-      ConfigError: there is no metrics.jsonl, no row in it, a line that is no JSON object, or a
-        clock that is none of `CLOCKS`.
+      ConfigError: there is no metrics.jsonl, no row in it, a line that is no JSON object, a clock
+        that is none of `CLOCKS`, or no such counter.
     """
     path, timing = directory / "metrics.jsonl", directory / "timing.jsonl"
     if not path.is_file():
@@ -53,6 +53,10 @@ def read_metrics(directory: Path) -> list[Row]:
     rows = _parse(path)
     if not rows:
         raise ConfigError(f"--run={directory}: no iteration has finished yet")
+    for i, row in enumerate(rows, start=1):
+        if not isinstance(row.get(row["clock"]), int):
+            expected = f"expected {row['clock']}, its clock, as a whole number"
+            raise ConfigError(f"{path}, line {i}: {expected}")
     times = {_phase_of(row): row for row in _parse(timing)} if timing.is_file() else {}
     return [times.get(_phase_of(row), {}) | row for row in rows]
 

@@ -140,18 +140,25 @@ def write_csv(rows: Sequence[TidyRow], out: Path) -> None:
     write_rows(out, TidyRow._fields, rows)
 
 
+def require_parquet() -> None:
+    """Raises `ConfigError` unless pyarrow, which writes Parquet, is installed."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        advice = "pip install 'prune_rl[parquet]', or take returns.csv"
+        raise ConfigError(f"--parquet: needs pyarrow, which is not installed; {advice}") from error
+
+
 def write_parquet(rows: Sequence[TidyRow], out: Path) -> None:
     """Writes the table, whole or not at all; a return that is NaN is null.
 
     Raises:
         ConfigError: pyarrow is not installed.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        advice = "pip install 'prune_rl[parquet]', or write .csv"
-        raise ConfigError(f"{out}: needs pyarrow, which is not installed; {advice}") from error
+    require_parquet()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     schema = pa.schema([(name, types[kind]) for name, kind in TidyRow.__annotations__.items()])
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)

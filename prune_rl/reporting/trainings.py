@@ -18,7 +18,7 @@ RUNNING, FINISHED, STOPPED, DIVERGED = "running", "finished", "stopped", "diverg
 FINAL = (FINISHED, DIVERGED)  # whose scores count: without those that diverged arms look better
 _OF_A_RUN = ("metrics.jsonl", "provenance.json")  # beside its config.gin
 _NOT_SEARCHED = {"checkpoints", "diagnostics", "tensorboard"}  # of a run
-_SAID = 5  # duplicates that are named
+_SAID = 5  # runs and duplicates that are named on stderr
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
         first, count, num_iterations, num_steps = (
             int(number(config, f"Runner.{name}", default)) for name, default in _COUNTS.items()
         )
+        if count < 1:
+            raise ConfigError(f"config.gin: Runner.num_seeds={count}: expected 1 at least")
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be read: {error.strerror}") from error
     except ConfigError as error:
@@ -96,19 +98,22 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
 _COUNTS = {"seed": 0, "num_seeds": 1, "num_iterations": 1, "training_steps": 0}
 
 
-def find_trainings(folders: Sequence[Path]) -> list[Training]:
+def find_trainings(folders: Sequence[Path], left_out: list[str] | None = None) -> list[Training]:
     """Every run in or below the `folders`, in the order of their paths; each once.
+
+    A run whose files cannot be understood is left out if there are others. What is left out is said
+    on stderr, and added to `left_out`, a line each.
 
     Runs of one arm and game whose settings differ are told apart (`tell_apart`). Where several
     train the same seed of one arm and game, the one that has more iterations of it keeps it; of
     several as long the one with more rows (of diagnostics, evaluations), and then the first. The
-    others are without it, and it is said on stderr.
+    others are without it.
 
     Raises:
-        ConfigError: a folder is not there, cannot be read or holds no run, or one says of no agent
-            that it trains; else as `read_training`.
+        ConfigError: a folder is not there, cannot be read or holds no run; if no run can be
+            understood, as `read_training`.
     """
-    found: dict[Path, Training] = {}
+    found: dict[Path, Training | ConfigError] = {}
     several = len(folders) > 1  # then the name must say which
     root = Path(os.path.commonpath([x.absolute() for x in folders])) if several else folders[0]
     for folder in folders:
@@ -117,15 +122,33 @@ def find_trainings(folders: Sequence[Path]) -> list[Training]:
             raise ConfigError(f"{folder}: holds no run; expected a folder above config.gin files")
         for directory in directories:
             if directory.resolve() not in found:
-                found[directory.resolve()] = read_training(directory, root)
-    trainings = list(found.values())
-    for own in trainings:
-        if not own.agent:
-            problem = "config.gin sets no Runner.agent; expected that of a run"
-            raise ConfigError(f"{own.directory}: {problem}")
+                found[directory.resolve()] = _tried(directory, root)
+    trainings = [own for own in found.values() if isinstance(own, Training)]
+    errors = [own for own in found.values() if isinstance(own, ConfigError)]
+    if not trainings:
+        raise errors[0]
     apart = tell_apart([(x.arm, x.game, x.config) for x in trainings])
     told = [replace(own, apart=words) for own, words in zip(trainings, apart, strict=True)]
-    return _without_duplicates(told)
+    kept, twice = _without_duplicates(told)
+    for lines in ([f"{error}; without this run" for error in errors], twice):
+        more = len(lines) - _SAID
+        for line in [*lines[:_SAID], *([f"… and {more} more"] if more > 0 else [])]:
+            print(line, file=sys.stderr)
+        if left_out is not None:
+            left_out += lines
+    return kept
+
+
+def _tried(directory: Path, root: Path) -> Training | ConfigError:
+    """The run, or why it cannot be understood."""
+    try:
+        own = read_training(directory, root)
+        if not own.agent:
+            problem = "config.gin sets no Runner.agent; expected that of a run"
+            raise ConfigError(f"{directory}: {problem}")
+    except ConfigError as error:
+        return error
+    return own
 
 
 def _folders_below(folder: Path) -> Iterator[Path]:
@@ -157,7 +180,8 @@ def _is_run(path: Path) -> bool:
     return (path / "config.gin").is_file() and any((path / name).exists() for name in _OF_A_RUN)
 
 
-def _without_duplicates(trainings: Sequence[Training]) -> list[Training]:
+def _without_duplicates(trainings: Sequence[Training]) -> tuple[list[Training], list[str]]:
+    """The trainings, each seed in one of them, and a line for each that is left out of another."""
     candidates: dict[tuple[str, str, int], list[Training]] = defaultdict(list)
     for own in trainings:
         for seed in own.seeds:
@@ -170,13 +194,8 @@ def _without_duplicates(trainings: Sequence[Training]) -> list[Training]:
             if other is not longest:
                 lost[other.directory].add(seed)
                 said.append(_say(arm, game, seed, longest, other))
-    for line in [
-        *said[:_SAID],
-        *([f"… and {len(said) - _SAID} more"] if len(said) > _SAID else []),
-    ]:
-        print(line, file=sys.stderr)
     kept = [_only(own, set(own.seeds) - lost[own.directory]) for own in trainings]
-    return [own for own in kept if own.seeds]
+    return [own for own in kept if own.seeds], said
 
 
 def _amount(seed: int, own: Training) -> tuple[int, int]:

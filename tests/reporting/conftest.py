@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from tests.reporting.page_browser import open_page, start_browser, write_example
+
 
 @pytest.fixture
 def write_run():
@@ -190,3 +192,28 @@ def _row(seed, iteration, phase, value, offline):
         "frames": 4 * agent_steps,
         **{"sparsity": 0.5, "episode_return_mean": value, "num_episodes": 3},
     }
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The file of a page, for a browser."""
+    return write_example(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium."""
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def at(browser, page):
+    """Opens the page at a width, in light or dark, and gives the browser."""
+
+    def opened(width=1280, scheme="light", file=page):
+        open_page(browser, file, width, scheme)
+        return browser
+
+    return opened

@@ -3,6 +3,15 @@
 import json
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from prune_rl.reporting.page import Contents
+from prune_rl.reporting.page_data import describe_runs
+from prune_rl.reporting.pictures import Picture
+from prune_rl.reporting.statistics import Estimate
+from prune_rl.reporting.table import final_scores
+from prune_rl.reporting.trainings import FINISHED, Training, find_trainings
+
 CONFIG = """# Macros:
 torso = @MinAtarTorso()
 create_minatar_environment.game_name = '{game}'
@@ -19,6 +28,7 @@ Runner.training_steps = 100
 """
 DENSE = {"width": 1, "pruner": "no_prune", "sparsity": 0.0}
 PRUNED = {"width": 8, "pruner": "magnitude", "sparsity": 0.95}
+HOSTILE = "</script><script>alert(1)</script><!--<script>\u2028'\"&amp;é"
 GAMES, ITERATIONS = ("asterix", "breakout"), 4
 
 
@@ -90,3 +100,37 @@ def write_tree(root: Path) -> Path:
 
 def _write_lines(path: Path, rows) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def trainings_of(root: Path) -> list[Training]:
+    """Of the runs below."""
+    return list(find_trainings([root]))
+
+
+def picture(name="figure_1", title="Returns", rows=(("dense", 1.5),)) -> Picture:
+    """A line, with its numbers."""
+    figure = Figure(figsize=(3, 2))
+    figure.subplots().plot([1, 2, 3], [3, 1, 2])
+    return Picture(name, title, "A line.", figure, ("arm", "value"), list(rows))
+
+
+def estimate(arm="dense", value=0.5, num_runs=6) -> Estimate:
+    """An IQM over two games."""
+    return Estimate(arm, "iqm", value, 0.41234567, 0.6, 2, num_runs)
+
+
+def contents(trainings=(), estimates=(), pictures=(), left_out=()) -> Contents:
+    """Of a page of them, with the scores that a report takes and counts by default."""
+    scores = final_scores(trainings)
+    return Contents(trainings, scores, counted(scores), estimates, pictures, left_out)
+
+
+def counted(scores):
+    """Those that statistics are of."""
+    return [own for own in scores if own.state == FINISHED and own.value == own.value]
+
+
+def described(trainings, *most_numbers: int):
+    """As the page has them, with the same scores."""
+    scores = final_scores(trainings)
+    return describe_runs(trainings, scores, counted(scores), *most_numbers)

@@ -89,7 +89,7 @@ def test_parquet_without_pyarrow_is_one_line(tmp_path, mixed, monkeypatch):
         return real(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ConfigError, match=r"x\.parquet: needs pyarrow.*prune_rl\[parquet\]") as e:
+    with pytest.raises(ConfigError, match=r"--parquet: needs pyarrow.*prune_rl\[parquet\]") as e:
         table.write_parquet(tidy(mixed), tmp_path / "x.parquet")
     assert "\n" not in str(e.value)
     assert not (tmp_path / "x.parquet").exists()

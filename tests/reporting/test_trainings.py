@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -115,6 +116,49 @@ def test_a_line_that_is_no_row_names_file_and_line(tmp_path, write_training):
     with pytest.raises(ConfigError, match=r"metrics\.jsonl, line 5: expected a JSON object") as e:
         find_trainings([tmp_path])
     assert "\n" not in str(e.value)
+
+
+def test_a_row_without_its_clocks_counter_names_file_and_line(tmp_path, write_training):
+    rows = [{"seed": 0, "iteration": 0, "phase": "train", "clock": "gradient_steps"}]
+    for count in ({"gradient_steps": 25}, {"agent_steps": 100}, {"gradient_steps": "25"}):
+        write_training(tmp_path / "x", rows=[row | count for row in rows])
+        if count == {"gradient_steps": 25}:
+            assert len(read_training(tmp_path / "x").rows) == 1
+        else:
+            with pytest.raises(ConfigError) as caught:
+                read_training(tmp_path / "x")
+            path = tmp_path / "x" / "metrics.jsonl"
+            expected = "expected gradient_steps, its clock, as a whole number"
+            assert str(caught.value).endswith(f"{path}, line 1: {expected}")
+        shutil.rmtree(tmp_path / "x")
+
+
+def test_a_run_of_no_seeds_is_one_line(tmp_path, write_training):
+    directory = write_training(tmp_path / "x", **{"Runner.num_seeds": "0"})
+    with pytest.raises(ConfigError, match=r"x: config\.gin: Runner\.num_seeds=0: expected 1 at"):
+        read_training(directory)
+
+
+def test_a_schedule_that_ends_at_no_number_is_one_line(tmp_path, write_training):
+    name = "q/create_updater_from_config"
+    own = {f"{name}.pruner_type": "'magnitude'", f"{name}.update_end_step": "'late'"}
+    with pytest.raises(ConfigError, match=r"x: config\.gin: create_.*end_step=late: expected"):
+        read_training(write_training(tmp_path / "x", **own))
+
+
+def test_damaged_runs_are_left_out_and_named_if_there_are_others(tmp_path, write_training, capsys):
+    for i in range(9):
+        write_training(tmp_path / str(i), {"train": _FOUR}, **{"Runner.seed": str(i)})
+        if i:
+            (tmp_path / str(i) / "metrics.jsonl").write_text("{\n")
+    write_training(tmp_path / "twice", {"train": [[1]]})
+    left_out = []
+    assert [x.name for x in find_trainings([tmp_path], left_out)] == ["0"]
+    said = capsys.readouterr().err.splitlines()
+    assert len(left_out) == 9
+    assert said == [*left_out[:5], "… and 3 more", left_out[-1]]
+    assert f"{tmp_path / '1' / 'metrics.jsonl'}, line 1: expected a JSON object" in said[0]
+    assert left_out[-1].endswith(f"left out of {tmp_path / 'twice'}")
 
 
 @pytest.mark.parametrize("name", ["Runner.seed", "Runner.num_iterations"])

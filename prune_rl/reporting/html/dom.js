@@ -55,8 +55,8 @@ function formatDate(text) {
   return text ? text.replace("T", " ").replace("+00:00", " UTC") : MISSING;
 }
 
-function count(number, word) {
-  return `${number.toLocaleString("en-GB")} ${word}${number === 1 ? "" : "s"}`;
+function count(number, word, words = `${word}s`) {
+  return `${number.toLocaleString("en-GB")} ${number === 1 ? word : words}`;
 }
 
 function unique(values) {

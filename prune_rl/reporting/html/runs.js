@@ -56,18 +56,18 @@ function drawRuns() {
   refresh();
 }
 
-// Runs of an arm and game with different seeds are one row.
+// Runs of an arm and game with different seeds are one row; of the seeds that statistics are of.
 function drawFinals() {
   const groups = new Map();
   for (const run of DATA.runs) {
     const key = JSON.stringify([run.arm, run.game]);
-    const own = groups.get(key) ?? { arm: run.arm, game: run.game, values: [], phases: new Set(), done: 0, seeds: 0 };
-    own.values.push(...present(run.final));
+    const own = groups.get(key) ?? { arm: run.arm, game: run.game, values: [], phases: new Set(), others: 0 };
+    own.values.push(...present(run.final.filter((value, place) => run.counted[place])));
     own.phases.add(DATA.phases[run.final_phase]);
-    own.done += run.state === "finished" ? run.seeds.length : 0;
-    own.seeds += run.seeds.length;
+    own.others += run.counted.filter((counts) => !counts).length;
     groups.set(key, own);
   }
+  const others = [...groups.values()].reduce((sum, own) => sum + own.others, 0);
   const figure = (label, value, cell) => ({ label, value, cell, numeric: true });
   const columns = [
     { label: "arm", value: (own) => own.arm },
@@ -76,17 +76,24 @@ function drawFinals() {
     figure("deviation", (own) => deviation(own.values), (own) => formatSpread(deviation(own.values))),
     figure("least", (own) => (own.values.length ? Math.min(...own.values) : null)),
     figure("most", (own) => (own.values.length ? Math.max(...own.values) : null)),
-    figure("seeds finished", (own) => own.done),
-    figure("seeds", (own) => own.seeds),
+    figure("seeds", (own) => own.values.length),
+    figure("left out", (own) => own.others),
     { label: "returns of", value: (own) => [...own.phases].join(", ") },
   ];
   section("finals").append(
-    note("Mean return of each seed over the last quarter of the iterations it has made; mean, sample deviation, least and most over the seeds of an arm."),
+    note(`Mean return of each seed over the last quarter of its iterations; mean, sample deviation, least and most over the seeds of an arm that statistics are of.${others ? ` ${count(others, "seed")} more ${others === 1 ? "is" : "are"} left out: not finished, or without a final return.` : ""}`),
     sortableTable("final returns", columns, [...groups.values()]).element);
 }
 
+// All that is there and that statistics are without, and why.
+function uncounted() {
+  if (!DATA.uncounted.length) return [];
+  return [el("details", { id: "uncounted" }, el("summary", {}, `Not in the statistics: ${count(DATA.uncounted.length, "seed or run", "seeds or runs")}`),
+    el("ul", { class: "note" }, DATA.uncounted.map((line) => el("li", {}, line))))];
+}
+
 function drawStatistics() {
-  if (!DATA.estimates.length) return section("statistics").append(note("No statistics were given."));
+  if (!DATA.estimates.length) return section("statistics").append(note("No statistics were given."), ...uncounted());
   const figure = (label, value, cell) => ({ label, value, cell, numeric: true });
   const text = (own) => own.statistic.replaceAll("_", " ").replace("iqm", "IQM");
   const columns = [
@@ -100,7 +107,7 @@ function drawStatistics() {
   ];
   section("statistics").append(
     note("An interval holds the middle 95 % of what the statistic becomes when the runs of each game are drawn again, with replacement: how far it might move had other seeds been trained. It is not where single runs lie, and it says nothing of games that were not played. Of fewer than three runs a game there is none."),
-    sortableTable("statistics", columns, DATA.estimates).element);
+    sortableTable("statistics", columns, DATA.estimates).element, ...uncounted());
 }
 
 // On one scale for all estimates of a statistic, zero in it.
