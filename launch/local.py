@@ -50,18 +50,25 @@ _count.__name__, _gib.__name__ = "number from 1 on", "number of GiB"  # in argpa
 
 
 def executor(flags: argparse.Namespace) -> "Local":
-    """The pool that the flags describe, on what this machine has free now."""
+    """The pool that the flags describe, on what this machine has free now.
+
+    Raises:
+        ConfigError: more workers than the GPUs take.
+    """
     given = flags.memory_gib_per_cell
     prices = Prices(Path(flags.base_dir), None if given is None else int(given * GIB))
     gpus = [gpu for gpu in machine.gpus() for _ in range(flags.cells_per_gpu)]
     cores = machine.cores()
-    most = len(gpus) or len(cores)
+    if gpus and (flags.workers or 0) > len(gpus):
+        found = f"{len(gpus) // flags.cells_per_gpu} GPUs by --cells_per_gpu={flags.cells_per_gpu}"
+        most = f"expected {len(gpus)} at most, {found}"
+        raise ConfigError(f"--workers={flags.workers}: {most}; make that larger")
     return Local(
         prices=prices,
         cores=cores,
         memory=machine.free_memory(),
         gpus=gpus,
-        workers=min(flags.workers or most, most if gpus else sys.maxsize),
+        workers=flags.workers or len(gpus) or len(cores),
     )
 
 

@@ -1,5 +1,6 @@
 """What this machine has for trainings: cores, memory, GPUs."""
 
+import importlib.util
 import math
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
+_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")  # without one, JAX knows no GPU
 _SPARE = 0.05  # of the free memory, for all else
 
 
@@ -43,8 +45,11 @@ def free_memory() -> int:
 
 
 def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may say to choose one: what it says now, else nvidia-smi's."""
-    if environment.get("JAX_PLATFORMS") == "cpu":
+    """What CUDA_VISIBLE_DEVICES may say to choose one: what it says now, else nvidia-smi's.
+
+    None where JAX trains on the CPU.
+    """
+    if environment.get("JAX_PLATFORMS") == "cpu" or not any(map(_is_installed, _PLUGINS)):
         return []
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
@@ -58,3 +63,7 @@ def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return done.stdout.split() if done.returncode == 0 else []
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

@@ -1,5 +1,6 @@
 """The pool of this machine, with trainings that do what they are told."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ from launch import local
 from launch.executor import MISTAKE, State
 from launch.local import Local
 from launch.prices import Prices
+from prune_rl.errors import ConfigError
 
 _GIB = 2**30
 _CORES = sorted(os.sched_getaffinity(0))
@@ -172,6 +174,38 @@ def test_a_kind_that_cannot_be_measured_fails_with_its_last_line(
     assert {x.exit_code for x in standings.values()} == {1}
     assert measured() == ["--cell=a"]
     assert scripted.journal() == []
+
+
+def _executor(tmp_path, *flags):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--base_dir", default=str(tmp_path))
+    local.add_flags(parser)
+    return local.executor(parser.parse_args(flags))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "flags", "workers"),
+    [
+        ([], [], 3),
+        ([], ["--workers=7"], 7),
+        (["0", "1"], [], 2),
+        (["0", "1"], ["--cells_per_gpu=4"], 8),
+        (["0", "1"], ["--cells_per_gpu=4", "--workers=5"], 5),
+    ],
+)
+def test_as_many_at_once_as_asked_for_or_as_there_are(tmp_path, monkeypatch, gpus, flags, workers):
+    monkeypatch.setattr(local.machine, "gpus", lambda: gpus)
+    monkeypatch.setattr(local.machine, "cores", lambda: [0, 1, 2])
+    assert _executor(tmp_path, *flags).workers == workers
+
+
+def test_more_at_once_than_the_gpus_take_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(local.machine, "gpus", lambda: ["0", "1"])
+    with pytest.raises(ConfigError) as raised:
+        _executor(tmp_path, "--workers=8", "--cells_per_gpu=3")
+    assert str(raised.value) == (
+        "--workers=8: expected 6 at most, 2 GPUs by --cells_per_gpu=3; make that larger"
+    )
 
 
 def test_every_gpu_has_as_many_as_it_takes(pool, scripted, make_job, until, monkeypatch):

@@ -6,6 +6,15 @@ import pytest
 from launch import machine
 
 
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch):
+    """Of JAX for CUDA: those that are installed."""
+    own = {"jax_cuda13_plugin"}
+    find = lambda name: object() if name in own else None  # noqa: E731
+    monkeypatch.setattr(machine.importlib.util, "find_spec", find)
+    return own
+
+
 @pytest.fixture
 def nvidia_smi(tmp_path):
     """A program of that name that prints `said`; the environment in which it is found."""
@@ -38,6 +47,14 @@ def test_those_that_the_user_leaves_are_used(nvidia_smi, given, gpus):
 
 def test_who_wants_the_cpu_uses_no_gpu(nvidia_smi):
     assert machine.gpus(nvidia_smi(r"0\n") | {"JAX_PLATFORMS": "cpu"}) == []
+
+
+@pytest.mark.parametrize("given", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_jax_for_the_cpu_uses_no_gpu(nvidia_smi, plugins, given):
+    plugins.clear()
+    assert machine.gpus(nvidia_smi(r"0\n") | given) == []
+    plugins.add("jax_cuda12_plugin")
+    assert machine.gpus(nvidia_smi(r"0\n") | given) == ["0"]
 
 
 @pytest.mark.parametrize(
