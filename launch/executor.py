@@ -17,6 +17,7 @@ class State(enum.Enum):
     """Where a job stands."""
 
     WAITING = "waiting"  # submitted, not begun
+    MEASURING = "measuring"  # likewise; what its kind takes is being found out
     RUNNING = "running"
     FINISHED = "finished"  # exit code 0
     FAILED = "failed"  # any other, `RESUME` too: what to do about it is the sweep's to say
