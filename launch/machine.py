@@ -38,10 +38,20 @@ def free_memory() -> int:
     free = psutil.virtual_memory().available
     try:
         limit = int((_CGROUP / "memory.max").read_text())
-        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
+        used = int((_CGROUP / "memory.current").read_text()) - _page_cache(_CGROUP / "memory.stat")
+        free = min(free, limit - max(used, 0))
     except (OSError, ValueError):
         pass
     return int(free * (1 - _SPARE))
+
+
+def _page_cache(memory_stat: Path) -> int:
+    """Bytes that a container counts as used, and gives up when they are needed."""
+    try:
+        lines = memory_stat.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(x.split()[1]) for x in lines if x.startswith("inactive_file "))
 
 
 def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:

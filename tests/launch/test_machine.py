@@ -78,3 +78,5 @@ def test_memory_is_what_the_machine_and_the_container_leave(tmp_path, monkeypatc
     assert machine.free_memory() == 950_000
     (tmp_path / "memory.max").write_text("500000\n")
     assert machine.free_memory() == 190_000
+    (tmp_path / "memory.stat").write_text("anon 40000\ninactive_file 200000\nfile 210000\n")
+    assert machine.free_memory() == 380_000  # what files are cached in can be had
