@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+import types
 
 import pytest
 
@@ -333,14 +333,18 @@ def test_cancelled_they_save_and_end_and_none_begins(pool, scripted, make_job, u
     assert len(scripted.cells("began")) == 2
 
 
-def test_who_does_not_wait_for_them_kills_them(pool, scripted, make_job, until):
+def test_who_does_not_wait_for_them_kills_them(pool, scripted, make_job, until, monkeypatch):
     scripted.tell({"a": ["deaf"]})
     one = pool()
     one.submit([make_job("a")])
     one.poll()
     until(lambda: scripted.journal("ready"))
     (began,) = scripted.journal("began")
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def interrupt(seconds):  # the second Ctrl-C, of which StopSignals makes this
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "time", types.SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         one.cancel()
     until(lambda: not _alive(began["pid"]))
