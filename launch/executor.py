@@ -70,11 +70,13 @@ class Standing:
         state: where it stands.
         exit_code: of its last process; None if it has not ended or nobody knows.
         problem: in a line, why it failed or is lost; '' if it did not.
+        log: file that says more of it, where that is not the job's.
     """
 
     state: State
     exit_code: int | None = None
     problem: str = ""
+    log: Path | None = None
 
 
 class Executor(Protocol):

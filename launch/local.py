@@ -159,10 +159,10 @@ class Local:
             return True
         if share > self._free_memory:
             return False
-        out = self.prices.file(job.kind)
+        out, log = self.prices.file(job.kind), self.prices.log(job.kind)
         out.parent.mkdir(parents=True, exist_ok=True)
         command = [*_MEASURE, str(out), *job.settings]
-        self._measuring = self._start(job, command, out.with_suffix(".log"), share)
+        self._measuring = self._start(job, command, log, share)
         self._standings[job.name] = Standing(State.MEASURING)
         return True
 
@@ -230,7 +230,7 @@ class Local:
             return
         problem = f"measuring what it takes: {_killed_by(code) or self.prices.problem(job.kind)}"
         for one in [x for x in self._waiting if x.kind == job.kind]:
-            self._end(one, Standing(State.FAILED, code or 1, problem))
+            self._end(one, Standing(State.FAILED, code or 1, problem, self.prices.log(job.kind)))
 
     def cancel(self) -> None:
         """See `Executor`."""

@@ -230,6 +230,8 @@ def test_a_kind_that_cannot_be_measured_fails_with_its_last_line(
     standings = run_all(pool(ram_bytes=None), make_job("a"), make_job("b"))
     assert {x.problem for x in standings.values()} == {"measuring what it takes: no such game"}
     assert {x.exit_code for x in standings.values()} == {1}
+    (log,) = {x.log for x in standings.values()}
+    assert log.read_text() == "no such game\n"
     assert measured() == ["--cell=a"]
     assert scripted.journal() == []
 
