@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from launch.executor import MISTAKE, RESUME, Executor, Job, Standing, State
@@ -18,12 +19,20 @@ class Ended(NamedTuple):
         finished: whether all went well.
         problem: in a line, why not.
         again_in: seconds until it is run again; None: never.
+        log: file that says more of it, if it is there; None: the job's.
     """
 
     job: Job
     finished: bool
     problem: str = ""
     again_in: float | None = None
+    log: Path | None = None
+
+    @property
+    def told(self) -> str:
+        """The problem and, if there is one, the log that says more of it."""
+        log = self.log or self.job.log
+        return f"{self.problem} ({log})" if log.exists() else self.problem
 
 
 class Attempts:
@@ -82,7 +91,7 @@ class Attempts:
             return Ended(job, finished=True)
         problem = standing.problem or last_line(job.log) or f"exit code {standing.exit_code}"
         wait = self._wait(job, standing)
-        ended = Ended(job, finished=False, problem=problem, again_in=wait)
+        ended = Ended(job, finished=False, problem=problem, again_in=wait, log=standing.log)
         if wait is None:
             self._open.discard(job.name)
             self.failed[job.name] = ended

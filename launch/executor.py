@@ -17,6 +17,7 @@ class State(enum.Enum):
     """Where a job stands."""
 
     WAITING = "waiting"  # submitted, not begun
+    MEASURING = "measuring"  # likewise; what its kind takes is being found out
     RUNNING = "running"
     FINISHED = "finished"  # exit code 0
     FAILED = "failed"  # any other, `RESUME` too: what to do about it is the sweep's to say
@@ -69,11 +70,13 @@ class Standing:
         state: where it stands.
         exit_code: of its last process; None if it has not ended or nobody knows.
         problem: in a line, why it failed or is lost; '' if it did not.
+        log: file that says more of it, where that is not the job's.
     """
 
     state: State
     exit_code: int | None = None
     problem: str = ""
+    log: Path | None = None
 
 
 class Executor(Protocol):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,18 +50,25 @@ _count.__name__, _gib.__name__ = "number from 1 on", "number of GiB"  # in argpa
 
 
 def executor(flags: argparse.Namespace) -> "Local":
-    """The pool that the flags describe, on what this machine has free now."""
+    """The pool that the flags describe, on what this machine has free now.
+
+    Raises:
+        ConfigError: more workers than the GPUs take.
+    """
     given = flags.memory_gib_per_cell
     prices = Prices(Path(flags.base_dir), None if given is None else int(given * GIB))
     gpus = [gpu for gpu in machine.gpus() for _ in range(flags.cells_per_gpu)]
     cores = machine.cores()
-    most = len(gpus) or len(cores)
+    if gpus and (flags.workers or 0) > len(gpus):
+        found = f"{len(gpus) // flags.cells_per_gpu} GPUs by --cells_per_gpu={flags.cells_per_gpu}"
+        most = f"expected {len(gpus)} at most, {found}"
+        raise ConfigError(f"--workers={flags.workers}: {most}; make that larger")
     return Local(
         prices=prices,
         cores=cores,
         memory=machine.free_memory(),
         gpus=gpus,
-        workers=min(flags.workers or most, most if gpus else sys.maxsize),
+        workers=flags.workers or len(gpus) or len(cores),
     )
 
 
@@ -81,7 +88,8 @@ class Local:
     """A pool of processes; an `Executor`.
 
     Every training has a process group of its own and a share of the cores. A kind of cell of which
-    nobody knows how much memory it takes is measured first, in a process like a training's.
+    nobody knows how much memory it takes is measured first, in a process like a training's: one at
+    a time, with an equal share of the memory left to it.
 
     Attributes:
         prices: what each kind takes.
@@ -99,7 +107,7 @@ class Local:
     outlives: bool = False
     _waiting: list[Job] = field(default_factory=list)
     _running: dict[str, _Process] = field(default_factory=dict)
-    _measuring: dict[str, _Process] = field(default_factory=dict)  # by kind
+    _measuring: _Process | None = None
     _standings: dict[str, Standing] = field(default_factory=dict)
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -111,28 +119,28 @@ class Local:
         """See `Executor`; begins what there is room for."""
         self._reap()
         for job in list(self._waiting):
-            if self._num_processes >= self.workers or not self._begin(job):
+            if len(self._processes) >= self.workers or not self._begin(job):
                 break
         return dict(self._standings)
 
-    @property
-    def _num_processes(self) -> int:
-        return len(self._running) + len(self._measuring)
-
     def _begin(self, job: Job) -> bool:
         """Begins a job or what it waits for; False: it and all after it wait for room."""
-        if job.kind in self._measuring or _is_held(job.directory):
+        if _is_held(job.directory):
             return True
         needed = self.prices.ram_bytes(job.kind)
         if needed is None:
-            self._measure(job)
-        elif needed > self.memory:
+            return self._measure(job)
+        if needed > self.memory:
             self._refuse(job, needed)
-        elif needed > self.memory - sum(x.ram_bytes for x in self._running.values()):
+        elif needed > self._free_memory:
             return False
         else:
             self._train(job, needed)
         return True
+
+    @property
+    def _free_memory(self) -> int:
+        return self.memory - sum(x.ram_bytes for x in self._processes)
 
     def _refuse(self, job: Job, needed: int) -> None:
         problem = f"needs {in_bytes(needed)} of RAM, and {in_bytes(self.memory)} are free here"
@@ -144,11 +152,19 @@ class Local:
             self._waiting.remove(job)
         self._standings[job.name] = standing
 
-    def _measure(self, job: Job) -> None:
-        out = self.prices.file(job.kind)
+    def _measure(self, job: Job) -> bool:
+        """As `_begin`; those of known kinds need not wait for one whose turn has not come."""
+        share = self.memory // self.workers
+        if self._measuring is not None:
+            return True
+        if share > self._free_memory:
+            return False
+        out, log = self.prices.file(job.kind), self.prices.log(job.kind)
         out.parent.mkdir(parents=True, exist_ok=True)
         command = [*_MEASURE, str(out), *job.settings]
-        self._measuring[job.kind] = self._start(job, command, out.with_suffix(".log"), 0)
+        self._measuring = self._start(job, command, log, share)
+        self._standings[job.name] = Standing(State.MEASURING)
+        return True
 
     def _train(self, job: Job, needed: int) -> None:
         self._waiting.remove(job)
@@ -174,14 +190,15 @@ class Local:
     def _share(self, ram_bytes: int) -> list[int]:
         """The cores of a process: an equal share, of those that fewest others use."""
         fitting = self.memory // ram_bytes if ram_bytes else self.workers
-        at_once = min(self.workers, fitting, self._num_processes + len(self._waiting) + 1)
+        at_once = min(self.workers, fitting, len(self._processes) + len(self._waiting) + 1)
         used = Counter(core for process in self._processes for core in process.cores)
         least = sorted(self.cores, key=lambda core: used[core])
         return sorted(least[: max(1, len(least) // at_once)])
 
     @property
-    def _processes(self) -> Iterable[_Process]:
-        return [*self._running.values(), *self._measuring.values()]
+    def _processes(self) -> Sequence[_Process]:
+        measuring = [] if self._measuring is None else [self._measuring]
+        return [*self._running.values(), *measuring]
 
     def _free_gpu(self) -> str | None:
         used = Counter(process.gpu for process in self._processes)
@@ -201,17 +218,19 @@ class Local:
                 del self._running[name]
                 state = State.FAILED if code else State.FINISHED
                 self._end(own.job, Standing(state, code, _killed_by(code)))
-        for kind, own in list(self._measuring.items()):
-            if (code := _exit_code(own)) is not None:
-                del self._measuring[kind]
-                self._take_price(own.job, code)
+        measured = self._measuring
+        if measured is not None and (code := _exit_code(measured)) is not None:
+            self._measuring = None
+            self._take_price(measured.job, code)
 
     def _take_price(self, job: Job, code: int) -> None:
+        if job in self._waiting:  # else it was cancelled
+            self._standings[job.name] = Standing(State.WAITING)
         if self.prices.ram_bytes(job.kind) is not None:
             return
         problem = f"measuring what it takes: {_killed_by(code) or self.prices.problem(job.kind)}"
         for one in [x for x in self._waiting if x.kind == job.kind]:
-            self._end(one, Standing(State.FAILED, code or 1, problem))
+            self._end(one, Standing(State.FAILED, code or 1, problem, self.prices.log(job.kind)))
 
     def cancel(self) -> None:
         """See `Executor`."""
@@ -220,7 +239,7 @@ class Local:
         for own in self._processes:
             own.process.send_signal(signal.SIGTERM)  # to the training alone, which saves
         try:
-            while self._num_processes:
+            while self._processes:
                 time.sleep(_WAIT_SECONDS)
                 self._reap()
         except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """What this machine has for trainings: cores, memory, GPUs."""
 
+import importlib.util
 import math
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
+_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")  # without one, JAX knows no GPU
 _SPARE = 0.05  # of the free memory, for all else
 
 
@@ -36,15 +38,28 @@ def free_memory() -> int:
     free = psutil.virtual_memory().available
     try:
         limit = int((_CGROUP / "memory.max").read_text())
-        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
+        used = int((_CGROUP / "memory.current").read_text()) - _page_cache(_CGROUP / "memory.stat")
+        free = min(free, limit - max(used, 0))
     except (OSError, ValueError):
         pass
     return int(free * (1 - _SPARE))
 
 
+def _page_cache(memory_stat: Path) -> int:
+    """Bytes that a container counts as used, and gives up when they are needed."""
+    try:
+        lines = memory_stat.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(x.split()[1]) for x in lines if x.startswith("inactive_file "))
+
+
 def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may say to choose one: what it says now, else nvidia-smi's."""
-    if environment.get("JAX_PLATFORMS") == "cpu":
+    """What CUDA_VISIBLE_DEVICES may say to choose one: what it says now, else nvidia-smi's.
+
+    None where JAX trains on the CPU.
+    """
+    if environment.get("JAX_PLATFORMS") == "cpu" or not any(map(_is_installed, _PLUGINS)):
         return []
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
@@ -58,3 +73,7 @@ def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return done.stdout.split() if done.returncode == 0 else []
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

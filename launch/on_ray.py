@@ -5,6 +5,8 @@ import logging
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ from prune_rl.errors import ConfigError, first_line
 
 _RETRIES = 20  # nodes that may be lost under one cell
 _ADVICE = "'local' starts one on this machine, `ray start --head` one for others to join"
+_PERIOD = 0.2  # seconds between looks at a training
+_PATIENCE = 600.0  # seconds to save in
 _LIVE = (State.WAITING, State.RUNNING)
 
 
@@ -86,13 +90,22 @@ def _require_answer(address: str) -> None:
 
 
 def _train(command: Command) -> int:
-    """What a task does; returns the training's exit code, as `Child.ended` has it."""
-    child = Child(command)
+    """What a task does; returns the training's exit code, as `Child.ended` has it.
+
+    Ray cancels a task by a SIGINT to its process, which ignores it if Ray was started in the
+    background of a script: there must be a handler.
+    """
+    cancelled = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: cancelled.set())
     try:
+        child = Child(command)
+        while child.ended() is None and not cancelled.is_set():
+            time.sleep(_PERIOD)
+        if cancelled.is_set():
+            child.ask(signal.SIGTERM)
         code = child.wait()
-    except KeyboardInterrupt:  # as Ray cancels a task
-        child.ask(signal.SIGTERM)
-        code = child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
     child.reap()
     return code
 
@@ -170,10 +183,13 @@ class Ray:
             return Standing(State.LOST, None, f"Ray: {first_line(error)}")
 
     def cancel(self) -> None:
-        """As of `Executor`."""
+        """As of `Executor`; who has not saved after ten minutes is ended without."""
         left = [task.future for name, task in self._tasks.items() if self._live(name)]
-        for future in left:
+        for future in reversed(left):  # what waits, before there is room for it
             self._ray.cancel(future)
         if left:
+            late = self._ray.wait(left, num_returns=len(left), timeout=_PATIENCE)[1]
+            for future in late:
+                self._ray.cancel(future, force=True)
             self._ray.wait(left, num_returns=len(left))
         self.poll()

@@ -15,8 +15,12 @@ class Prices:
         self._measured: dict[str, int] = {}
 
     def file(self, kind: str) -> Path:
-        """Where `launch.measure` writes the price of a kind; what it says goes to a .log beside."""
+        """Where `launch.measure` writes the price of a kind."""
         return self._folder / f"{kind}.json"
+
+    def log(self, kind: str) -> Path:
+        """For what it says meanwhile."""
+        return self._folder / f"{kind}.log"
 
     def ram_bytes(self, kind: str) -> int | None:
         """That a cell of the kind takes at its peak; None if nobody has measured it."""
@@ -31,7 +35,7 @@ class Prices:
 
     def problem(self, kind: str) -> str:
         """The last line that a measurement said; '' if it said nothing."""
-        return last_line(self.file(kind).with_suffix(".log"))
+        return last_line(self.log(kind))
 
 
 def last_line(log: Path) -> str:

@@ -169,7 +169,7 @@ def _sweep(
     if not attempts.done:
         return _interrupted(executor)
     for name, failed in sorted(attempts.failed.items()):
-        _say(f"{name} failed: {failed.problem} ({failed.job.log})")
+        _say(f"{name} failed: {failed.told}")
     _say(f"{len(jobs) - len(attempts.failed):,} of {len(jobs):,} cells have finished")
     return 1 if attempts.failed else 0
 

@@ -20,7 +20,7 @@ from prune_rl.progress import clock
 _REFRESH_SECONDS = 1.0
 _PLAIN_SECONDS = 30.0
 _NEWEST = 5  # cells that ended, shown below those that run
-_FRAME = 6  # lines of the table that are no cell's
+_FRAME = 7  # lines of the table that are no running cell's
 
 
 class _Seen(NamedTuple):
@@ -153,6 +153,8 @@ class Board:
             f"{counts[State.RUNNING]:,} running",
             f"{len(self._waiting):,} to go",
         ]
+        if measuring := counts[State.MEASURING]:
+            words.append(f"{measuring:,} being measured")
         if self._failed:
             words.append(f"{len(self._failed):,} failed")
         words.append(f"after {clock(now - self._began)}")
@@ -169,6 +171,9 @@ class Board:
             left, progress = self._left(name, now), self._running[name].progress
             eta = "?" if left is None else clock(left)
             table.add_row(escape(name), "running", *_numbers(progress, eta))
+        for name, own in self._standings.items():
+            if own.state is State.MEASURING:
+                table.add_row(escape(name), "measuring", *_numbers(None, "-"))
         if len(self._running) > room:
             table.add_row(f"… and {len(self._running) - room:,} more", "running")
         for one, took, progress in self._newest:

@@ -1,13 +1,14 @@
 """The pool of this machine, with trainings that do what they are told."""
 
+import argparse
 import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+import types
 
 import pytest
 
@@ -15,6 +16,7 @@ from launch import local
 from launch.executor import MISTAKE, State
 from launch.local import Local
 from launch.prices import Prices
+from prune_rl.errors import ConfigError
 
 _GIB = 2**30
 _CORES = sorted(os.sched_getaffinity(0))
@@ -49,7 +51,7 @@ def run_all(until):
 
 def _ended(one):
     time.sleep(0.01)
-    open_states = (State.WAITING, State.RUNNING)
+    open_states = (State.WAITING, State.MEASURING, State.RUNNING)
     return not any(x.state in open_states for x in one.poll().values())
 
 
@@ -135,11 +137,15 @@ def test_one_that_does_not_fit_at_all_is_told_so_in_a_line(pool, run_all, script
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
-    """Measurements that take 60 GiB, or fail where `fail` is there; what was measured."""
+    """Measurements that find 60 GiB, fail where there is `fail`, wait while there is `slow`.
+
+    Gives what was measured.
+    """
     program, seen = tmp_path / "measure.py", tmp_path / "measured"
     program.write_text(
-        "import json, os, pathlib, sys\n"
+        "import json, os, pathlib, sys, time\n"
         f"with open({str(seen)!r}, 'a') as file: file.write(sys.argv[2] + chr(10))\n"
+        f"while os.path.exists({str(tmp_path / 'slow')!r}): time.sleep(0.01)\n"
         f"if os.path.exists({str(tmp_path / 'fail')!r}): sys.exit('no such game')\n"
         "pathlib.Path(sys.argv[1]).write_text(json.dumps({'ram_bytes': 60 * 2**30}))\n"
     )
@@ -163,6 +169,60 @@ def test_a_kind_is_measured_once_before_its_first_and_kept(
     assert kept == {"ram_bytes": 60 * _GIB}
 
 
+def test_kinds_are_measured_one_at_a_time_and_said_to_be(
+    pool, scripted, make_job, measured, tmp_path, until
+):
+    (tmp_path / "slow").touch()
+    one = pool(ram_bytes=None, workers=4)
+    one.submit([make_job(name, name) for name in "abc"])
+    one.poll()
+    until(measured)
+    for _ in range(5):
+        states = [x.state for x in one.poll().values()]
+    assert states == [State.MEASURING, State.WAITING, State.WAITING]
+    assert measured() == ["--cell=a"]
+    (tmp_path / "slow").unlink()
+    until(lambda: _ended(one))
+    assert measured() == ["--cell=a", "--cell=b", "--cell=c"]
+    assert len(scripted.cells("ended")) == 3
+
+
+def test_what_is_measured_may_take_the_share_of_a_training(
+    pool, scripted, make_job, measured, tmp_path, until
+):
+    """100 GiB for four: 25 for what is measured, so that 60 are free and then 15."""
+    scripted.tell({"*": ["finish when told"]})
+    (tmp_path / "slow").touch()
+    one = pool(ram_bytes=None, workers=4)
+    one.prices._measured = {"known": 60 * _GIB, "small": 20 * _GIB}
+    one.submit([make_job("k0", "known"), make_job("a", "new"), make_job("s", "small")])
+    one.poll()
+    until(measured)
+    assert [x.state.value for x in one.poll().values()] == ["running", "measuring", "waiting"]
+
+    other = pool(ram_bytes=None, workers=4)
+    other.prices._measured = {"known": 80 * _GIB}
+    other.submit([make_job("k1", "known"), make_job("b", "newer")])
+    other.poll()
+    assert [x.state.value for x in other.poll().values()] == ["running", "waiting"]
+    assert measured() == ["--cell=a"]
+    (tmp_path / "slow").unlink()
+    scripted.go()
+    until(lambda: _ended(one) and _ended(other))
+    assert measured() == ["--cell=a", "--cell=b"]
+
+
+def test_a_measurement_is_cancelled_too(pool, scripted, make_job, measured, tmp_path, until):
+    (tmp_path / "slow").touch()
+    one = pool(ram_bytes=None)
+    one.submit([make_job("a")])
+    one.poll()
+    until(measured)
+    one.cancel()
+    assert [x.state for x in one.poll().values()] == [State.LOST]
+    assert not one._processes
+
+
 def test_a_kind_that_cannot_be_measured_fails_with_its_last_line(
     pool, run_all, scripted, make_job, measured, tmp_path
 ):
@@ -170,8 +230,42 @@ def test_a_kind_that_cannot_be_measured_fails_with_its_last_line(
     standings = run_all(pool(ram_bytes=None), make_job("a"), make_job("b"))
     assert {x.problem for x in standings.values()} == {"measuring what it takes: no such game"}
     assert {x.exit_code for x in standings.values()} == {1}
+    (log,) = {x.log for x in standings.values()}
+    assert log.read_text() == "no such game\n"
     assert measured() == ["--cell=a"]
     assert scripted.journal() == []
+
+
+def _executor(tmp_path, *flags):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--base_dir", default=str(tmp_path))
+    local.add_flags(parser)
+    return local.executor(parser.parse_args(flags))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "flags", "workers"),
+    [
+        ([], [], 3),
+        ([], ["--workers=7"], 7),
+        (["0", "1"], [], 2),
+        (["0", "1"], ["--cells_per_gpu=4"], 8),
+        (["0", "1"], ["--cells_per_gpu=4", "--workers=5"], 5),
+    ],
+)
+def test_as_many_at_once_as_asked_for_or_as_there_are(tmp_path, monkeypatch, gpus, flags, workers):
+    monkeypatch.setattr(local.machine, "gpus", lambda: gpus)
+    monkeypatch.setattr(local.machine, "cores", lambda: [0, 1, 2])
+    assert _executor(tmp_path, *flags).workers == workers
+
+
+def test_more_at_once_than_the_gpus_take_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(local.machine, "gpus", lambda: ["0", "1"])
+    with pytest.raises(ConfigError) as raised:
+        _executor(tmp_path, "--workers=8", "--cells_per_gpu=3")
+    assert str(raised.value) == (
+        "--workers=8: expected 6 at most, 2 GPUs by --cells_per_gpu=3; make that larger"
+    )
 
 
 def test_every_gpu_has_as_many_as_it_takes(pool, scripted, make_job, until, monkeypatch):
@@ -241,14 +335,18 @@ def test_cancelled_they_save_and_end_and_none_begins(pool, scripted, make_job, u
     assert len(scripted.cells("began")) == 2
 
 
-def test_who_does_not_wait_for_them_kills_them(pool, scripted, make_job, until):
+def test_who_does_not_wait_for_them_kills_them(pool, scripted, make_job, until, monkeypatch):
     scripted.tell({"a": ["deaf"]})
     one = pool()
     one.submit([make_job("a")])
     one.poll()
     until(lambda: scripted.journal("ready"))
     (began,) = scripted.journal("began")
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def interrupt(seconds):  # the second Ctrl-C, of which StopSignals makes this
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "time", types.SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         one.cancel()
     until(lambda: not _alive(began["pid"]))

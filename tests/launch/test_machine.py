@@ -6,6 +6,15 @@ import pytest
 from launch import machine
 
 
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch):
+    """Of JAX for CUDA: those that are installed."""
+    own = {"jax_cuda13_plugin"}
+    find = lambda name: object() if name in own else None  # noqa: E731
+    monkeypatch.setattr(machine.importlib.util, "find_spec", find)
+    return own
+
+
 @pytest.fixture
 def nvidia_smi(tmp_path):
     """A program of that name that prints `said`; the environment in which it is found."""
@@ -40,6 +49,14 @@ def test_who_wants_the_cpu_uses_no_gpu(nvidia_smi):
     assert machine.gpus(nvidia_smi(r"0\n") | {"JAX_PLATFORMS": "cpu"}) == []
 
 
+@pytest.mark.parametrize("given", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_jax_for_the_cpu_uses_no_gpu(nvidia_smi, plugins, given):
+    plugins.clear()
+    assert machine.gpus(nvidia_smi(r"0\n") | given) == []
+    plugins.add("jax_cuda12_plugin")
+    assert machine.gpus(nvidia_smi(r"0\n") | given) == ["0"]
+
+
 @pytest.mark.parametrize(
     ("quota", "count"), [("200000 100000", 2), ("150000 100000", 2), ("max 100000", 5), (None, 5)]
 )
@@ -61,3 +78,5 @@ def test_memory_is_what_the_machine_and_the_container_leave(tmp_path, monkeypatc
     assert machine.free_memory() == 950_000
     (tmp_path / "memory.max").write_text("500000\n")
     assert machine.free_memory() == 190_000
+    (tmp_path / "memory.stat").write_text("anon 40000\ninactive_file 200000\nfile 210000\n")
+    assert machine.free_memory() == 380_000  # what files are cached in can be had

@@ -1,5 +1,6 @@
 """--backend=ray: its flags, and trainings on a real cluster of two nodes, one of which is lost."""
 
+import _thread
 import argparse
 import importlib
 import importlib.util
@@ -8,12 +9,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 
 import psutil
 import pytest
 
 from launch import on_ray, sweep
 from launch.executor import Standing, State
+from launch.process import Command
 from prune_rl.errors import ConfigError
 
 from .tiny import grid, job, metrics, text, until
@@ -40,6 +43,55 @@ def test_flags_that_cannot_be(name):
     for value in ("-1", "inf", "nan"):
         with pytest.raises(ConfigError, match=f"^--{name}={value}: expected a number from 0$"):
             on_ray.executor(flags_of(f"--{name}={value}"))
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.default_int_handler])
+def test_a_task_that_is_cancelled_saves_whatever_its_process_did_with_sigint(tmp_path, handler):
+    """What a shell's & starts ignores SIGINT, and so does all that it starts."""
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); "
+        "print('listens', flush=True); time.sleep(60)"
+    )
+    own = Command((sys.executable, "-c", code), tmp_path / "run", tmp_path / "log", tmp_path)
+
+    def cancel():
+        until(lambda: "listens" in text(own.log), "listening")
+        _thread.interrupt_main()  # as Ray does it
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        threading.Thread(target=cancel).start()
+        assert on_ray._train(own) == 75
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Tasks:
+    """Stands for Ray: tasks that are cancelled end, but `deaf` ones only by force."""
+
+    def __init__(self, deaf=()):
+        self.deaf, self.cancelled, self.waits = set(deaf), [], []
+
+    def cancel(self, future, force=False):
+        self.cancelled.append((future, force))
+        self.deaf -= {future} if force else set()
+
+    def wait(self, futures, num_returns, timeout=None):
+        self.waits.append(timeout)
+        ended = [x for x in futures if x not in self.deaf]
+        return ended, [x for x in futures if x in self.deaf]
+
+
+def test_those_that_wait_are_cancelled_first_and_the_deaf_by_force_at_last(monkeypatch, tmp_path):
+    ray, jobs = _Tasks(deaf=["a"]), {name: job(tmp_path, name) for name in "abc"}
+    executor = object.__new__(on_ray.Ray)
+    executor._ray, executor._standings = ray, dict.fromkeys("abc", Standing(State.RUNNING))
+    executor._tasks = {name: on_ray._Task(own, name, 0) for name, own in jobs.items()}
+    monkeypatch.setattr(executor, "poll", dict)
+    executor.cancel()
+    assert ray.cancelled == [("c", False), ("b", False), ("a", False), ("a", True)]
+    assert ray.waits == [600, None]
 
 
 @pytest.fixture(scope="module")
@@ -163,15 +215,20 @@ def test_a_sweep(executor, cluster, tmp_path, capsys, monkeypatch):
     assert len(list((tmp_path / "g").rglob("metrics.jsonl"))) == 2
 
 
-def test_cancelled_trainings_save(executor, tmp_path):
-    running, waiting = (job(tmp_path, name, num_iterations=900) for name in ("running", "waiting"))
-    executor.submit([running, waiting])
-    until(lambda: len(metrics(running)) > 1, "a training")
+def test_cancelled_trainings_save(ray, executor, tmp_path):
+    """One for each node that is left and one more; none would end by itself within hours."""
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    jobs = [job(tmp_path, str(i), num_iterations=100_000) for i in range(nodes + 1)]
+    executor.submit(jobs)
+    until(lambda: sum(len(metrics(own)) > 1 for own in jobs) == nodes, "trainings", 300)
+    (waiting,) = (own for own in jobs if not metrics(own))
     executor.cancel()
     stands = executor.poll()
-    assert stands["running"].exit_code == 75
-    assert stands["running"].problem.startswith("prune_rl.train: SIGTERM: saved after ")
-    assert stands["waiting"].state == State.LOST
+    for own in jobs:
+        if own is not waiting:
+            assert stands[own.name].exit_code == 75
+            assert stands[own.name].problem.startswith("prune_rl.train: SIGTERM: saved after ")
+    assert stands[waiting.name].state == State.LOST
     assert not waiting.directory.exists()
     executor.cancel()  # there is nothing to cancel any more
 

@@ -90,6 +90,23 @@ def test_a_broken_cell_is_tried_again_and_told_at_the_end(sweep_flags, scripted,
     assert len(scripted.cells("began")) == sum(counts.values()) + 2
 
 
+@pytest.mark.parametrize("fails", ["measuring", "no room"])
+def test_what_never_began_names_no_log_that_is_not_there(
+    sweep_flags, scripted, capsys, monkeypatch, fails
+):
+    monkeypatch.setattr(local, "_MEASURE", (sys.executable, "-c", "import sys; sys.exit('no')"))
+    own = [x for x in sweep_flags if not x.startswith("--memory")]
+    own += ["--memory_gib_per_cell=1e6"] if fails == "no room" else []
+    assert sweep.main([*own, "--cells=dense/breakout/0", "--retries=0"]) == 1
+    line = capsys.readouterr().err.splitlines()[-2]
+    if fails == "no room":
+        assert line.endswith("make ReplayBuffer.max_capacity or Grid.seeds_per_cell smaller")
+    else:
+        said, _, log = line.rstrip(")").rpartition(" (")
+        assert said == "dense/breakout/0 failed: measuring what it takes: no"
+        assert Path(log).read_text() == "no\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

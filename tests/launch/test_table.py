@@ -124,6 +124,21 @@ def test_what_failed_says_why_and_what_becomes_of_it(clock, make_job):
     ]
 
 
+_MEASURING = Standing(State.MEASURING)
+
+
+def test_what_is_measured_is_said(clock, make_job, size):
+    jobs, plain, terminal = [make_job("a"), make_job("b")], io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        with Board("runs/g", jobs, skipped=0, stream=stream) as board:
+            clock.now += 31
+            board.show({"a": _MEASURING, "b": _WAITING}, [])
+    line = "runs/g: 0 of 2 finished, 0 running, 2 to go, 1 being measured, after 0:00:31  ETA ?"
+    assert plain.getvalue() == f"{line}\n"
+    (row,) = [line for line in _last_table(terminal) if "measuring" in line]
+    assert [x.strip() for x in re.split("[│┃|]", row)[1:3]] == ["a", "measuring"]
+
+
 def test_on_a_terminal_there_is_a_row_for_each_that_runs(clock, make_job, size):
     jobs, stream = [make_job("arm/[game]/0"), make_job("b")], Terminal()
     _write(jobs[0], 2)
