@@ -77,7 +77,8 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
     except OSError as error:
         raise ConfigError(f"{directory}: cannot be read: {error.strerror}") from error
     except ConfigError as error:
-        raise ConfigError(f"{directory}: {error}") from error
+        named = "" if str(error).startswith(str(directory)) else f"{directory}: "
+        raise ConfigError(f"{named}{error}") from error
     seeds = tuple(range(first, first + count))
     done = min(_iterations(rows, seed) for seed in seeds)
     offline = "gradient_steps" if is_offline(config) else "agent_steps"

@@ -50,7 +50,8 @@ def test_every_return_is_a_row_that_says_what_it_is_of(mixed):
 
 
 def test_diagnostics_are_no_rows(tmp_path, write_training):
-    row = {"seed": 0, "iteration": 0, "phase": "diagnostics", "clock": "agent_steps", "srank": 3}
+    row = {"seed": 0, "iteration": 0, "phase": "diagnostics", "clock": "agent_steps"}
+    row |= {"agent_steps": 5, "srank": 3}
     write_training(tmp_path / "a", {"train": [[1]]}, rows=[row])
     assert [x.phase for x in tidy(find_trainings([tmp_path]))] == ["train"]
 
