@@ -163,7 +163,7 @@ def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
     note += unfinished(study, study.arms, study.games)
     say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in estimates if x.statistic in _PANELS]
-    return Picture("aggregates", title, f"{note}.", figure, Estimate._fields, numbers)
+    return Picture("aggregates", title, f"{note}.", figure, statistics.ESTIMATE_COLUMNS, numbers)
 
 
 def _draw_bar(axes: Axes, place: int, own: Estimate, color: ColorType) -> None:
@@ -193,7 +193,7 @@ def draw_improvement(study: Study, estimates: Sequence[Estimate]) -> Picture:
     say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in own]
     name = "probability_of_improvement"
-    return Picture(name, title, f"{note}.", figure, Estimate._fields, numbers)
+    return Picture(name, title, f"{note}.", figure, statistics.ESTIMATE_COLUMNS, numbers)
 
 
 def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:

@@ -37,6 +37,11 @@ class Scale(NamedTuple):
     normalize: Normalize
     kind: str
 
+    @property
+    def name(self) -> str:
+        """The note, for a column of a table."""
+        return self.note.removeprefix("score: ")
+
 
 class Arm(NamedTuple):
     """Runs that differ in game and seed only, of several directories or of one."""
@@ -194,7 +199,7 @@ class Study:
         ]
         for arm, other in self.pairs():
             found += self._compare(arm, other)
-        return found
+        return [own._replace(scale=self.scale.name, phase=self.phase) for own in found]
 
     def pairs(self) -> list[tuple[Arm, Arm]]:
         """(arm, its dense one) of each arm that is pruned or has a baseline."""
