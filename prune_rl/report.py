@@ -14,7 +14,7 @@ from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_cove
 from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
 from prune_rl.reporting.scales import choose_scale
-from prune_rl.reporting.statistics import Estimate
+from prune_rl.reporting.statistics import ESTIMATE_COLUMNS, Estimate
 from prune_rl.reporting.study import HUMAN, Study, by_clock
 from prune_rl.reporting.table import Score, require_parquet, tidy, write_csv, write_parquet
 from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
@@ -150,7 +150,7 @@ def _report(flags: argparse.Namespace) -> None:
     with replaced(out) as folder:
         _write_scores(folder / "scores.csv", studies)
         _write_returns(folder, trainings, flags.parquet)
-        write_rows(folder / "statistics.csv", Estimate._fields, estimates)
+        write_rows(folder / "statistics.csv", ESTIMATE_COLUMNS, estimates)
         pictures = list(_draw(studies, estimates, flags.figure))
         require_covered(flags.figure or (), pictures)
         write_pictures(folder, _said(pictures), formats)
@@ -187,7 +187,7 @@ def _said(pictures: Sequence[Picture]) -> Iterator[Picture]:
 def _write_scores(out: Path, studies: Sequence[Study]) -> None:
     """Each run and seed that has a final score, and what of it counts."""
     rows = [
-        (*score, study.score(score), study.scale.note.removeprefix("score: "))
+        (*score, study.score(score), study.scale.name)
         for study in studies
         for score in study.every_score
     ]

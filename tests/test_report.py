@@ -80,6 +80,8 @@ def test_statistics_are_those_of_the_finished_scores(out):
     rows = {(row["arm"], row["statistic"]): row for row in _rows(out / "statistics.csv")}
     own = rows["dqn minatar x8 magnitude 95%", "iqm"]
     assert (own["num_games"], own["num_runs"]) == ("2", "6")
+    named = {(row["normalized_as"], row["phase"]) for row in rows.values()}
+    assert named == {("return / mean final return of dqn minatar x1 dense", "train")}
     values = np.array([1, 1.1, 1.2]) * 1.8 * 4 / 3 / 1.21
     assert float(own["value"]) == pytest.approx(statistics.iqm([values, values]))
     assert float(own["low"]) < float(own["value"]) < float(own["high"])
@@ -188,6 +190,10 @@ def test_runs_of_both_clocks_are_reported_each_by_its_own(tmp_path):
     scales = {row["arm"]: row["normalized_as"] for row in _rows(tmp_path / "out" / "scores.csv")}
     assert scales["dqn minatar x1 dense"].endswith("of dqn minatar x1 magnitude 95%")
     assert scales["cql impala x1 dense"].endswith("of cql impala x1 dense")
+    estimates = _rows(tmp_path / "out" / "statistics.csv")
+    told = {(row["arm"], row["normalized_as"], row["phase"]) for row in estimates}
+    assert ("cql impala x1 dense", scales["cql impala x1 dense"], "eval") in told
+    assert ("dqn minatar x1 dense", scales["dqn minatar x1 dense"], "train") in told
 
 
 @pytest.mark.parametrize(("phase", "last"), [("train", [1.1, 1.21]), ("eval", [50, 51])])

@@ -13,7 +13,15 @@ from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import METRICS, PLAYED
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import SEEDS_BAND, colors, draw_mean, from_zero, say, steps_axis
+from prune_rl.reporting.figures import (
+    SEEDS_BAND,
+    colors,
+    dotted,
+    draw_mean,
+    from_zero,
+    say,
+    steps_axis,
+)
 from prune_rl.reporting.runs import PHASES, Curve, Logs, Run, curve, nanmean
 from prune_rl.reporting.titles import about
 
@@ -48,7 +56,8 @@ def draw(runs: Sequence[Run], phase: str | None = None) -> Figure:
     from_zero(returns)
     for axes in (returns, sparsity):
         axes.grid(alpha=0.3)
-    say(figure, about(runs, "returns and sparsity"), f"line: mean; thin: seeds; {SEEDS_BAND}")
+    note = f"line: mean; thin: seeds; {SEEDS_BAND}{dotted([returns])}"
+    say(figure, about(runs, "returns and sparsity"), note)
     return figure
 
 

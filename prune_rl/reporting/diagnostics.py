@@ -17,6 +17,7 @@ from prune_rl.reporting.command import PHASE_FLAG, command
 from prune_rl.reporting.figures import (
     SEEDS_BAND,
     colors,
+    dotted,
     draw_mean,
     from_zero,
     grid,
@@ -59,7 +60,8 @@ def draw(
         _draw_panel(axes, quantity, phase, logs)
         steps_axis(axes, label)
     legend(figure, panels)
-    say(figure, about(runs, "diagnostics"), f"line: mean over seeds; {SEEDS_BAND}")
+    note = f"line: mean over seeds; {SEEDS_BAND}{dotted(panels)}"
+    say(figure, about(runs, "diagnostics"), note)
     return figure
 
 

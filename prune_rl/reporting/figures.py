@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +19,9 @@ from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL, Curve, Floats, bootstr
 # Told apart without seeing red or green: Okabe & Ito 2008 without their yellow, and grey.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 SEEDS_BAND = "band: 95 % bootstrap interval of the mean over seeds, from three seeds on"
+_OF_SOME = "of_some"
 _CHARACTERS = 15  # of a note, in an inch
+Steps = npt.NDArray[np.int64]
 _LEGEND = 2.2  # inches that one takes beside the panels
 
 
@@ -35,7 +38,30 @@ def draw_mean(axes: Axes, curve: Curve, color: ColorType, label: str | None) -> 
         low, high = bootstrap_interval(curve.values)
         axes.fill_between(curve.steps, low, high, color=color, alpha=0.15)
     mean = nanmean(curve.values, axis=0)
-    axes.plot(curve.steps, mean, color=color, label=label, marker=".")
+    draw_line(axes, curve.steps, mean, whole_until([curve]), color, label)
+
+
+def draw_line(
+    axes: Axes, steps: Steps, values: Floats, until: float, color: ColorType, label: str | None
+) -> None:
+    """Draws a mean of several runs, dotted from the step `until` which it is of all of them."""
+    whole = steps <= until
+    axes.plot(steps[whole], values[whole], color=color, label=label, marker=".")
+    if not whole.all():
+        rest = slice(max(int(whole.sum()) - 1, 0), None)
+        axes.plot(steps[rest], values[rest], ":", color=color, gid=_OF_SOME)
+
+
+def whole_until(curves: Sequence[Curve]) -> float:
+    """The last step at which no seed has had its last number; those without any do not count."""
+    there = [(own.steps, ~np.isnan(values)) for own in curves for values in own.values]
+    return min((float(steps[has][-1]) for steps, has in there if has.any()), default=math.inf)
+
+
+def dotted(panels: Sequence[Axes]) -> str:
+    """What a dotted part of a line is, for a note; '' where there is none."""
+    some = any(line.get_gid() == _OF_SOME for axes in panels for line in axes.lines)
+    return "; dotted: of those that are left, as some have no more numbers" if some else ""
 
 
 def spread(values: Floats) -> tuple[float, float]:

@@ -12,6 +12,8 @@ from prune_rl.reporting import statistics
 from prune_rl.reporting.against import draw_curve
 from prune_rl.reporting.figures import (
     SEEDS_BAND,
+    dotted,
+    draw_line,
     draw_mean,
     from_zero,
     grid,
@@ -98,7 +100,7 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
     panels[0].set_ylabel(f"episode return ({PHASES[study.phase]})")
     legend(figure, panels)
     title = f"{game}: {whose(group)}, returns"
-    note = f"line: mean over seeds; {SEEDS_BAND}{unfinished(study, group, [game])}"
+    note = f"line: mean over seeds; {SEEDS_BAND}{dotted(panels)}{unfinished(study, group, [game])}"
     say(figure, title, note)
     header = ("arm", "seeds", study.clock, "mean", "low", "high")
     name = file_name("returns", game, *of_group(group))
@@ -119,7 +121,7 @@ def draw_sample_efficiency(study: Study, group: Sequence[Arm]) -> Picture:
     panels[0].set_ylabel(f"IQM of {study.scale.label}")
     legend(figure, panels)
     title = f"Sample efficiency: {whose(group)}, {games_in_words(study.games)}"
-    note = f"line: IQM over games and seeds; band: {BOOTSTRAP}; {study.scale.note}"
+    note = f"line: IQM over games and seeds; band: {BOOTSTRAP}{dotted(panels)}; {study.scale.note}"
     note += unfinished(study, group, study.games)
     say(figure, title, note)
     header = ("arm", study.clock, "iqm", "low", "high")
@@ -135,7 +137,7 @@ def draw_iqm_curve(
     there = ~np.isnan(found.value)
     steps, (value, low, high) = steps[there], (part[there] for part in found)
     axes.fill_between(steps, low, high, color=color, alpha=0.15)
-    axes.plot(steps, value, color=color, label=label, marker=".")
+    draw_line(axes, steps, value, study.whole_until(arm), color, label)
     return [(arm.name, *row) for row in zip(steps.tolist(), value, low, high, strict=True)]
 
 
@@ -161,7 +163,7 @@ def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
     note += unfinished(study, study.arms, study.games)
     say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in estimates if x.statistic in _PANELS]
-    return Picture("aggregates", title, f"{note}.", figure, Estimate._fields, numbers)
+    return Picture("aggregates", title, f"{note}.", figure, statistics.ESTIMATE_COLUMNS, numbers)
 
 
 def _draw_bar(axes: Axes, place: int, own: Estimate, color: ColorType) -> None:
@@ -191,7 +193,7 @@ def draw_improvement(study: Study, estimates: Sequence[Estimate]) -> Picture:
     say(figure, title, note)
     numbers: list[Numbers] = [tuple(x) for x in own]
     name = "probability_of_improvement"
-    return Picture(name, title, f"{note}.", figure, Estimate._fields, numbers)
+    return Picture(name, title, f"{note}.", figure, statistics.ESTIMATE_COLUMNS, numbers)
 
 
 def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:

@@ -17,6 +17,7 @@ from prune_rl.reporting.diagnostics import FIGURE_11, PHASE, RETURNS
 from prune_rl.reporting.figures import (
     SEEDS_BAND,
     colors,
+    dotted,
     draw_mean,
     from_zero,
     grid,
@@ -96,7 +97,8 @@ def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> P
     legend(figure, every)
     drawn = {"final": "bars", "curves": "bands"}
     marks = " and ".join(dict.fromkeys(drawn[panel.kind] for panel in panels))
-    note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}; {study.scale.note}"
+    note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}{dotted(every)}; "
+    note += study.scale.note
     arms = {arm.name: arm for panel in panels for arm in panel.arms}
     note += _not_drawn(panels) + unfinished(study, [*arms.values()], study.games)
     note += in_words(claims)
@@ -247,7 +249,7 @@ def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) ->
     for axes in every[-columns:]:
         axes.set_xlabel(study.steps_label)
     legend(figure, every)
-    note = f"line: mean over seeds; {SEEDS_BAND}{_not_drawn(panels)}"
+    note = f"line: mean over seeds; {SEEDS_BAND}{dotted(every)}{_not_drawn(panels)}"
     note += unfinished(study, arms, games)
     note += in_words(claims_of(study.reference, number, {arm.settings.agent for arm in arms}))
     say(figure, title, note)

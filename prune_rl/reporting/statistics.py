@@ -41,6 +41,8 @@ class Estimate(NamedTuple):
             'iqm_difference'.
         num_games: that it is over.
         num_runs: of the arm, over all games.
+        scale: of the scores, in words, as 'return / mean final return of dqn minatar x1 dense'.
+        phase: whose returns they are of, 'train' or 'eval'.
     """
 
     arm: str
@@ -50,6 +52,11 @@ class Estimate(NamedTuple):
     high: float
     num_games: int
     num_runs: int
+    scale: str = ""
+    phase: str = ""
+
+
+ESTIMATE_COLUMNS = (*Estimate._fields[:-2], "normalized_as", "phase")  # in CSV, as of scores
 
 
 def mean(scores: Scores) -> Floats:

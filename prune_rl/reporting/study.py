@@ -5,14 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
 from prune_rl.reporting.against import Reference
 from prune_rl.reporting.arms import contradicts
-from prune_rl.reporting.figures import colors
+from prune_rl.reporting.figures import Steps, colors, whole_until
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
 from prune_rl.reporting.table import Score, final_scores
@@ -20,7 +19,6 @@ from prune_rl.reporting.trainings import FINAL, Training
 
 RETURNS = "episode_return_mean"
 HUMAN, RAW = "human", "raw"  # kinds of scales
-Steps = npt.NDArray[np.int64]
 Normalize = Callable[[str, Floats], Floats]  # game and returns to scores; NaN: it has none
 
 
@@ -38,6 +36,11 @@ class Scale(NamedTuple):
     note: str
     normalize: Normalize
     kind: str
+
+    @property
+    def name(self) -> str:
+        """The note, for a column of a table."""
+        return self.note.removeprefix("score: ")
 
 
 class Arm(NamedTuple):
@@ -162,14 +165,23 @@ class Study:
         scores = self.matrix(arm)
         return statistics.interval(statistics.iqm, scores, rng=self.rng()) if scores else None
 
-    def iqm_curve(self, arm: Arm) -> tuple[Steps, statistics.Interval]:
-        """Steps (T,) and the IQM over games and seeds of the normalised returns at each."""
+    def _scored(self, arm: Arm) -> list[Curve]:
+        """Normalised returns of each game that has any."""
         curves = {game: self.returns(arm, game) for game in arm.games}
         scored = {game: self.scale.normalize(game, own.values) for game, own in curves.items()}
         kept = [game for game in curves if scored[game].size and not np.isnan(scored[game]).all()]
-        steps = np.unique([step for game in kept for step in curves[game].steps.tolist()])
-        aligned = [_spread(curves[game].steps, scored[game], steps) for game in kept]
-        if not kept:
+        return [Curve(curves[game].steps, scored[game]) for game in kept]
+
+    def whole_until(self, arm: Arm) -> float:
+        """The last step at which `iqm_curve` is of all of its runs."""
+        return whole_until(self._scored(arm))
+
+    def iqm_curve(self, arm: Arm) -> tuple[Steps, statistics.Interval]:
+        """Steps (T,) and the IQM over games and seeds of the normalised returns at each."""
+        scored = self._scored(arm)
+        steps = np.unique([step for own in scored for step in own.steps.tolist()])
+        aligned = [_spread(own.steps, own.values, steps) for own in scored]
+        if not scored:
             return steps, statistics.Interval(*[np.empty(0)] * 3)
         return steps, statistics.curve_band(aligned, self.rng())
 
@@ -187,7 +199,7 @@ class Study:
         ]
         for arm, other in self.pairs():
             found += self._compare(arm, other)
-        return found
+        return [own._replace(scale=self.scale.name, phase=self.phase) for own in found]
 
     def pairs(self) -> list[tuple[Arm, Arm]]:
         """(arm, its dense one) of each arm that is pruned or has a baseline."""

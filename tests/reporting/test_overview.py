@@ -95,6 +95,20 @@ def test_returns_have_a_panel_for_each_width_and_their_intervals(
     assert (mean, low, high) == pytest.approx((1.21, expected_low, expected_high))
 
 
+def test_a_line_is_dotted_where_some_of_its_runs_have_ended(pictures, line_called):
+    for name in ("returns_breakout_dqn_minatar", "sample_efficiency_dqn_minatar"):
+        own = pictures[name]
+        small, large = own.figure.axes
+        assert all(line.get_linestyle() == "-" for line in small.lines)
+        (rest,) = [line for line in large.lines if line.get_linestyle() == ":"]
+        whole = line_called(large, "magnitude 95%")
+        assert whole.get_xdata()[-1] == rest.get_xdata()[0] == 5000
+        assert rest.get_xdata()[-1] == 8000
+        assert rest.get_color() == whole.get_color()
+        assert "; dotted: of those that are left" in own.caption
+    assert "dotted" not in pictures["returns_asterix_dqn_minatar"].caption
+
+
 def test_what_has_not_finished_is_named(pictures):
     for name, own in pictures.items():
         said = "not finished, in curves only: more (stopped)" in own.caption
