@@ -120,7 +120,7 @@ def test_what_is_done_is_said_and_what_has_not_finished_named(tree, tmp_path, ca
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--normalize=dens"], "no such arm"),
+        (["--normalize=dens"], "--normalize=dens: no such arm; choose from"),
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
         (["--figure=9"], "--figure=9: not drawn here; choose from 1, 2, 3, "),
