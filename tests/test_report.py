@@ -131,7 +131,7 @@ def test_a_run_that_diverged_is_named_and_counts(small, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--normalize=dens"], "no such arm"),
+        (["--normalize=dens"], "--normalize=dens: no such arm; choose from"),
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
         (["--figure=9"], "--figure=9: not drawn here; choose from 1, 2, 3, "),

@@ -98,7 +98,6 @@ class Setup:
         game: its name; of an environment that is no game, the function that makes it.
         replay_ratio: gradient steps per agent step; 0 where no agent acts (offline).
         precision: of the networks, 'fp32' or 'bf16'.
-        sticky_actions: whether actions are sticky.
         apart: what the arm does not name and yet tells it from other runs, see `tell_apart`.
     """
 
@@ -113,7 +112,6 @@ class Setup:
     game: str
     replay_ratio: float
     precision: str
-    sticky_actions: bool
     apart: str
 
     @property
@@ -163,7 +161,6 @@ def read_setup(config: Config) -> Setup:
         if is_offline(config)
         else float(number(config, f"{agent}.replay_ratio", _RATIO)),
         precision=str(setting(config, f"{agent}.precision", "fp32")),
-        sticky_actions=bool(setting(config, f"{environment}.sticky_actions", False)),
         apart="",
     )
 

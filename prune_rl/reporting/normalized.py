@@ -4,7 +4,7 @@ data/human_scores.csv holds returns of a random and of a human player (Mnih et a
 2016), as in Dopamine (labs/atari_100k/normalization_utils.py at commit a6f414c) and in DQN Zoo
 (dqn_zoo/atari_data.py at 359945d); its last column says which has them. They agree but in
 VideoPinball's random player, where Dopamine has 0 and DQN Zoo 16,256.9: Dopamine's, as the paper's
-agents are. Five of the paper's 60 games have none, nor have MinAtar's: `normalize_by` serves there.
+agents are. Five of the paper's 60 games have none, nor have MinAtar's: `units_of` serves there.
 """
 
 import csv
@@ -62,28 +62,12 @@ def normalize(game: str, score: _Returns) -> _Returns:
     return (score - players.random) / (players.human - players.random)
 
 
-def normalize_by(scores: Sequence[Score], arm: str) -> list[Score]:
-    """Each score over the mean score of `arm` on the same game: 1 is as good as that arm.
-
-    Games on which that arm has no score are left out.
-
-    Raises:
-        ConfigError: as `units_of`.
-    """
-    units = units_of(scores, arm)
-    return [x._replace(value=x.value / units[x.game]) for x in scores if x.game in units]
-
-
 def units_of(scores: Sequence[Score], arm: str) -> Mapping[str, float]:
-    """The mean score of `arm` on each game that it has a score on.
+    """The mean score of `arm` on each game that it has a score on; scores over it are on one scale.
 
     Raises:
-        ConfigError: there is no such arm, or its mean on a game is not above 0: a share of that
-            says nothing.
+        ConfigError: its mean on a game is not above 0: a share of that says nothing.
     """
-    arms = {score.arm for score in scores}
-    if arm not in arms:
-        raise ConfigError(f"--normalize={arm}: no such arm; {nearest(arm, arms)}")
     values: dict[str, list[float]] = defaultdict(list)
     for score in scores:
         if score.arm == arm and not math.isnan(score.value):

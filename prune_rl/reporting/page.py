@@ -20,7 +20,6 @@ import numpy as np
 
 from prune_rl.reporting.page_data import Json, describe_runs, number
 from prune_rl.reporting.pictures import Picture
-from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.table import Score
 from prune_rl.reporting.trainings import RUNNING, STOPPED, Training
@@ -120,10 +119,7 @@ def _by_statistic(estimates: Sequence[Estimate]) -> list[Estimate]:
 
 
 def _estimate(own: Estimate) -> Json:
-    """Without an interval where there are fewer runs a game than one is drawn of."""
     numbers = {name: number(getattr(own, name)) for name in ("value", "low", "high")}
-    if own.num_runs < SEEDS_OF_AN_INTERVAL * own.num_games:
-        numbers |= {"low": None, "high": None}
     return own._asdict() | numbers
 
 

@@ -1,6 +1,7 @@
 """report.html in a browser: the page that is opened, and what its reader finds there."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def write_example(root: Path) -> Path:
     (root / "runs/dense/asterix/1/provenance.json").write_text(json.dumps(other))
     estimates = [
         Estimate(f"{DENSE} {HOSTILE}", "iqm", 0.5, 0.4, 0.6, 2, 6),
-        Estimate(PRUNED, "iqm", 1.5, 1.4, 1.6, 2, 4),
+        Estimate(PRUNED, "iqm", 1.5, math.nan, math.nan, 2, 4),
     ]
     out = root / "report.html"
     write_page(out, contents(trainings_of(root / "runs"), estimates, [picture(title=HOSTILE)]))

@@ -147,8 +147,6 @@ def test_arms_name_what_is_not_as_usual(setup_of, files, bindings, arm):
 def test_offline_agents_have_no_replay_ratio(setup_of):
     setup = setup_of(["agents/cql.gin"])
     assert setup.replay_ratio == 0
-    assert setup.sticky_actions is True
-    assert setup_of(["agents/der.gin"]).sticky_actions is False
 
 
 def test_agents_of_several_networks_and_no_torso_are_described_too():

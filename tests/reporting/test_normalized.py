@@ -7,7 +7,7 @@ import pytest
 
 from prune_rl.environments.games import ATARI_15, ATARI_60, MINATAR, atari_roms
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.normalized import WITHOUT_HUMAN, human_scores, normalize, normalize_by
+from prune_rl.reporting.normalized import WITHOUT_HUMAN, human_scores, normalize, units_of
 from prune_rl.reporting.table import Score
 
 # (human, random), typed in by another hand from Dopamine's labs/atari_100k.
@@ -85,7 +85,7 @@ def _score(arm, game, value, seed=0):
     return Score(arm, game, seed, "run", "train", value, 4, "finished", None)
 
 
-def test_scores_over_the_mean_of_an_arm():
+def test_units_are_means_of_the_arms_scores_that_are_there():
     scores = [
         _score("dense", "breakout", 2.0),
         _score("dense", "breakout", 4.0, 1),
@@ -95,16 +95,11 @@ def test_scores_over_the_mean_of_an_arm():
         _score("pruned", "asterix", 2.0),
         _score("pruned", "freeway", 9.0),  # where dense has not been
     ]
-    normalized = normalize_by(scores, "dense")
-    named = [(x.arm, x.game, x.seed) for x in normalized]
-    assert named == [(x.arm, x.game, x.seed) for x in scores[:-1]]
-    expected = [2 / 3, 4 / 3, math.nan, 2, 1, 0.25]
-    np.testing.assert_allclose([x.value for x in normalized], expected)
+    assert units_of(scores, "dense") == {"breakout": 3, "asterix": 8}
+    assert units_of(scores, "pruned") == {"breakout": 6, "asterix": 2, "freeway": 9}
 
 
 def test_an_arm_that_cannot_be_a_measure_is_one_line():
     scores = [_score("dense", "Pong", -20.0), _score("dense", "Breakout", 1.0)]
     with pytest.raises(ConfigError, match="its mean on Pong is -20; expected one above 0"):
-        normalize_by(scores, "dense")
-    with pytest.raises(ConfigError, match="--normalize=dens: no such arm; did you mean 'dense'"):
-        normalize_by(scores, "dens")
+        units_of(scores, "dense")

@@ -44,12 +44,24 @@ def test_there_is_every_picture_of_an_overview(pictures):
     }
 
 
+_STRATIFIED = "95 % stratified bootstrap interval, from three seeds on a game"
+_BANDS = {  # what each kind of picture says of its own
+    "returns": "; band: 95 % bootstrap interval of the mean over seeds, from three seeds on",
+    "sample_efficiency": f"; band: {_STRATIFIED}",
+    "profiles": f"; band: {_STRATIFIED}",
+    "layers": "line: mean over games and seeds, without a band;",
+    "aggregates": f"; bar: {_STRATIFIED}",
+    "probability": f"; bar: {_STRATIFIED}",
+}
+
+
 def test_every_picture_stands_alone(pictures):
     """Title, words on its band, labels, numbers; nothing lies outside of it."""
     for name, own in pictures.items():
         figure = own.figure
         assert figure.get_suptitle().replace("\n", " ") == own.title, name
-        assert "band" in own.caption or "bar:" in own.caption, name
+        (words,) = [words for start, words in _BANDS.items() if name.startswith(start)]
+        assert words in own.caption, name
         note = figure._supxlabel.get_text().replace("\n", " ")
         assert note == own.caption.removesuffix("."), name
         assert any(axes.get_xlabel() or axes.get_title() for axes in figure.axes), name

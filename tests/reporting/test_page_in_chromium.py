@@ -1,5 +1,7 @@
 """report.html in a real browser: what a reader sees, clicks and sorts."""
 
+from typing import NamedTuple
+
 import pytest
 
 from prune_rl.reporting.page import write_page
@@ -41,6 +43,34 @@ def test_everything_is_drawn_without_a_complaint(at):
     assert len(browser.find_elements(By.CSS_SELECTOR, "#panels path.seed")) == 8
     assert browser.execute_script("return document.querySelector('.picture img').naturalWidth") > 99
     assert texts(browser, "#statistics td:nth-child(4)") == ["0.4 to 0.6", "\N{EN DASH}"]
+
+
+class _Told(NamedTuple):
+    """An estimate that says what it is of."""
+
+    arm: str
+    statistic: str
+    value: float
+    low: float
+    high: float
+    num_games: int
+    num_runs: int
+    scale: str
+    phase: str
+
+
+def test_statistics_say_what_their_scores_are(at, tmp_path):
+    assert {"scores", "returns of"}.isdisjoint(texts(at(), "#statistics th"))
+    estimates = [
+        _Told("dqn", "iqm", 0.5, 0.4, 0.6, 2, 6, f"return / mean of {HOSTILE}", "eval"),
+        _Told("cql", "iqm", 0.5, 0.4, 0.6, 2, 6, "0 random, 1 human", "train"),
+    ]
+    write_page(tmp_path / "report.html", contents(estimates=estimates))
+    browser = at(file=tmp_path / "report.html")
+    assert texts(browser, "#statistics th")[-2:] == ["scores", "returns of"]
+    scales = [f"return / mean of {HOSTILE}", "0 random, 1 human"]
+    assert texts(browser, "#statistics td:nth-child(8)") == scales
+    assert texts(browser, "#statistics td:nth-child(9)") == ["evaluation", "training"]
 
 
 def test_names_are_text(at):

@@ -104,10 +104,16 @@ function drawStatistics() {
     { label: "interval drawn", value: (own) => own.value, cell: intervalBar },
     figure("games", (own) => own.num_games),
     figure("runs", (own) => own.num_runs),
+    ...["scale", "phase"].filter((name) => DATA.estimates.some((own) => own[name])).map(toldOf),
   ];
   section("statistics").append(
     note("An interval holds the middle 95 % of what the statistic becomes when the runs of each game are drawn again, with replacement: how far it might move had other seeds been trained. It is not where single runs lie, and it says nothing of games that were not played. Of fewer than three runs a game there is none."),
     sortableTable("statistics", columns, DATA.estimates).element, ...uncounted());
+}
+
+// What the scores of an estimate are: 'return / mean of dense', 'evaluation'.
+function toldOf(name) {
+  return { label: { scale: "scores", phase: "returns of" }[name], value: (own) => DATA.phases[own[name]] ?? own[name] };
 }
 
 // On one scale for all estimates of a statistic, zero in it.
