@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -73,6 +73,12 @@ def _grid(gin_files: Sequence[str]) -> Grid:
     return grid
 
 
+def arms(flags: argparse.Namespace) -> set[str]:
+    """The names of the cells of the flags' grid, all of them, but for game and seeds."""
+    configuration.load(flags.gin_files, flags.gin_bindings)
+    return {_kind_name(kind.cell) for kind in _grid(flags.gin_files).kinds()}
+
+
 def _first_seed(cell: Cell) -> int:
     return int(cell.name.rpartition("/")[2].partition("-")[0])
 
@@ -89,7 +95,11 @@ def _picked(cells: Sequence[Cell], patterns: Sequence[str]) -> Iterator[Cell]:
 
 
 def _kind_name(cell: Cell) -> str:
-    return cell.name.rsplit("/", 2)[0]
+    return _arm(cell.name)
+
+
+def _arm(name: str) -> str:
+    return name.rsplit("/", 2)[0]
 
 
 def _kinds(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Mapping[str, str]:
@@ -126,6 +136,18 @@ class Record:
         except (OSError, ValueError, TypeError, AttributeError) as error:
             advice = "remove it, then finished cells are looked through again"
             raise ConfigError(f"{path}: cannot be read; {advice}") from error
+
+    def require_one_grid(self, arms: Collection[str]) -> None:
+        """That whose `arms` these are may have other games and seeds than it had, and more arms.
+
+        Raises:
+            ConfigError: cells of other arms have finished here.
+        """
+        others = [name for name in self._finished if _arm(name) not in arms]
+        if others:
+            what = f"{len(others):,} cells of another grid have finished here, as {others[0]!r}"
+            advice = "expected a folder for each grid (--cells picks some of one)"
+            raise ConfigError(f"--base_dir={self._base_dir}: {what}; {advice}")
 
     def ask(self, flags: argparse.Namespace, cells: Sequence[str]) -> None:
         """Writes what is asked now."""

@@ -55,7 +55,7 @@ _HELP = {
     "backend": "where: this machine (default), Slurm or Ray; --backend=slurm --help has its flags",
     "gin_files": "a gin file with a grid, by path or shipped name; repeat to compose",
     "gin_bindings": "one gin binding for the grid or for all of its cells; repeatable",
-    "base_dir": "folder of the run directories; holds one grid, made if missing",
+    "base_dir": "folder of the run directories, made if missing; of one grid, which may grow",
     "cells": "only cells that this pattern matches, as 'dense/*' or '*/0'; repeatable",
     "retries": "of a training that failed, with more and more time between; default: 2",
     "dry_run": "say what would be run, with its command, and stop",
@@ -105,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f"--retries={flags.retries}: expected a whole number from 0")
         jobs = plan.jobs(flags)
         if flags.dry_run:
-            return _dry_run(flags, jobs, plan.Record(base_dir))
+            return _dry_run(flags, jobs, _record(flags))
         with StopSignals() as stop, run_directory.held(base_dir):
-            code = _sweep(flags, jobs, plan.Record(base_dir), stop)
+            code = _sweep(flags, jobs, _record(flags), stop)
         return _report(flags, code)
     except ConfigError as error:
         _say(f"launch.sweep: {first_line(error)}")
@@ -132,6 +132,12 @@ def _base_dir(flags: argparse.Namespace) -> Path:
         problem = "is a run directory; expected a folder for run directories"
         raise ConfigError(f"--base_dir={base_dir}: {problem}")
     return base_dir
+
+
+def _record(flags: argparse.Namespace) -> plan.Record:
+    record = plan.Record(Path(flags.base_dir))
+    record.require_one_grid(plan.arms(flags))
+    return record
 
 
 def _dry_run(flags: argparse.Namespace, jobs: Sequence[Job], record: plan.Record) -> int:

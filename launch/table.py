@@ -24,11 +24,15 @@ _FRAME = 7  # lines of the table that are no running cell's
 
 
 class _Seen(NamedTuple):
-    """A running cell as it was seen last: when it last went on, and how far it was then."""
+    """A running cell as it was seen last: when it last went on, and how far it was then.
+
+    `to_do` is the share of its training that was left when it began.
+    """
 
     began: float
     went_on: float
     progress: Progress | None
+    to_do: float = 1.0
 
 
 class Board:
@@ -52,7 +56,8 @@ class Board:
         self._next = self._began if self._on_terminal else self._began + self._period
         self._watches: dict[str, Watch] = {}
         self._running: dict[str, _Seen] = {}
-        self._costs: dict[str, list[float]] = {}  # seconds of whole cells, by kind
+        self._took: dict[str, list[float]] = {}  # seconds of cells that have ended, by kind
+        self._rates: dict[str, list[float]] = {}  # likewise, of those that run, at their rate
         self._newest: deque[tuple[Ended, str, Progress | None]] = deque(maxlen=_NEWEST)
         self._failed: set[str] = set()  # for good
         self._standings: Mapping[str, Standing] = {}
@@ -75,7 +80,7 @@ class Board:
             self._end(one, now)
         running = [name for name, own in standings.items() if own.state is State.RUNNING]
         before = self._running
-        self._running = {name: before.get(name) or _Seen(now, now, None) for name in running}
+        self._running = {name: before.get(name) or self._first(name, now) for name in running}
         if now >= self._next:
             self._next = now + self._period
             self._look(now)
@@ -95,11 +100,19 @@ class Board:
             self._failed.add(name)
         seen = self._running.pop(name, None)
         took = clock(now - seen.began) if seen else ""
+        if one.finished and seen and seen.to_do == 1.0:
+            self._took.setdefault(one.job.kind, []).append(now - seen.began)
         self._newest.appendleft((one, took, progress))
         if not self._on_terminal:
             self._say(f"{name}: {_became(one)}{f' after {took}' * bool(took)}{_returned(progress)}")
             if not one.finished:
                 self._say(f"      {one.problem}")
+
+    def _first(self, name: str, now: float) -> _Seen:
+        """One that has just begun, or goes on where an earlier attempt saved."""
+        progress = self._watch(name).look()
+        done = 0.0 if progress is None else progress.steps / max(progress.num_steps, 1)
+        return _Seen(now, now, None, 1.0 - done)
 
     def _watch(self, name: str) -> Watch:
         return self._watches.setdefault(name, Watch(self._jobs[name].directory))
@@ -109,23 +122,29 @@ class Board:
         for name, seen in self._running.items():
             progress = self._watch(name).look()
             if seen.progress != progress:
-                self._running[name] = _Seen(seen.began, now, progress)
+                self._running[name] = seen._replace(went_on=now, progress=progress)
             if progress is not None and progress.seconds:
-                self._costs.setdefault(self._jobs[name].kind, []).append(progress.seconds)
+                self._rates.setdefault(self._jobs[name].kind, []).append(progress.seconds)
 
     def _left(self, name: str, now: float) -> float | None:
-        """Seconds that a running cell will yet take; None if nobody knows."""
-        seen = self._running[name]
-        left = None if seen.progress is None else seen.progress.seconds_left
-        if left is not None:
-            return max(left - (now - seen.went_on), 0.0)
-        cost = self._cost(name)
-        return None if cost is None else max(cost - (now - seen.began), 0.0)
+        """Seconds that a running cell will yet take; None if nobody knows.
+
+        Its rate leaves out start-up, diagnostics and saving: cells of its kind that have ended tell
+        of them.
+        """
+        seen, kind, lefts = self._running[name], self._jobs[name].kind, []
+        if seen.progress is not None and seen.progress.seconds_left is not None:
+            lefts.append(seen.progress.seconds_left - (now - seen.went_on))
+        cost = self._cost(name) if kind in self._took or not lefts else None
+        if cost is not None:
+            lefts.append(cost * seen.to_do - (now - seen.began))
+        return max([*lefts, 0.0]) if lefts else None
 
     def _cost(self, name: str) -> float | None:
-        """Seconds of such a cell: as others of its kind, else as others."""
-        own = self._costs.get(self._jobs[name].kind)
-        costs = own[-100:] if own else [x for some in self._costs.values() for x in some[-1:]]
+        """Seconds of such a cell: as those of its kind took, at their rate, else as others."""
+        kind, others = self._jobs[name].kind, {**self._rates, **self._took}.values()
+        own = self._took.get(kind) or self._rates.get(kind)
+        costs = own[-100:] if own else [x for some in others for x in some[-1:]]
         return sum(costs) / len(costs) if costs else None
 
     def _eta(self, now: float) -> str:

@@ -29,7 +29,7 @@ class Progress(NamedTuple):
 
     @property
     def seconds_left(self) -> float | None:
-        """From the end of the last iteration, at its rate."""
+        """From the end of the last iteration, at its rate, which is of training alone."""
         return None if not self.rate else (self.num_steps - self.steps) / self.rate
 
     @property

@@ -52,6 +52,36 @@ def test_a_grid_that_grew_trains_what_is_new(sweep_flags, scripted):
     assert len(began) == len(set(began)) == 12
 
 
+def test_a_folder_in_which_another_grid_has_finished_is_refused(
+    sweep_flags, grid_file, scripted, capsys
+):
+    assert sweep.main([*sweep_flags, "--cells=*/0"]) == 0
+    held = Path("runs/g/sweep.json").read_text()
+    grid_file.write_text(grid_file.read_text().replace("'pruned'", "'sparse'"))
+    capsys.readouterr()
+    for more in ([], ["--cells=dense/*"], ["--dry_run"]):
+        assert sweep.main([*sweep_flags, *more]) == 2
+        line = "--base_dir=runs/g: 2 cells of another grid have finished here, as 'pruned/"
+        assert capsys.readouterr().err.startswith(f"launch.sweep: {line}")
+    assert Path("runs/g/sweep.json").read_text() == held
+    assert len(scripted.journal("began")) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("num_seeds = 2", "num_seeds = 1"),
+        ("num_seeds = 2", "num_seeds = 2\nGrid.seeds_per_cell = 2"),
+        ("minatar_2", "minatar"),
+        ("'dense':", "'more': ['pruning/none.gin'], 'dense':"),
+    ],
+)
+def test_a_grid_may_change_its_games_and_seeds_and_grow(sweep_flags, grid_file, scripted, old, new):
+    assert sweep.main([*sweep_flags, "--cells=*/breakout/*"]) == 0
+    grid_file.write_text(grid_file.read_text().replace(old, new))
+    assert sweep.main([*sweep_flags, "--dry_run"]) == 0
+
+
 def test_of_finished_cells_with_other_settings_their_trainings_tell(sweep_flags, scripted, capsys):
     assert sweep.main([*sweep_flags, "--cells=*/0"]) == 0
     scripted.tell({"*": ["mistake"]})
