@@ -6,16 +6,17 @@ import io
 import json
 import os
 import pickle
-import shlex
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from launch import slurm_flags
 from launch.executor import Job, Standing, State
-from launch.process import ROOT, Command, standing
+from launch.process import Command, standing
 from launch.slurm_job import Training
 from prune_rl.errors import ConfigError, first_line
 
@@ -27,85 +28,17 @@ Queue = Callable[[], Mapping[str, str] | None]
 _FOLDER = ".slurm"  # below --base_dir
 _ARRAY = 1_000  # jobs: Slurm's default MaxArraySize allows no index above
 _REQUEUES = 100_000  # as many as it takes
-_NEEDED = 90  # seconds: Slurm may warn a minute early, and a job takes some to start
 _FRESH = 5.0  # seconds for which the queue is not asked again
 _LATE = 60.0  # seconds by which a result may come after its job: NFS caches what is not there
 _ASKED_AGAIN, _PATIENCE = 5.0, 600.0  # seconds between asking to save; until it is ended unsaved
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 _RUNNING = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING"}
 _LIVE = (State.WAITING, State.RUNNING)
-_WORDS = {  # of what sbatch complains, and the flag
-    "account": "account",
-    "partition": "partition",
-    "time limit": "time",
-    "gres": "gres",
-    "memory": "mem_gib",
-    "cpu": "cpus_per_task",
-    "node configuration": "cpus_per_task",
-}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of --backend=slurm."""
-    group = parser.add_argument_group("--backend=slurm")
-    group.add_argument("--partition", help="of the cluster; its default if not given")
-    group.add_argument("--account", help="that pays for the jobs")
-    group.add_argument(
-        "--time",
-        type=int,
-        default=1_440,
-        metavar="MINUTES",
-        help="of a job; one that needs longer saves and is requeued (default: %(default)s)",
-    )
-    group.add_argument(
-        "--warning",
-        type=int,
-        default=120,
-        metavar="SECONDS",
-        help="before --time is over, to save in (default: %(default)s)",
-    )
-    group.add_argument("--gres", help="generic resources of a job, as gpu:1")
-    group.add_argument("--cpus_per_task", type=int, default=1, help="(default: %(default)s)")
-    group.add_argument("--mem_gib", type=float, help="of a job; the partition's if not given")
-    text = "jobs at once, of each thousand (default: %(default)s)"
-    group.add_argument("--max_parallel", type=int, default=256, help=text)
-
-
-def _require_sound(flags: argparse.Namespace) -> None:
-    needed = -(-(flags.warning + _NEEDED) // 60)
-    if flags.time < needed:
-        expected = f"expected {needed} minutes at least with --warning={flags.warning}"
-        raise ConfigError(f"--time={flags.time}: {expected}, which training needs to save")
-    for name in ("warning", "cpus_per_task", "max_parallel"):
-        if getattr(flags, name) < 1:
-            raise ConfigError(f"--{name}={getattr(flags, name)}: expected a whole number from 1")
-    if flags.mem_gib is not None and not 0 < flags.mem_gib < float("inf"):
-        raise ConfigError(f"--mem_gib={flags.mem_gib:g}: expected a number above 0")
-
-
-def _parameters(flags: argparse.Namespace) -> dict[str, Any]:
-    """Of submitit's maker of sbatch scripts."""
-    _require_sound(flags)
-    return {
-        "job_name": "prune_rl",
-        "partition": flags.partition,
-        "account": flags.account,
-        "time": flags.time,
-        "gres": flags.gres,
-        "cpus_per_task": flags.cpus_per_task,
-        "srun_args": ["--cpus-per-task", str(flags.cpus_per_task)],  # not handed on since 22.05
-        "mem": flags.mem_gib and f"{round(flags.mem_gib * 1024)}M",
-        "array_parallelism": flags.max_parallel,
-        "setup": [
-            f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}",
-            "export SUBMITIT_PREEMPT_SIGNAL=USR1",  # USR2 would end a training: all get it
-        ],
-        "additional_parameters": {
-            "chdir": os.getcwd(),
-            "requeue": True,
-            "signal": f"USR1@{flags.warning}",
-        },
-    }
+    """Adds those of `--backend=slurm`."""
+    slurm_flags.add_flags(parser)
 
 
 def _submitter(flags: argparse.Namespace) -> "submitit.SlurmExecutor":
@@ -121,7 +54,7 @@ def _submitter(flags: argparse.Namespace) -> "submitit.SlurmExecutor":
             return 1
 
     made = Anywhere(_folder(flags) / "submitit", max_num_timeout=_REQUEUES)
-    made.update_parameters(**_parameters(flags))
+    made.update_parameters(**slurm_flags.parameters(flags))
     return made
 
 
@@ -200,10 +133,11 @@ class Slurm:
         new = [job for job in jobs if job.name not in kept]
         for first in range(0, len(new), _ARRAY):
             own = new[first : first + _ARRAY]
-            made = self._submit([Training(Command.of(job)) for job in own])
-            for job, theirs in zip(own, made, strict=True):
-                self._take(job, theirs)
-            self._keep(own)
+            trainings = [Training(Command.of(job)) for job in own]
+            with _uninterrupted():  # or jobs would run of which nobody keeps the ids
+                for job, theirs in zip(own, self._submit(trainings), strict=True):
+                    self._take(job, theirs)
+                self._keep(own)
         self._asked = float("-inf")
 
     def _take(self, job: Job, theirs: Any) -> None:
@@ -219,7 +153,8 @@ class Slurm:
                 return self._submitter.submit_array(trainings)
         except (FailedJobError, FailedSubmissionError) as error:
             line = first_line(error).removeprefix("sbatch: ").removeprefix("error: ")
-            raise ConfigError(f"{_blamed(str(error))}: sbatch refuses: {line}") from error
+            blamed = slurm_flags.blamed(str(error))
+            raise ConfigError(f"{blamed}: sbatch refuses: {line}") from error
 
     def _keep(self, jobs: Sequence[Job]) -> None:
         lines = [
@@ -286,6 +221,21 @@ class Slurm:
         return [self._jobs[x].theirs.job_id for x in states if states[x].state in _LIVE]
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Within, Ctrl-C waits, and what this process starts, as sbatch, does not get it."""
+    came: list[int] = []  # by way of any thread; only this one can block it
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _ask_to_end(ids: Sequence[str], *, saved: bool) -> None:
     """Again and again, for a job that has just been requeued, or does not listen yet."""
     subprocess.run(["scancel", "--quiet", "--state=PENDING", *ids])
@@ -300,10 +250,3 @@ def _of_result(file: Path, log: Path) -> Standing:
         return standing(value, log)
     last = str(value).strip().rpartition("\n")[2]
     return Standing(State.FAILED, None, f"the job raised {last}")
-
-
-def _blamed(message: str) -> str:
-    """The flag that sbatch complains about."""
-    small = message.casefold()
-    found = [flag for word, flag in _WORDS.items() if word in small]
-    return f"--{found[0]}" if found else "--backend=slurm"

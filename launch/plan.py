@@ -86,12 +86,16 @@ def _first_seed(cell: Cell) -> int:
 def _picked(cells: Sequence[Cell], patterns: Sequence[str]) -> Iterator[Cell]:
     names = [cell.name for cell in cells]
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(_matches(name, pattern) for name in names):
             problem = f"no such cell; {nearest(pattern, names)}"
             raise ConfigError(f"--cells={pattern}: {problem}")
     for cell in cells:
-        if not patterns or any(fnmatchcase(cell.name, pattern) for pattern in patterns):
+        if not patterns or any(_matches(cell.name, pattern) for pattern in patterns):
             yield cell
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)  # a label may have a [
 
 
 def _kind_name(cell: Cell) -> str:

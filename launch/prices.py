@@ -1,9 +1,14 @@
 """What each kind of cell takes of this machine, measured once and kept beside the runs."""
 
 import json
+import re
 from pathlib import Path
 
 _FOLDER = ".prices"
+_THREADS = re.compile(  # their tracebacks, to the exception
+    r"^Exception (?:in thread|ignored in).*\n(?:(?:Traceback |[ \t]).*\n)*.*\n?", re.MULTILINE
+)
+_SAYS = re.compile(r"(?!launch: )[\w.]+: ")  # of a training, or an exception
 
 
 class Prices:
@@ -39,11 +44,20 @@ class Prices:
 
 
 def last_line(log: Path) -> str:
-    """Of a text file, the last line that says something; '' if there is none."""
+    """Of a text file, the last line that says something; '' if there is none.
+
+    What the training or its exception said goes before how a thread of it came down with it.
+    """
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 8_192))
-            lines = [x.strip() for x in file.read().decode(errors="replace").splitlines()]
+            text = file.read().decode(errors="replace")
     except OSError:
         return ""
+    better = _last(_THREADS.sub("", text))
+    return better if _SAYS.match(better) else _last(text)
+
+
+def _last(text: str) -> str:
+    lines = [x.strip() for x in text.splitlines()]
     return next((line for line in reversed(lines) if line), "")

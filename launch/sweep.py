@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import shlex
 import sys
 import time
@@ -13,7 +14,7 @@ from launch import plan
 from launch.attempts import Attempts
 from launch.executor import Executor, Job
 from launch.table import Board
-from prune_rl.errors import ConfigError, first_line
+from prune_rl.errors import ConfigError, first_line, nearest
 from prune_rl.recording import run_directory
 from prune_rl.signals import INTERRUPTED, StopSignals
 
@@ -56,7 +57,7 @@ _HELP = {
     "gin_files": "a gin file with a grid, by path or shipped name; repeat to compose",
     "gin_bindings": "one gin binding for the grid or for all of its cells; repeatable",
     "base_dir": "folder of the run directories, made if missing; of one grid, which may grow",
-    "cells": "only cells that this pattern matches, as 'dense/*' or '*/0'; repeatable",
+    "cells": "only cells of this name, or that this pattern matches, as '*/0'; repeatable",
     "retries": "of a training that failed, with more and more time between; default: 2",
     "dry_run": "say what would be run, with its command, and stop",
     "report": "when all have ended, draw it here: python -m prune_rl.report BASE_DIR --out=DIR",
@@ -67,7 +68,9 @@ _HELP = {
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags: those of every sweep, and those of the backend that they name."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--backend", choices=BACKENDS, default="local", help=_HELP["backend"])
+    where = "{" + ",".join(BACKENDS) + "}"
+    text = _HELP["backend"]
+    first.add_argument("--backend", type=_backend, default="local", metavar=where, help=text)
     backend = first.parse_known_args(argv)[0].backend
     parser = argparse.ArgumentParser(
         prog="python -m launch.sweep",
@@ -92,6 +95,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _backend(name: str) -> str:
+    if name not in BACKENDS:
+        raise argparse.ArgumentTypeError(f"no backend {name!r}; {nearest(name, BACKENDS)}")
+    return name
+
+
 def _module(backend: str) -> ModuleType:
     return importlib.import_module(BACKENDS[backend])
 
@@ -103,11 +112,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         base_dir = _base_dir(flags)
         if flags.retries < 0:
             raise ConfigError(f"--retries={flags.retries}: expected a whole number from 0")
+        _require_room_for_report(flags.report)
         jobs = plan.jobs(flags)
         if flags.dry_run:
             return _dry_run(flags, jobs, _record(flags))
+        executor = _module(flags.backend).executor(flags)  # before a folder is made
         with StopSignals() as stop, run_directory.held(base_dir):
-            code = _sweep(flags, jobs, _record(flags), stop)
+            code = _sweep(flags, jobs, executor, stop)
         return _report(flags, code)
     except ConfigError as error:
         _say(f"launch.sweep: {first_line(error)}")
@@ -134,6 +145,18 @@ def _base_dir(flags: argparse.Namespace) -> Path:
     return base_dir
 
 
+def _require_room_for_report(report: str | None) -> None:
+    """Before hours of training, not after."""
+    if report is None:
+        return
+    folder = Path(report).absolute()
+    there = next(x for x in (folder, *folder.parents) if x.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--report={report}: expected a folder; {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"--report={report}: {there} cannot be written to")
+
+
 def _record(flags: argparse.Namespace) -> plan.Record:
     record = plan.Record(Path(flags.base_dir))
     record.require_one_grid(plan.arms(flags))
@@ -156,13 +179,13 @@ def _dry_run(flags: argparse.Namespace, jobs: Sequence[Job], record: plan.Record
 
 
 def _sweep(
-    flags: argparse.Namespace, jobs: Sequence[Job], record: plan.Record, stop: StopSignals
+    flags: argparse.Namespace, jobs: Sequence[Job], executor: Executor, stop: StopSignals
 ) -> int:
+    record = _record(flags)
     to_go = [job for job in jobs if not record.is_finished(job)]
     skipped = len(jobs) - len(to_go)
     _say(f"{flags.base_dir}: {len(jobs):,} cells, {skipped:,} of them finished before")
     record.ask(flags, [job.name for job in jobs])
-    executor: Executor = _module(flags.backend).executor(flags)
     attempts = Attempts(executor, to_go, retries=flags.retries)
     with Board(str(flags.base_dir), to_go, skipped=skipped) as board:
         attempts.submit()

@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import os
 import pickle
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -221,6 +224,31 @@ def test_a_later_sweep_finds_the_jobs_that_have_not_ended(cluster, make, jobs, t
     cluster.states = {}
     make().submit(jobs)  # all have left the queue: the sweep knows which are to be run again
     assert [len(array) for array in cluster.arrays] == [3, 2, 3]
+
+
+def test_an_interrupt_waits_until_the_ids_are_kept(cluster, make, jobs, tmp_path, monkeypatch):
+    submit_array = cluster.submit_array
+
+    def interrupted(trainings):
+        made = submit_array(trainings)
+        os.kill(os.getpid(), signal.SIGINT)
+        masked = (
+            "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+        )
+        told = subprocess.run([sys.executable, "-S", "-c", masked], capture_output=True, text=True)
+        assert told.stdout == "True\n"  # so for sbatch, which a terminal interrupts too
+        return made
+
+    monkeypatch.setattr(cluster, "submit_array", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make().submit(jobs)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len((tmp_path / "slurm/jobs.jsonl").read_text().splitlines()) == 3
+    make().submit(jobs)
+    assert len(cluster.arrays) == 1
 
 
 def test_a_job_that_failed_is_submitted_again(cluster, make, jobs):

@@ -55,6 +55,11 @@ def test_patterns_pick_cells(jobs):
     ]
 
 
+def test_a_name_picks_its_cell_though_it_has_a_bracket(jobs, grid_file):
+    grid_file.write_text(grid_file.read_text().replace("'dense'", "'dense[x]'"))
+    assert [job.name for job in jobs("--cells=dense[x]/breakout/0")] == ["dense[x]/breakout/0"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -145,6 +145,10 @@ def test_what_never_began_names_no_log_that_is_not_there(
         (["--gin_files=GRID.gin", "--cells=x"], "--cells=x: no such cell"),
         (["--gin_files=GRID.gin", "--retries=-1"], "--retries=-1: expected a whole number from 0"),
         (["--gin_files=GRID.gin", "--base_dir="], "--base_dir: none given"),
+        (["--gin_files=GRID.gin", "--report=GRID.gin"], "--report=GRID.gin: expected a folder; "),
+        (["--gin_files=GRID.gin", "--report=GRID.gin/x"], "--report=GRID.gin/x: expected a fold"),
+        (["--gin_files=GRID.gin", "--report=/proc/sys"], "--report=/proc/sys: /"),
+        (["--gin_files=GRID.gin", "--backend=ray", "--num_cpus=-1"], "--num_cpus=-1: expected"),
     ],
 )
 def test_a_mistake_is_one_line(grid_file, scripted, capsys, flags, message):
@@ -179,6 +183,13 @@ def test_a_wrong_flag_is_argparses(sweep_flags, flags, capsys):
         sweep.main([*sweep_flags, *flags])
     assert raised.value.code == 2
     assert flags[0].partition("=")[0] in capsys.readouterr().err
+
+
+def test_a_wrong_backend_names_the_nearest(sweep_flags, capsys):
+    with pytest.raises(SystemExit):
+        sweep.main([*sweep_flags, "--backend=slrm"])
+    err = capsys.readouterr().err
+    assert err.endswith("argument --backend: no backend 'slrm'; did you mean 'slurm'?\n")
 
 
 def test_the_help_teaches(capsys):
