@@ -222,7 +222,7 @@ def test_a_sweep_and_its_report(tmp_path):
 
 
 def test_the_table_of_figures_counts_as_list_does():
-    pattern = r"\| figure: `experiments/figure_N.gin` \| what \| trainings \|\n(.*?)\n\n"
+    pattern = r"\| figure, as `experiments/figure_1.gin` \| what \| trainings \|\n(.*?)\n\n"
     (table,) = re.findall(pattern, _README, re.DOTALL)
     counted = {}
     for row in table.splitlines()[1:]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[1]
-_FOLDERS = ("prune_rl", "gin_configs")
+_FOLDERS = ("prune_rl", "launch", "gin_configs")
 _FILES = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
