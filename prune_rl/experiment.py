@@ -10,6 +10,7 @@ import gin
 
 from prune_rl import randomness
 from prune_rl.acting.policy import Policy
+from prune_rl.data_loop import DataLoop
 from prune_rl.device_loop import DeviceLoop
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
@@ -23,6 +24,7 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.runner import Runner
 from prune_rl.settings import Count, CountOrZero, NumSeeds, Positive, checked_as
+from prune_rl.sources.dataset_on_device import DeviceDatasetSource
 from prune_rl.sources.on_device import DeviceSource
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source, require_same_specs
@@ -129,6 +131,8 @@ def create_runner(
 
 def _trainer_of(source: Source) -> Callable[..., Training]:
     """What drives a source: step by step, or in compiled chunks."""
+    if isinstance(source, DeviceDatasetSource):
+        return DataLoop
     return DeviceLoop if isinstance(source, DeviceSource) else Trainer
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from prune_rl.dataset_tool.statistics import Summary, summarise
 from prune_rl.datasets.experience import Block, Run, Share
 from prune_rl.progress import in_bytes
+from prune_rl.specs import Discrete
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,8 @@ def describe(run: Run, watch: Callable[[int], None]) -> Description:
                 yield block
                 watch(int(np.count_nonzero(block.starts)))
 
-    summary = summarise(blocks(), run.num_actions or 0)
+    spec = run.action_spec
+    summary = summarise(blocks(), spec.num_actions if isinstance(spec, Discrete) else 0)
     return Description(run, summary, sum(part.num_rows for part in parts), _disk_bytes(run))
 
 

@@ -31,7 +31,7 @@ class Share(NamedTuple):
     unit: str = "windows"
     seed: int = 0
     horizon: int = 1
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]  # in the place of tuple.count
 
 
 class Block(NamedTuple):

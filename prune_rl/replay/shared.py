@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from prune_rl.errors import require
-from prune_rl.randomness import replay_streams
+from prune_rl.randomness import device_keys, replay_streams
+from prune_rl.replay import device_ring
+from prune_rl.replay.device_data import DeviceData, SeedsDraws
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.transitions import inputs, transitions
 from prune_rl.specs import Batch, Draw, Probe
@@ -97,6 +100,30 @@ class SharedReplay:
         streams = replay_streams(self._seeds, name)
         pairs = zip(self._starts, streams, strict=True)
         return np.stack([own[stream.integers(len(own), size=shape)] for own, stream in pairs])
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether its frames are."""
+        return self._ring.is_in_memory
+
+    @property
+    def device_bytes(self) -> int:
+        """Of device memory, for what `on_device` copies."""
+        starts = {id(own): own for own in self._starts}.values()
+        num_starts = sum(len(own) for own in starts)
+        return device_ring.bytes_of(self._ring) + num_starts * np.dtype(np.int32).itemsize
+
+    def on_device(self) -> tuple[DeviceData, list[SeedsDraws]]:
+        """The rows in device memory, once, and what each seed draws of them there."""
+        groups = list({id(own): own for own in self._starts}.values())
+        firsts = np.cumsum([0, *(len(own) for own in groups)])
+        places = {id(own): first for own, first in zip(groups, firsts.tolist(), strict=False)}
+        draws = [
+            SeedsDraws(np.int32(places[id(own)]), np.int32(len(own)), device_keys(seed))
+            for own, seed in zip(self._starts, self._seeds, strict=True)
+        ]
+        starts = jnp.asarray(np.concatenate(groups), jnp.int32)
+        return DeviceData(device_ring.copy_of(self._ring), starts), draws
 
     def get_state(self) -> list[State]:
         """Of each seed, which data it draws from and how often it has; see `Replay`."""

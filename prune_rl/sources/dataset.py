@@ -48,24 +48,13 @@ def create_dataset(
         return create_dataset_fn(made)
 
 
-@gin.configurable
-@checked
-class DatasetSource:
-    """Batches of fixed data; see `Source`. The clock is the gradient step: one at every tick.
-
-    Args:
-        setting: what it is made for; the agent's `replay_scheme` must be 'uniform'.
-        create_dataset_fn: makes the data of all seeds.
-
-    Raises:
-        ConfigError: a setting is wrong.
-    """
+class FixedSource:
+    """What sources of fixed data are alike in; see `Source`. The clock is the gradient step."""
 
     clock = "gradient_steps"
     agent_steps = frames = 0
 
-    def __init__(self, setting: Setting, *, create_dataset_fn: CreateDataset | None = None) -> None:
-        dataset = create_dataset("DatasetSource", create_dataset_fn, setting)
+    def __init__(self, dataset: FixedData) -> None:
         self.observation_spec, self.action_spec = dataset.observation_spec, dataset.action_spec
         self.protocol, self.replay = dataset.protocol, dataset
         self.steps = 0
@@ -76,22 +65,8 @@ class DatasetSource:
 
     nominal_gradient_steps = num_gradient_steps
 
-    def updates_due(self) -> int:
-        """One."""
-        return 1
-
-    def update_priorities(self, priorities: jax.Array) -> None:
-        """Never called: no batch has probabilities."""
-        raise RuntimeError("fixed data are sampled uniformly")
-
     def start(self) -> None:
         """Nothing to begin."""
-
-    def tick(self, act: Act) -> list[Episode]:
-        """Counts a gradient step."""
-        del act
-        self.steps += 1
-        return []
 
     def get_state(self) -> list[State]:
         """See `Source`."""
@@ -105,3 +80,34 @@ class DatasetSource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+@gin.configurable
+@checked
+class DatasetSource(FixedSource):
+    """Batches of fixed data, which the host draws; see `Source`. One gradient step a tick.
+
+    Args:
+        setting: what it is made for; the agent's `replay_scheme` must be 'uniform'.
+        create_dataset_fn: makes the data of all seeds.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+
+    def __init__(self, setting: Setting, *, create_dataset_fn: CreateDataset | None = None) -> None:
+        super().__init__(create_dataset("DatasetSource", create_dataset_fn, setting))
+
+    def updates_due(self) -> int:
+        """One."""
+        return 1
+
+    def update_priorities(self, priorities: jax.Array) -> None:
+        """Never called: no batch has probabilities."""
+        raise RuntimeError("fixed data are sampled uniformly")
+
+    def tick(self, act: Act) -> list[Episode]:
+        """Counts a gradient step."""
+        del act
+        self.steps += 1
+        return []

@@ -9,6 +9,7 @@ import pytest
 from prune_rl.datasets.dqn_replay import find_runs, problems
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.errors import ConfigError
+from prune_rl.specs import Discrete
 
 from . import replay_logs as logs
 
