@@ -135,7 +135,8 @@ class _Chosen:
     def action_spec(self) -> Discrete:
         """What may be done in the game."""
         run = self.runs[0]
-        return Discrete(run.num_actions or num_actions(run.game))
+        known = run.action_spec
+        return known if isinstance(known, Discrete) else Discrete(num_actions(run.game))
 
     @cached_property
     def identities(self) -> list[dict[str, Any]]:
