@@ -75,10 +75,10 @@ def rows_of(array: Any, first: int, last: int, *, finite: bool = True) -> np.nda
     except (OSError, RuntimeError) as error:
         said = first_line(error)
         raise Damaged(f"{where}: rows {first:,} to {last:,} cannot be read: {said}") from error
-    wrong = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if finite and wrong.any():
-        row = int(np.argmax(wrong))
-        raise Damaged(f"{where}: row {first + row:,} is {values[row]}, expected finite numbers")
+    if finite and not np.isfinite(values).all():
+        row, *_ = np.argwhere(~np.isfinite(values))[0].tolist()
+        (number, *_) = values[row][~np.isfinite(values[row])].reshape(-1)
+        raise Damaged(f"{where}: row {first + row:,} has {number}, expected finite numbers")
     return values
 
 

@@ -47,9 +47,9 @@ def find_runs(path: Path) -> list["MinariRun"]:
 
 
 def _run_at(path: Path) -> "MinariRun | None":
-    """None where some other metadata lie."""
+    """None where some other metadata lie, or no set that is finished."""
     metadata = _metadata(path / METADATA)
-    if "data_format" not in metadata:
+    if not {"data_format", "dataset_id"} <= set(metadata):  # a collector's has no name yet
         return None
     where, form = path / METADATA, metadata["data_format"]
     for name, kind in _NEEDED.items():
