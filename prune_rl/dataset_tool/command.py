@@ -164,9 +164,10 @@ def _num_rows(run: "Run") -> int:
 
 def _format_of(run: "Run") -> Any:
     """The module that reads the format of a run."""
-    from prune_rl.datasets import dqn_replay, rlu
+    from prune_rl.datasets import d4rl, dqn_replay, minari, rlu
 
-    return dqn_replay if run.protocol["format"] == "dqn_replay" else rlu
+    modules = {"dqn_replay": dqn_replay, "rl_unplugged": rlu, "d4rl": d4rl, "minari": minari}
+    return modules[run.protocol["format"]]
 
 
 def _require_writable(flags: argparse.Namespace) -> None:

@@ -141,9 +141,9 @@ class _Chosen:
     @cached_property
     def identities(self) -> list[dict[str, Any]]:
         """Of each run, what a checkpoint says of it."""
+        share = {name: x for name, x in self._share._asdict().items() if x is not None}
         return [
-            {"path": self._path, "run": run.number, "sha256": run.identity()}
-            | self._share._asdict()
+            {"path": self._path, "run": run.number, "sha256": run.identity()} | share
             for run in self.runs
         ]
 

@@ -5,6 +5,7 @@ import pytest
 
 from prune_rl.dataset_tool.statistics import summarise
 from prune_rl.datasets.experience import Block
+from prune_rl.specs import Discrete
 
 _ON, _TERMINATED, _TRUNCATED, _FINAL = range(4)
 
@@ -64,14 +65,14 @@ def test_rows_that_parts_repeat_are_counted_once():
 
 
 def test_no_transition_is_no_episode():
-    summary = summarise([_block([(0, _FINAL, 0, 0, False)])], num_actions=2)
+    summary = summarise([_block([(0, _FINAL, 0, 0, False)])], Discrete(2))
     assert summary.transitions == summary.cut == len(summary.episodes.returns) == 0
     assert summary.actions.tolist() == [0, 0]
 
 
 def test_all_actions_of_a_game_are_counted_but_the_data_may_have_more():
-    assert summarise([_block(_ROWS)], num_actions=6).actions.tolist() == [2, 3, 0, 2, 0, 0]
-    assert summarise([_block(_ROWS)], num_actions=2).actions.tolist() == [2, 3, 0, 2]
+    assert summarise([_block(_ROWS)], Discrete(6)).actions.tolist() == [2, 3, 0, 2, 0, 0]
+    assert summarise([_block(_ROWS)], Discrete(2)).actions.tolist() == [2, 3, 0, 2]
 
 
 # An episode of 6 in two parts: the first ends with the row that its last transition led to, the
