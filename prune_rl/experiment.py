@@ -15,6 +15,7 @@ from prune_rl.device_loop import DeviceLoop
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.environments.scaled import Scale, scaled
 from prune_rl.errors import ConfigError, blaming, nearest, require
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.memory import require_memory
@@ -105,6 +106,7 @@ def create_runner(
         if game is None:
             create_one = _create_game_of(source.protocol, create_environment_fn)
             create = partial(_create_environments, create_one, max_steps_per_episode, seeds)
+        create = partial(create, scales=getattr(source, "scales", None))
         _check_evaluation(source, create(randomness.EVALUATION, 0))
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
     expected = f"a run of fewer than 2**31 gradient steps; it has {made:,}"
@@ -168,15 +170,19 @@ def create_optimizers(
 
 
 def _create_environments(
-    create_one: CreateEnvironment, longest: int, seeds: Sequence[int], *stream: int
+    create_one: CreateEnvironment,
+    longest: int,
+    seeds: Sequence[int],
+    *stream: int,
+    scales: Sequence[Scale] | None = None,
 ) -> EnvironmentBatch:
-    """One game per seed, seeded from a stream of that seed's randomness."""
+    """One game per seed, seeded from a stream of that seed's randomness, shown on its scale."""
     if create_one is None:
         advice = "not set; add --gin_files=suites/minatar.gin"
         raise ConfigError(f"Runner.create_environment_fn: {advice}")
     with blaming("Runner.create_environment_fn", create_one):
         games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
-        return EnvironmentBatch(games, longest)
+        return EnvironmentBatch(scaled(games, scales), longest)
 
 
 def _bound_game(create_one: CreateEnvironment) -> str | None:

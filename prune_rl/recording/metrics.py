@@ -41,8 +41,10 @@ class Metric(NamedTuple):
     label: str = ""
 
 
+_NORMALIZED = "of the mean return: 0 a random player, 100 D4RL's expert; of games with references"
 _EPISODES = (
     Metric("episode_return_mean", "mean sum of raw rewards", "AverageReturns", "episode return"),
+    Metric("normalized_score", _NORMALIZED, "NormalizedScore", "normalised score"),
     Metric("episode_length_mean", "mean agent steps", "AverageEpisodeLength", "episode length"),
     Metric("num_episodes", "episodes that ended in the phase", "NumEpisodes", "episodes"),
 )

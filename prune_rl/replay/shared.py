@@ -145,9 +145,10 @@ class SharedReplay:
         require(seeds == expected, "replay state: seeds", seeds, str(expected))
         for state, own in zip(states, self._identities, strict=True):
             was = array_to_json(state["data"])
-            differ = [name for name in own if name != "path" and was.get(name) != own[name]]
+            names = own | was
+            differ = [name for name in names if name != "path" and was.get(name) != own.get(name)]
             theirs = {name: was.get(name) for name in differ}
             began = f"the data that the run began with, {theirs}"
-            require(not differ, "Dataset.path", {name: own[name] for name in differ}, began)
+            require(not differ, "Dataset.path", {name: own.get(name) for name in differ}, began)
         self._ahead.clear()
         self._drawn, self._asked = int(states[0]["drawn"]), int(states[0]["asked"])

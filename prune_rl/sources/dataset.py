@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
+from prune_rl.environments.scaled import Scale
 from prune_rl.errors import blaming, require
 from prune_rl.settings import checked
 from prune_rl.sources.source import Act, Replay, Setting
@@ -17,6 +18,8 @@ from prune_rl.state import State, part, per_seed
 
 class FixedData(Replay, Protocol):
     """A replay that is full from the start; its state is what decides the next draws.
+
+    It may have `scales`, of each seed the scale of its observations, on which games are shown too.
 
     Attributes:
         protocol: JSON facts for the provenance stamp.
@@ -49,7 +52,11 @@ def create_dataset(
 
 
 class FixedSource:
-    """What sources of fixed data are alike in; see `Source`. The clock is the gradient step."""
+    """What sources of fixed data are alike in; see `Source`. The clock is the gradient step.
+
+    Attributes:
+        scales: of each seed, on which it learns observations; None for as they are.
+    """
 
     clock = "gradient_steps"
     agent_steps = frames = 0
@@ -57,6 +64,7 @@ class FixedSource:
     def __init__(self, dataset: FixedData) -> None:
         self.observation_spec, self.action_spec = dataset.observation_spec, dataset.action_spec
         self.protocol, self.replay = dataset.protocol, dataset
+        self.scales: Sequence[Scale] | None = getattr(dataset, "scales", None)
         self.steps = 0
 
     def num_gradient_steps(self, num_steps: int) -> int:

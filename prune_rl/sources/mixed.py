@@ -41,6 +41,9 @@ class MixedSource(OnlineSource):
         # Data first: what memory they leave is the replay's.
         dataset = create_dataset("MixedSource", create_dataset_fn, setting)
         super().__init__(setting)
+        as_stored = getattr(dataset, "scales", None) is None
+        played = "False with @MixedSource: what is played is learned as it is"
+        require(as_stored, "Dataset.normalize_observations", True, played)
         joins = "False: a MixedSource joins its batches on the host"
         require(not self._buffer.ON_DEVICE, "OnlineSource.replay_on_device", True, joins)
         binding = "MixedSource.create_dataset_fn"

@@ -15,6 +15,7 @@ _PLAYED = {
     "episode_return_mean",
     "episode_length_mean",
     "num_episodes",
+    "normalized_score",
     "epsilon",
     "agent_steps_per_second",
     "gradient_steps_per_second",

@@ -12,7 +12,7 @@ import pytest
 
 from prune_rl import train
 from prune_rl.datasets.dqn_replay_part import CheckpointPart
-from prune_rl.sources import stored
+from prune_rl.sources import chosen
 from tests.interrupted.ends import left, snapshot
 
 _FRAMES = "$store$_observation_ckpt.1.gz"
@@ -167,7 +167,7 @@ def test_a_missing_file_is_said_and_its_checkpoint_left_out(
 
 
 def test_more_than_memory_holds_is_refused_before_a_frame_is_read(made_data, refused, monkeypatch):
-    monkeypatch.setattr(stored, "available_bytes", lambda: 30_000)
+    monkeypatch.setattr(chosen, "available_bytes", lambda: 30_000)
     monkeypatch.setattr(CheckpointPart, "blocks", None)
     line = refused(made_data)
     assert line.startswith("Dataset.fraction=0.5: needs 0.00 GiB, 0.00 GiB are available; the la")
