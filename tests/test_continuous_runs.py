@@ -231,7 +231,9 @@ def test_episodes_are_those_of_gymnasium_in_training_and_evaluation(played):
     trained = _episodes_by_hand(game, randomness.TRAINING, epsilon_at=explores, steps=2 * STEPS)
     assert logged("train", (0, 1)) == sorted(trained)
     for iteration in (0, 1):
-        evaluated = _episodes_by_hand(game, randomness.EVALUATION, iteration, epsilon_at=lambda t: 0.0)
+        evaluated = _episodes_by_hand(
+            game, randomness.EVALUATION, iteration, epsilon_at=lambda t: 0.0
+        )
         assert len(evaluated) == len(SEEDS) * EPISODES
         assert logged("eval", (iteration,)) == sorted(evaluated)
 
