@@ -113,7 +113,10 @@ def _gradient_covariance(own: Measured) -> Row:
 
 def _churn(own: Measured) -> Row:
     values = own.q_values, own.updated_q_values
-    return {"value_churn": value_churn(*values), "policy_churn": policy_churn(*values)}
+    row: Row = {"value_churn": value_churn(*values)}
+    if own.q_values.shape[-1] > 1:  # of actions taken there is one value, and no best
+        row["policy_churn"] = policy_churn(*values)
+    return row
 
 
 MEASUREMENTS = {

@@ -55,6 +55,8 @@ _UPDATES = (
     Metric("loss", "mean over updates looked at", "Loss"),
     Metric("grad_norm", "L2 norm, mean over updates looked at", "GradientNorm", "gradient norm"),
     Metric("q_mean", "mean Q of the actions taken", "MeanQ", "mean Q"),
+    Metric("entropy", "of the actor in nats, mean of -log density of actions drawn", "Entropy"),
+    Metric("alpha", "temperature before its update", "Temperature", "temperature"),
 )
 # Over the steps of the phase that the process made which wrote them; in timing.jsonl.
 _TIMES = (

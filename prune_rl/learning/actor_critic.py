@@ -1,0 +1,165 @@
+"""What agents with an actor share: networks on a batch, their steps, their slow targets.
+
+Everything is written for one seed. Networks of several members, as twin critics, have the members'
+axis first, on parameters and on what they answer.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from prune_rl.learning.learner import Metrics
+from prune_rl.learning.policies import ActionBox
+from prune_rl.learning.quantities import Quantities
+from prune_rl.learning.state import AgentState, Params
+from prune_rl.networks.activations import hidden_activations
+from prune_rl.networks.critic_network import CriticNetwork
+from prune_rl.networks.policy_network import PolicyNetwork
+from prune_rl.pruning.sparse_optimizer import SparseOptimizer
+from prune_rl.specs import Array, Batch, Inputs
+
+ACTOR, CRITIC, VALUE, TEMPERATURE = "actor", "critic", "value", "temperature"
+Loss = Callable[[Params], tuple[jax.Array, Metrics]]
+
+
+def answers(
+    network: nn.Module, params: Params, *inputs: Array, noise: jax.Array | None = None
+) -> Any:
+    """What a network answers of B inputs each, arrays (B, ...).
+
+    Args:
+        network: of one input each.
+        params: its variables, without a members' axis.
+        inputs: (B, ...) each.
+        noise: key of what silences units while learning; None for the whole network.
+    """
+    if noise is None:
+        return jax.vmap(partial(network.apply, params))(*inputs)
+
+    def noisy(key: jax.Array, *own: Array) -> Any:
+        return network.apply(params, *own, rngs={"dropout": key})
+
+    return jax.vmap(noisy)(jax.random.split(noise, len(inputs[0])), *inputs)
+
+
+def member_answers(
+    network: nn.Module, params: Params, *inputs: Array, noise: jax.Array | None = None
+) -> jax.Array:
+    """The same of M members, (M, B); each silences units of its own."""
+    if noise is None:
+        return jax.vmap(lambda own: answers(network, own, *inputs))(params)
+    keys = jax.random.split(noise, len(jax.tree.leaves(params)[0]))
+    own_answers = jax.vmap(lambda own, key: answers(network, own, *inputs, noise=key))
+    values: jax.Array = own_answers(params, keys)
+    return values
+
+
+def descend(
+    state: AgentState, name: str, optimizer: SparseOptimizer, loss: Loss
+) -> tuple[AgentState, Metrics]:
+    """One step of a network down its loss.
+
+    Args:
+        state: of one seed.
+        name: of the network.
+        optimizer: its own.
+        loss: of its parameters, with metrics beside it.
+
+    Returns:
+        The state after it, and the metrics with loss and gradient norm, as 'critic/loss'.
+    """
+    network = state.networks[name]
+    params = optimizer.forward_params(network.params, network.opt_state)
+    (value, more), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    metrics = {"loss": value, "grad_norm": optax.tree.norm(grads)} | more
+    state = state.with_network(name, network.apply_gradients(optimizer, grads))
+    return state, {f"{name}/{metric}": own for metric, own in metrics.items()}
+
+
+def move_target(
+    state: AgentState, name: str, optimizer: SparseOptimizer, coefficient: float
+) -> AgentState:
+    """Moves a network's target that part of the way to it (Lillicrap et al. 2016).
+
+    Its pruned weights are the network's own: zero from the step on at which they are pruned, and
+    where they come back they grow from zero.
+    """
+    network = state.networks[name]
+    moved = optax.incremental_update(network.params, network.target_params, coefficient)
+    target = optimizer.apply_masks(moved, network.opt_state)
+    return state.with_network(name, network.replace(target_params=target))
+
+
+def td_targets(batch: Batch, values: jax.Array) -> jax.Array:
+    """r + discount·v of the states (B,) that follow; no gradient flows through them."""
+    return jax.lax.stop_gradient(jnp.asarray(batch.r_t) + batch.discount_t * values)
+
+
+def actor_quantities(
+    network: PolicyNetwork,
+    inputs: Inputs,
+    losses: Callable[[Params, AgentState, Batch], jax.Array],
+) -> Quantities:
+    """What may be asked of an actor; `losses` as there."""
+
+    def features(params: Params, own: Inputs) -> jax.Array:
+        of_one: Any = partial(network.apply, params, method="features")
+        return jax.vmap(of_one)(own.observations)
+
+    def activations(params: Params, own: Inputs) -> dict[str, jax.Array]:
+        return hidden_activations(network, params, jnp.asarray(own.observations))
+
+    return Quantities(
+        init_params=lambda key: network.init(key, jnp.asarray(inputs.observations)),
+        inputs=inputs,
+        wiring=network.wiring,
+        activations=activations,
+        features=features,
+        losses=losses,
+    )
+
+
+def critic_quantities(
+    network: CriticNetwork,
+    box: ActionBox | None,
+    inputs: Inputs,
+    *,
+    targets: Callable[[AgentState, Batch], jax.Array] | None = None,
+    losses: Callable[[Params, AgentState, Batch], jax.Array],
+) -> Quantities:
+    """What may be asked of one critic, whose values are those of the actions taken, (B, 1).
+
+    Args:
+        network: of Q, or of V.
+        box: of Q's actions; None for V.
+        inputs: see `Quantities`.
+        targets: its `q_targets`.
+        losses: likewise.
+    """
+
+    def read(own: Inputs) -> list[jax.Array]:
+        actions = [] if box is None else [box.inside(jnp.asarray(own.actions))]
+        return [jnp.asarray(own.observations), *actions]
+
+    def features(params: Params, own: Inputs) -> jax.Array:
+        of_one: Any = partial(network.apply, params, method="features")
+        return jax.vmap(of_one)(*read(own))
+
+    def activations(params: Params, own: Inputs) -> dict[str, jax.Array]:
+        return hidden_activations(network, params, *read(own))
+
+    return Quantities(
+        init_params=lambda key: network.init(key, *read(inputs)),
+        inputs=inputs,
+        wiring=network.wiring,
+        activations=activations,
+        features=features,
+        q_values=lambda params, own: answers(network, params, *read(own))[:, None],
+        q_targets=targets,
+        losses=losses,
+    )

@@ -1,0 +1,80 @@
+"""Densities of actions, from what a `PolicyNetwork` answers for one observation.
+
+Actions are (A,) in [-1, 1]; `ActionBox` fits them to those of an environment.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from prune_rl.errors import ConfigError
+from prune_rl.specs import ActionSpec, Box
+
+_LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
+
+
+def sample_gaussian(
+    mean: jax.Array, log_std: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """A normal number (A,) in each dimension, differentiable in both, and its log density ()."""
+    noise = jax.random.normal(key, mean.shape)
+    return mean + jnp.exp(log_std) * noise, _log_density(noise, log_std)
+
+
+def gaussian_log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+    """The log () of the normal density at an action (A,), summed over dimensions."""
+    return _log_density((action - mean) * jnp.exp(-log_std), log_std)
+
+
+def sample_squashed(
+    mean: jax.Array, log_std: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The tanh (A,) of a normal number, and its log density ().
+
+    Haarnoja et al. 2018, appendix C, equation 21; the slope of tanh as in Dopamine and TensorFlow
+    Probability, which overflows nowhere: log(1 - tanh(u)²) = 2·(log 2 - u - softplus(-2u)).
+    """
+    raw, log_prob = sample_gaussian(mean, log_std, key)
+    log_slope = 2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
+    return jnp.tanh(raw), log_prob - log_slope.sum()
+
+
+def _log_density(noise: jax.Array, log_std: jax.Array) -> jax.Array:
+    return -(0.5 * jnp.square(noise) + log_std + _LOG_SQRT_2PI).sum()
+
+
+class ActionBox(NamedTuple):
+    """The box of an environment's actions, onto which [-1, 1] in each dimension is stretched.
+
+    Attributes:
+        center: (A,) float32.
+        half: (A,) float32, half its width.
+    """
+
+    center: np.ndarray
+    half: np.ndarray
+
+    def outside(self, action: jax.Array) -> jax.Array:
+        """An action (..., A) of the environment, of one in [-1, 1]."""
+        return self.center + self.half * action
+
+    def inside(self, action: jax.Array) -> jax.Array:
+        """The inverse; what recorded data may have beyond the borders stays there."""
+        return (action - self.center) / self.half
+
+
+def action_box(agent: str, spec: ActionSpec) -> ActionBox:
+    """The box of a spec.
+
+    Raises:
+        ConfigError: actions are numbered or unbounded; names the `agent`.
+    """
+    if not isinstance(spec, Box):
+        expected = "expected vectors, but this source has numbered actions; add suites/mujoco.gin"
+        raise ConfigError(f"Runner.agent={agent}: {expected}")
+    low, high = np.array(spec.low, np.float32), np.array(spec.high, np.float32)
+    if not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
+        raise ConfigError(f"Runner.agent={agent}: expected actions between two finite borders")
+    return ActionBox((high + low) / 2, (high - low) / 2)
