@@ -140,7 +140,12 @@ def _make(flags: argparse.Namespace) -> int:
     )
     rows = {} if flags.checkpoint_rows is None else {"checkpoint_rows": flags.checkpoint_rows}
     made = make(
-        flags.out, format=flags.format, agent_steps=flags.agent_steps, create_runner=create, **rows
+        flags.out,
+        format=flags.format,
+        agent_steps=flags.agent_steps,
+        collect_steps=flags.collect_steps,
+        create_runner=create,
+        **rows,
     )
     print(made)
     return 0

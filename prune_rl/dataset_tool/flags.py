@@ -58,12 +58,20 @@ transitions, frames, bytes, episodes, their returns (of rewards as stored, which
 lengths, how they ended, which actions were played.
 """
 _MAKE = """\
-Trains an agent and writes what it sees as it goes, for others to learn from.
+Trains an agent and writes what it sees as it goes, for others to learn from: a replay, as D4RL
+calls it. With --collect_steps it writes instead what the trained agent plays afterwards, from the
+start of an episode on, exploring as in training and learning nothing: so D4RL's random, medium and
+expert data were made.
 """
 _MAKE_EPILOG = """\
-example:
+examples:
   python -m prune_rl.datasets make --out=data/breakout --format=dqn_replay --agent_steps=100000 \\
     --gin_files=experiments/minatar_breakout.gin
+
+  # medium data of a robot: what SAC plays after 100,000 agent steps
+  python -m prune_rl.datasets make --out=data/medium --format=d4rl --agent_steps=100000 \\
+    --collect_steps=100000 --gin_files=agents/sac.gin --gin_files=suites/mujoco.gin \\
+    --gin_bindings='create_mujoco_environment.game_name="HalfCheetah-v5"'
 """
 
 
@@ -125,9 +133,13 @@ def _add_fetch(own: ArgumentParser) -> None:
 def _add_make(own: ArgumentParser) -> None:
     add = own.add_argument
     add("--out", required=True, type=Path, metavar="ROOT", help="a directory that is empty or new")
-    text = "MinAtar: dqn_replay only"
-    add("--format", required=True, choices=("dqn_replay", "rlu"), help=text)
-    add("--agent_steps", required=True, type=_count, metavar="N", help="of each seed, a run each")
+    text = "MinAtar: dqn_replay only; robots: d4rl or minari"
+    formats = ("dqn_replay", "rlu", "d4rl", "minari")
+    add("--format", required=True, choices=formats, help=text)
+    text = "of training, of each seed, a run each"
+    add("--agent_steps", required=True, type=_count, metavar="N", help=text)
+    text = "play so many more after training, learning nothing, and keep these alone"
+    add("--collect_steps", type=_count, metavar="N", help=text)
     add("--gin_files", action="append", default=[], metavar="FILE", help="as in prune_rl.train")
     text = "one gin binding, applied after the files; repeatable"
     add("--gin_bindings", action="append", default=[], metavar="'NAME=VALUE'", help=text)
