@@ -1,11 +1,13 @@
 """The flags of `python -m prune_rl.datasets`, and what their help teaches."""
 
+import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
 _DESCRIPTION = """\
-Lists public datasets of Atari games, fetches them, checks and describes what is
-on disk, and makes datasets here. Each command has a --help of its own.
+Lists public datasets of Atari games and of robots, fetches them, checks and
+describes what is on disk, and makes datasets here. Each command has a --help of
+its own.
 """
 _EPILOG = """\
 examples:
@@ -29,7 +31,7 @@ Fetches a run of a game, several files at a time. What is cut is resumed, by the
 the same command; a file is in its place only if it is whole and has its checksum, that of the
 mirror's SHA256SUMS or of the run's about.json, else the server's, else gzip's own. Files that are
 there are not fetched again. Of --dataset=rlu without a mirror, tensorflow-datasets fetches and
-prepares all of a run, and starts anew when it is interrupted.
+prepares all of a run, and starts anew when it is interrupted; of minari, Minari itself fetches.
 """
 _FETCH_EPILOG = """\
 examples:
@@ -42,6 +44,10 @@ examples:
   # (it cannot resume within a file; nginx can)
   python -m prune_rl.datasets fetch --dataset=dqn_replay --game=Pong --run=1 \\
     --mirror=http://big-disk:8000 --out=data/dqn_replay
+
+  # robots; where D4RL and Minari keep theirs, a training finds them by their names
+  python -m prune_rl.datasets fetch --dataset=d4rl --game=halfcheetah-medium-v2 --out=data/d4rl
+  python -m prune_rl.datasets fetch --dataset=minari --game=mujoco/hopper/expert-v0 --out=data/minari
 
   # a mirror's list of checksums, which --dataset=rlu needs of it
   find . -type f ! -name SHA256SUMS | xargs -d '\\n' sha256sum > SHA256SUMS
@@ -119,9 +125,12 @@ def _add_path(own: ArgumentParser) -> None:
 
 def _add_fetch(own: ArgumentParser) -> None:
     add = own.add_argument
-    add("--dataset", required=True, choices=("dqn_replay", "rlu"), help="see list")
-    add("--game", required=True, type=_name, help="as `list` spells it")
-    add("--run", required=True, type=int, help="1 to 5")
+    add(
+        "--dataset", required=True, choices=("dqn_replay", "rlu", "d4rl", "minari"), help="see list"
+    )
+    text = "as `list` spells it; of d4rl and minari the set, as halfcheetah-medium-v2"
+    add("--game", required=True, type=_name, help=text)
+    add("--run", type=int, help="1 to 5; of dqn_replay and rlu")
     add("--out", required=True, type=Path, metavar="ROOT", help="GAME/RUN/... goes below it")
     text = "numbers from 0, as 0-4 or 0,10,20; default: all"
     add("--checkpoints", type=_checkpoints, metavar="LIST", help=text)
@@ -179,6 +188,6 @@ def _url(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not text.replace("_", "").isalnum():
+    if not re.fullmatch(r"[\w-]+(/[\w-]+)*", text):
         raise ArgumentTypeError(f"{text!r}: expected a game, as Pong")
     return text
