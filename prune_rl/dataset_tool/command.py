@@ -151,6 +151,9 @@ def _make(flags: argparse.Namespace) -> int:
 
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+    if flags.checkpoint_rows is not None and flags.format in ("d4rl", "minari"):
+        problem = f"a run of --format={flags.format} is one file; leave it out"
+        raise ConfigError(f"--checkpoint_rows={flags.checkpoint_rows}: {problem}")
     malloc.keep_memory()
     compilation_cache.enable()
     create = partial(

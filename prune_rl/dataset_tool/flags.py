@@ -47,7 +47,8 @@ examples:
 
   # robots; where D4RL and Minari keep theirs, a training finds them by their names
   python -m prune_rl.datasets fetch --dataset=d4rl --game=halfcheetah-medium-v2 --out=data/d4rl
-  python -m prune_rl.datasets fetch --dataset=minari --game=mujoco/hopper/expert-v0 --out=data/minari
+  python -m prune_rl.datasets fetch --dataset=minari --game=mujoco/hopper/expert-v0 \\
+    --out=data/minari
 
   # a mirror's list of checksums, which --dataset=rlu needs of it
   find . -type f ! -name SHA256SUMS | xargs -d '\\n' sha256sum > SHA256SUMS

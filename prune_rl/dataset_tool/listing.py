@@ -18,7 +18,7 @@ def show(stream: TextIO) -> None:
     console.print(_games())
     atari = [_coverage(x.games) for x in DATASETS]
     console.print(_datasets("public datasets of Atari games", DATASETS, atari))
-    sets = [", ".join(x.games) for x in VECTORS]
+    sets = [f"{len(x.games)} sets, as {x.games[1]}" for x in VECTORS]
     console.print(_datasets("public datasets of robots", VECTORS, sets))
     for dataset in (*DATASETS, *VECTORS):
         for what in (dataset.bucket, dataset.source, f"licence: {dataset.licence}"):
