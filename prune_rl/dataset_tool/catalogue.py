@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from prune_rl.datasets import d4rl_names
-from prune_rl.environments.games import ATARI_17, ATARI_60, MUJOCO, MUJOCO_V4
+from prune_rl.environments.games import ATARI_17, ATARI_60, MUJOCO, OLDER
 from prune_rl.errors import ConfigError, nearest
 
 RUNS = range(1, 6)  # of every game, in both
@@ -142,7 +142,7 @@ def sets_of(game: str, dataset: Dataset) -> list[str]:
     """What a dataset has of a game: itself; of a robot as 'HalfCheetah-v5' all sets of it."""
     if game in dataset.games:
         return [game]
-    robot = game.partition("-")[0].casefold() if game in (*MUJOCO, *MUJOCO_V4) else None
+    robot = game.partition("-")[0].casefold() if game in (*MUJOCO, *OLDER) else None
     return [name for name in dataset.games if robot in re.split(r"[-/]", name)]
 
 

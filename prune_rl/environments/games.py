@@ -40,7 +40,8 @@ MINATAR = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 # Section 4.5 plays five of MuJoCo and names two, Walker2d and Ant; the others are those that
 # Haarnoja et al. 2018 (SAC, figure 1) add to them. The paper's are of version 2.
 MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
-MUJOCO_V4 = tuple(game.replace("v5", "v4") for game in MUJOCO)
+# What a suite's game may be instead: D4RL's sets are nearer to version 4.
+OLDER = {game.replace("v5", "v4"): game for game in MUJOCO}
 
 SUITES = {
     "atari_2": ATARI_2,

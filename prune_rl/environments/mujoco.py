@@ -13,7 +13,7 @@ import gin
 import numpy as np
 
 from prune_rl.environments.base import Frame, require_names
-from prune_rl.environments.games import MUJOCO, MUJOCO_V4
+from prune_rl.environments.games import MUJOCO, OLDER
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
 from prune_rl.settings import checked
@@ -167,14 +167,8 @@ def _warn(message: str) -> None:
 def create_mujoco_environment(seed: int, game_name: str | None = None) -> MujocoEnvironment:
     """Makes the game `game_name` ('HalfCheetah-v5'), its random starts decided by `seed`.
 
-    Games of version 4 belong to the suites of their version 5.
-
     Raises:
       ConfigError: no such game, or what it needs is not installed.
     """
-    binding, newer = "create_mujoco_environment.game_name", game_name
-    if game_name in MUJOCO_V4:
-        newer = MUJOCO[MUJOCO_V4.index(game_name)]
-    Suite().check(binding, newer, [*MUJOCO, *MUJOCO_V4])
-    assert game_name is not None  # the suite has refused that
-    return MujocoEnvironment(seed, game_name)
+    binding = "create_mujoco_environment.game_name"
+    return MujocoEnvironment(seed, Suite().check(binding, game_name, [*MUJOCO, *OLDER]))

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.environments.games import MUJOCO, MUJOCO_V4, SUITES
+from prune_rl.environments.games import MUJOCO, OLDER, SUITES
 from prune_rl.environments.mujoco import create_mujoco_environment
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
 from prune_rl.specs import Box, ObservationSpec
 from prune_rl.state import flatten, json_to_array, unflatten
 
-GAMES = [*MUJOCO, *MUJOCO_V4]
+GAMES = [*MUJOCO, *OLDER]
 # D, A, the box's edge and frames in an agent step, from gymnasium's documentation.
 FORMS = {
     "HalfCheetah-v5": (17, 6, 1.0, 5),
@@ -271,7 +271,7 @@ def test_an_unknown_game_is_refused_with_the_nearest(game, expected):
 
 def test_the_suite_is_the_fives_newest_versions_and_allows_the_version_before(monkeypatch):
     assert SUITES["mujoco"] == MUJOCO
-    assert [game.removesuffix("-v4") for game in MUJOCO_V4] == [game[:-3] for game in MUJOCO]
+    assert [game.removesuffix("-v4") for game in OLDER] == [game[:-3] for game in MUJOCO]
     assert Suite("mujoco").environment == "create_mujoco_environment"
     monkeypatch.setattr("prune_rl.environments.mujoco.Suite", lambda: Suite("mujoco"))
     for game in ("Hopper-v5", "Hopper-v4"):
