@@ -178,7 +178,7 @@ def _create_environments(
 ) -> EnvironmentBatch:
     """One game per seed, seeded from a stream of that seed's randomness, shown on its scale."""
     if create_one is None:
-        advice = "not set; add --gin_files=suites/minatar.gin"
+        advice = "not set; add --gin_files=suites/minatar.gin, or suites/mujoco.gin"
         raise ConfigError(f"Runner.create_environment_fn: {advice}")
     with blaming("Runner.create_environment_fn", create_one):
         games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]

@@ -19,7 +19,7 @@ IDENTIFYING = {
     "clock": "which of the counters is the x axis",
     "agent_steps": "environment steps per seed; frame_skip frames each",
     "gradient_steps": "optimizer updates per seed; pruning schedules count these",
-    "frames": "emulator ticks",
+    "frames": "ticks of the emulator, or steps of the simulator",
     "diverged_at": "gradient step since which the seed is frozen: not finite; else not there",
     "non_finite": "names of what is null because it was infinite or NaN",
 }
@@ -66,11 +66,16 @@ _TIMES = (
     Metric("gradient_steps_per_second", "per seed, in training", "AverageGradientStepsPerSecond"),
 )
 _DIAGNOSTICS = (
-    Metric("q_target_variance", "squared clipped return", "QTargetVariance", "Q-target variance"),
-    Metric("q_variance", "squared clipped return", "QVariance", "Q variance"),
+    Metric(
+        "q_target_variance",
+        "squared return of stored rewards",
+        "QTargetVariance",
+        "Q-target variance",
+    ),
+    Metric("q_variance", "squared return of stored rewards", "QVariance", "Q variance"),
     Metric("parameter_norm", "L2 norm over all parameters", "ParametersNorm"),
     Metric("parameter_norm_by_tensor", "L2 norm of each tensor", None, "parameter norm"),
-    Metric("q_norm", "clipped return, L2 norm over actions", "QNorm", "Q norm"),
+    Metric("q_norm", "return of stored rewards, L2 norm over actions", "QNorm", "Q norm"),
     Metric("srank", "singular values of the features", "Srank"),
     Metric("dormant", "fraction of units", "DormantFraction", "dormant units (fraction)"),
     Metric("dormant_by_layer", "fraction of a layer's units", None, "dormant units (fraction)"),
@@ -85,7 +90,9 @@ _DIAGNOSTICS = (
     Metric(
         "mask_churn", "fraction at last mask update", "MaskChurn", "mask bits changed (fraction)"
     ),
-    Metric("value_churn", "clipped return, mean |change of Q| by one update", "ValueChurn"),
+    Metric(
+        "value_churn", "return of stored rewards, mean |change of Q| by one update", "ValueChurn"
+    ),
     Metric(
         "policy_churn",
         "fraction of states whose greedy action one update changed",

@@ -21,7 +21,7 @@ class TidyRow(NamedTuple):
         clock: the counter that its curves are drawn against.
         agent_steps: of the seed, at the end of the iteration; 0 where it learns from data.
         gradient_steps: likewise.
-        frames: emulator ticks, likewise.
+        frames: ticks of the emulator, or steps of the simulator, likewise.
         episode_return: mean over the episodes that ended in the phase; NaN if none did.
     """
 

@@ -68,7 +68,7 @@ class Source(Protocol):
             and a figure count.
         steps: of the clock, gone so far.
         agent_steps: taken in an environment by each seed; 0 for ever where there is none.
-        frames: emulator ticks of these.
+        frames: ticks of the emulator, or steps of the simulator, in these.
         protocol: JSON facts for the provenance stamp.
         replay: what probes are drawn from.
     """
