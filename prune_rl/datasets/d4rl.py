@@ -62,9 +62,9 @@ def _run_at(path: Path) -> "D4RLRun | None":
     if not about and name and name.published is not None:
         _require_sizes(path, form, name.published)
     game = about["game"] if about else name.game if name else ""
-    facts = {"dataset": name.name if name else path.stem, "rewards": "as they are"}
+    facts = {"dataset": name.name if name else path.stem}
     facts |= {"algorithm": algorithm} if algorithm else {}
-    facts |= about.get("protocol", {})
+    facts |= about.get("protocol", {"stored_rewards": "as they are"})
     references = reference_scores(game)
     return D4RLRun(
         path=path,

@@ -1,5 +1,10 @@
-"""HDF5 files, read a few megabytes at a time; what is wrong with one is said in one line."""
+"""HDF5 files, read a few megabytes at a time; what is wrong with one is said in one line.
 
+They are written by way of memory: HDF5 itself does not survive a disk that is full, and ends the
+process when the next file is closed.
+"""
+
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +16,7 @@ from prune_rl.datasets.experience import Damaged
 from prune_rl.errors import ConfigError, first_line
 
 BLOCK_ROWS = 1 << 14  # of vectors: a megabyte or two
+_MEMORY_BLOCK = 1 << 22  # bytes by which a file in memory grows
 
 
 def h5py() -> Any:
@@ -37,6 +43,23 @@ def opened(path: Path) -> Iterator[Any]:
         raise Damaged(f"{path}: cannot be read: {first_line(error)}") from error
     with file:
         yield file
+
+
+def in_memory(path: Path, **settings: Any) -> Any:
+    """A new h5py file that `write` puts on disk. Raises `ConfigError` where there is no h5py."""
+    settings |= {"driver": "core", "backing_store": False, "block_size": _MEMORY_BLOCK}
+    return h5py().File(f"{path} in memory", "w", **settings)
+
+
+def write(file: Any, path: Path) -> None:
+    """Closes a file `in_memory`, and puts it on disk, for good. Raises `OSError`."""
+    with file:
+        file.flush()
+        content = file.id.get_file_image()
+    with path.open("wb") as target:
+        target.write(content)
+        target.flush()
+        os.fsync(target.fileno())
 
 
 def array_at(group: Any, name: str, shape: tuple[int | None, ...]) -> Any:

@@ -61,12 +61,13 @@ def _run_at(path: Path) -> "MinariRun | None":
     if not (path / MAIN).is_file():
         raise Damaged(f"{path}: no {MAIN}")
     observation = _box(where, "observation_space", metadata["observation_space"])
-    own, game = metadata.get("prune_rl", {}), _game(where, metadata)
+    own = metadata.get("prune_rl", {})  # of those made here
+    game = own["game"] if "game" in own else _game(where, metadata)
     references, gaps = _references(game, metadata)
-    facts = {"dataset": metadata["dataset_id"], "rewards": "as they are"}
+    facts = {"dataset": metadata["dataset_id"]}
     if "algorithm_name" in metadata:
         facts["algorithm"] = metadata["algorithm_name"]
-    facts |= own.get("protocol", {})
+    facts |= own.get("protocol", {"stored_rewards": "as they are"})
     return MinariRun(
         path=path,
         game=game,

@@ -47,7 +47,7 @@ def test_help_teaches_and_imports_nothing_heavy(name):
 def test_every_example_of_the_help_is_a_command():
     text = "\n".join([flags._EPILOG, flags._FETCH_EPILOG, flags._MAKE_EPILOG])
     examples = re.findall(r"python -m prune_rl\.datasets (.+)", text.replace("\\\n", " "))
-    assert len(examples) == 10
+    assert len(examples) == 13
     seen = {flags.parser().parse_args(shlex.split(example)).command for example in examples}
     assert seen == {"list", "fetch", "verify", "describe", "make"}
 
@@ -99,7 +99,7 @@ def test_list_may_be_cut_short():
         ("fetch --game=../x", "'../x': expected a game, as Pong"),
         ("fetch --jobs=0", "invalid integer >= 1 value: '0'"),
         ("make --agent_steps=0", "invalid integer >= 1 value: '0'"),
-        ("make --format=d4rl", "invalid choice: 'd4rl'"),
+        ("make --format=d4r", "invalid choice: 'd4r'"),
         ("verify", "required: PATH"),
     ],
 )
@@ -277,11 +277,22 @@ def test_make_hands_on_what_the_flags_say(monkeypatch, capfd, tmp_path):
     monkeypatch.setitem(sys.modules, "prune_rl.dataset_tool.making", module)
     argv = [f"--out={tmp_path}", "--format=rlu", "--agent_steps=30", "--checkpoint_rows=7"]
     gin = ["--gin_files=a.gin", "--gin_files=b.gin", "--gin_bindings=x.y=1"]
-    assert command.main(["make", *argv, *gin]) == 0
+    assert command.main(["make", *argv, *gin, "--collect_steps=40"]) == 0
     assert capfd.readouterr().out == "what was made\n"
     composed = {"gin_files": ["a.gin", "b.gin"], "gin_bindings": ["x.y=1"], "agent_steps": 30}
     expected = {"out": tmp_path, "format": "rlu", "agent_steps": 30, "checkpoint_rows": 7}
-    assert made == {**expected, "runner": ("folder", composed)}
+    assert made == {**expected, "collect_steps": 40, "runner": ("folder", composed)}
+    made.clear()
+    assert command.main(["make", *argv[:-1], *gin]) == 0
+    assert made["collect_steps"] is None
+    assert "checkpoint_rows" not in made
+    capfd.readouterr()
+    argv[1] = "--format=d4rl"
+    assert command.main(["make", *argv, *gin]) == 2
+    said = (
+        "prune_rl.datasets: --checkpoint_rows=7: a run of --format=d4rl is one file; leave it out"
+    )
+    assert capfd.readouterr().err == f"{said}\n"
 
 
 def test_make_without_an_agent(monkeypatch, capfd, tmp_path):

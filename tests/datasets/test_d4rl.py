@@ -165,7 +165,7 @@ def test_what_is_said_of_a_published_file(tmp_path):
         "format": "d4rl",
         "path": str(tmp_path / NAME),
         "dataset": "halfcheetah-medium-v2",
-        "rewards": "as they are",
+        "stored_rewards": "as they are",
         "algorithm": "SAC",
         "reference_scores": [-280.178953, 12135.0],
     }
