@@ -1,10 +1,12 @@
 """Data of a robot that are made here: what the replay saw, or what was played after training."""
 
+import json
 import os
 import signal
 from functools import partial
 
 import gin
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -126,10 +128,6 @@ def test_what_is_collected_is_played_afterwards_in_games_of_its_own(tmp_path):
 
 
 def test_what_was_collected_says_so(tmp_path):
-    import json
-
-    import h5py
-
     _Maker()(tmp_path / "out", collect_steps=5)
     with h5py.File(tmp_path / "out/hopper_run_2-v5.hdf5") as file:
         about = json.loads(file["metadata/about"][()])

@@ -105,9 +105,9 @@ def test_every_transition_is_there_as_minari_gives_it(root, monkeypatch):
 
 
 def test_what_a_collector_has_recorded(tmp_path, monkeypatch):
-    """Of HalfCheetah itself, with infos beside; cut by the time limit and by the end of it."""
+    """Of a robot itself, with infos beside; cut by the time limit and by the end of it."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    env = minari.DataCollector(gymnasium.make("HalfCheetah-v5", max_episode_steps=7))
+    env = minari.DataCollector(gymnasium.make("Walker2d-v5", max_episode_steps=7))
     env.action_space.seed(0)
     env.reset(seed=0)
     for _ in range(17):
@@ -115,9 +115,9 @@ def test_what_a_collector_has_recorded(tmp_path, monkeypatch):
         if terminated or truncated:
             env.reset()
     with warnings.catch_warnings(action="ignore"):
-        data = env.create_dataset("mujoco/halfcheetah/simple-v0")
+        data = env.create_dataset("mujoco/walker2d/simple-v0")
     run = _run(tmp_path)
-    assert (run.game, run.observation_spec.shape) == ("HalfCheetah-v5", (17,))
+    assert (run.game, run.observation_spec.shape) == ("Walker2d-v5", (17,))
     expected = list(_every(data))
     assert len(expected) == 17
     _same(read(run), expected)
