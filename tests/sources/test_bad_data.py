@@ -72,7 +72,7 @@ def test_an_atari_game_is_not_in_these_data(made_data, refused):
 def test_no_path_or_nothing_there_is_named(made_data, refused, tmp_path):
     assert refused(None).startswith("Dataset.path: not set; name a dataset")
     missing = tmp_path / "nowhere"
-    assert refused(missing) == f"Dataset.path='{missing}': no such directory"
+    assert refused(missing) == f"Dataset.path='{missing}': no such directory or file"
     (tmp_path / "empty").mkdir()
     said = refused(tmp_path / "empty")
     assert said.startswith(f"Dataset.path='{tmp_path / 'empty'}': no dataset there; expected GAME")
