@@ -34,7 +34,6 @@ from prune_rl.networks.policy_network import PolicyNetwork
 from prune_rl.settings import Holds, NotNegative, checked
 from prune_rl.specs import ActionSpec, Array, Batch, ObservationSpec
 
-
 _METRICS_PERIOD = 10  # one in so many gradient steps, the first included, has its metrics kept
 Delay = Annotated[
     int, Holds(lambda own: own >= 1 and _METRICS_PERIOD % own == 0, "1, 2, 5 or 10 gradient steps")
