@@ -1,5 +1,7 @@
 """Agents of continuous actions, small enough to be done by hand, and what their tests share."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 
@@ -34,8 +36,11 @@ def make_optimizers(agent, pruners):
     """Of each network of an agent."""
     dense = create_updater_from_config(100)
     optimizer = create_optimizer(learning_rate=RATE, eps=EPS)
-    networks = agent.networks.items()
-    return {x: pruners.get(x, dense).wrap(optimizer, members) for x, members in networks}
+
+    def pruner(name):
+        return replace(pruners.get(name, dense), period=agent.periods.get(name, 1))
+
+    return {x: pruner(x).wrap(optimizer, members) for x, members in agent.networks.items()}
 
 
 def make_batch(seed=0, num_seeds=2, batch_size=BATCH):

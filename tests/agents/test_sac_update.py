@@ -55,7 +55,7 @@ class Reference(Seed64):
         q = control.q_values(critics, batch.s_tm1, actions)
         per_action = np.zeros_like(actions)
         for member, critic in enumerate(critics):
-            chosen = -(q.argmin(0) == member) / BATCH
+            chosen = np.where(q.argmin(0) == member, -1 / BATCH, 0.0)
             per_action += control.action_gradients(critic, batch.s_tm1, actions, chosen)
         per_raw = per_action * (1 - actions**2) + 2 * alpha * np.tanh(raw) / BATCH
         log_std = np.split(inputs[-1], 2, axis=1)[1]

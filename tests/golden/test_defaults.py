@@ -26,7 +26,15 @@ _ELSEWHERE = {
     "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
 # Parameters that it sets otherwise: a reference to what a file chooses, the paper's share.
-_CHOSEN = {"torso", "actor_torso", "critic_torso", "value_torso", "create_environment_fn", "create_source_fn", "fraction"}
+_CHOSEN = {
+    "torso",
+    "actor_torso",
+    "critic_torso",
+    "value_torso",
+    "create_environment_fn",
+    "create_source_fn",
+    "fraction",
+}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,9 @@ def test_a_pruning_file_leaves_nothing_to_the_one_before_it():
     for name, path in gin_files.shipped_gin_files().items():
         if name.startswith("pruning/") and not name.endswith(("/none.gin", "_of_100m.gin")):
             said = dict(bindings.read(path))
-            pruners = {x.rpartition("create_")[0]: y for x, y in said.items() if x.endswith("pruner_type")}
+            pruners = {
+                x.rpartition("create_")[0]: y for x, y in said.items() if x.endswith("pruner_type")
+            }
             assert "" in pruners, f"{name} leaves networks out"
             for scope in pruners:
                 if said[f"{scope}create_updater_from_config.pruner_type"] != "no_prune":
