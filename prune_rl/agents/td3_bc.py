@@ -157,7 +157,7 @@ class _Rules(NamedTuple):
         return actions
 
     def actor_losses(self, params: Params, state: AgentState, batch: Batch) -> jax.Array:
-        """(B,), as `Quantities.losses` says."""
+        """(B,), as `Quantities.losses` says; values are divided by their mean in the batch."""
         return self._actor_losses(params, state, batch)
 
     def _actor_losses(

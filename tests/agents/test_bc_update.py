@@ -7,6 +7,7 @@ import pytest
 
 from prune_rl.agents.bc import BCAgent
 from prune_rl.errors import ConfigError
+from prune_rl.networks.torsos.mlp import MLPTorso
 
 from . import control
 from .control import BATCH, EPS, RATE, SEEDS, Seed64
@@ -113,3 +114,24 @@ def test_losses_that_diagnostics_measure_are_those_of_the_update():
     losses = learner.quantities["actor"].losses(params, state, one)
     _, metrics, _ = learner.update(state, batch)
     np.testing.assert_allclose(losses.mean(), metrics["actor/loss"][0], rtol=1e-5)
+
+
+def test_dropout_silences_each_transitions_units_while_it_learns_and_nobody_who_acts():
+    learner = control.make_learner(BCAgent, torso=MLPTorso(units=7, dropout=0.5))
+    whole = control.make_learner(BCAgent)
+    batch = control.make_batch()
+    batch = jax.tree.map(lambda leaf: np.repeat(leaf[:, :1], BATCH, axis=1), batch)  # all alike
+    losses = []
+    for seeds in (SEEDS, (5, 6)):
+        params = whole.init(SEEDS).networks["actor"]
+        state = learner.init(seeds).with_network("actor", params)
+        _, metrics, _ = learner.update(state, batch)
+        losses.append(float(metrics["actor/loss"][0]))
+    _, metrics, _ = whole.update(whole.init(SEEDS), batch)
+    assert len({*losses, float(metrics["actor/loss"][0])}) == 3
+    state = whole.init(SEEDS)
+    acts = [
+        own.act_eval(state.params, state.keys, batch.s_tm1[:, 0], 0.0)[0]
+        for own in (learner, whole)
+    ]
+    np.testing.assert_array_equal(*acts)
