@@ -142,7 +142,7 @@ def test_a_pruning_file_says_which_networks_it_prunes(file, pruned):
 
 def test_a_network_that_the_agent_lacks_is_one_line():
     configuration.load(["agents/bc.gin", "pruning/gradual_critic.gin"], [])
-    with pytest.raises(ConfigError, match="critic/create_updater.*no such network"):
+    with pytest.raises(ConfigError, match=r"critic/create_updater.*no such network"):
         create_optimizers(BCAgent().networks, 1_000, 1_000)
 
 
