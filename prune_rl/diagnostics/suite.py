@@ -19,7 +19,7 @@ from prune_rl.replay.ram import require_room
 from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
 from prune_rl.specs import Draw, Probe, bytes_of
 
-_HELD_OUT = "what is learned from has: fixed data of which some are held out (Dataset.held_out)"
+_HELD_OUT = "fixed data of which some are held out (Dataset.held_out); here nothing is"
 _SIZES = (  # settings that are numbers of transitions
     *("probe_size", "srank_probe_size", "dormant_probe_size", "churn_batch_size"),
     "num_gradients",
@@ -177,18 +177,16 @@ class Diagnostics:
         """The measurements of each network: those asked for that it has."""
 
         def has(quantities: Quantities, name: str) -> bool:
-            needs, probes = MEASUREMENTS[name].needs, MEASUREMENTS[name].probes
-            there = has_held_out or VALIDATION not in probes
-            return there and (needs is None or bool(getattr(quantities, needs)))
+            needs = MEASUREMENTS[name].needs
+            return needs is None or bool(getattr(quantities, needs))
 
-        for name in self.quantities or ():
-            there = has_held_out or VALIDATION not in MEASUREMENTS[name].probes
-            require(there, "Diagnostics.quantities", name, _HELD_OUT)
         available = [x for x in MEASUREMENTS if any(has(own, x) for own in networks.values())]
-        asked = available if self.quantities is None else list(self.quantities)
+        there = [x for x in available if has_held_out or VALIDATION not in MEASUREMENTS[x].probes]
+        asked = there if self.quantities is None else list(self.quantities)
         for name in asked:
             expected = f"what this agent and network have: {', '.join(available)}"
             require(name in available, "Diagnostics.quantities", name, expected)
+            require(name in there, "Diagnostics.quantities", name, _HELD_OUT)
         return {network: [x for x in asked if has(own, x)] for network, own in networks.items()}
 
 

@@ -221,6 +221,9 @@ PARAMETERS = {
         **{"setting": "given by the code", "path": "folder", "chunks": "folder or none"},
         **{"run": "number or none", "seed": "any or zero", "fraction": "share"},
         **{"unit": "choice", "batch_size": "size", "cache_gib": "positive"},
+        **dict.fromkeys(("num_transitions", "held_out"), "only none"),  # of vectors alone
+        **{"normalize_observations": "never true", "normalization_eps": "positive"},
+        **{"normalize_rewards": "bool", "reward_scale": "number", "reward_shift": "number"},
     },
     # Nothing here trains a cell of a grid, or learns from data of another source.
     "Grid": dict.fromkeys(("axes", "shared", "num_seeds", "seeds_per_cell"), "given by the code"),
