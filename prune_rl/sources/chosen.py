@@ -258,7 +258,8 @@ def _of_game(path: str, runs: Sequence[Run], asked: str | None) -> list[Run]:
         asked = games[0]
     if asked not in games:
         problem = f"the data are of {', '.join(games)}, not of the game asked for, {asked}"
-        raise ConfigError(f"Dataset.path={path!r}: {problem}; {nearest(asked, games)}")
+        where = f"in create_{runs[0].suite}_environment.game_name" + ", or none" * (len(games) == 1)
+        raise ConfigError(f"Dataset.path={path!r}: {problem}; {nearest(asked, games)} ({where})")
     return [run for run in runs if run.game == asked]
 
 
