@@ -167,7 +167,8 @@ def _playable(runner: Runner, format: str) -> tuple[OnlineSource, Played]:
     if format == "rlu" and suite == "minatar":
         advice = "MinAtar is written in the DQN-replay layout only: --format=dqn_replay"
         raise ConfigError(f"--format=rlu: {advice}")
-    if format in WRITERS and source.clips_rewards:
+    is_image = source.observation_spec.is_image  # a vector format says so itself
+    if format in WRITERS and source.clips_rewards and not is_image:
         expected = f"expected False: data of --format={format} hold rewards as they are"
         raise ConfigError(f"OnlineSource.clip_rewards=True: {expected}")
     if format == "rlu":

@@ -134,12 +134,14 @@ class D4RLRun:
         sources, is_next, whole = self._layout()
         total = int(np.count_nonzero(whole.startable))
         if not total:
-            raise ConfigError(f"{self.path}: no transition to learn from")
+            raise _empty(self.path)
         own = vectors.needed(whole, share, self.number)
         name = f"{self.game}/{self.number} {self.path.stem}"
         return [FilePart(name, total, self.path, sources[own.rows], is_next[own.rows], own)]
 
     def _layout(self) -> Layout:
+        if not self.form.num_rows:
+            raise _empty(self.path)
         with opened(self.path) as file:
             terminals, timeouts = flags_of(file["terminals"]), flags_of(file["timeouts"])
         both = terminals & timeouts
@@ -156,6 +158,10 @@ class D4RLRun:
     @cached_property
     def _identity(self) -> str:
         return vectors.sha256_of([self.path])
+
+
+def _empty(path: Path) -> ConfigError:
+    return ConfigError(f"{path}: no transition to learn from")
 
 
 def num_rows(run: D4RLRun) -> int:

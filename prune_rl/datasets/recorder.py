@@ -142,7 +142,8 @@ class Recorder(RunsRecorder):
         spec, actions = played.observation_spec, played.action_spec
         if not (spec.is_image and spec.dtype is np.uint8 and isinstance(actions, Discrete)):
             expected = "frames of uint8 images and actions that are numbers"
-            raise ConfigError(f"a dataset of {played.game}: expected {expected}, not {spec}")
+            advice = "vectors go with --format=d4rl or minari"
+            raise ConfigError(f"a dataset of {played.game}: expected {expected}; {advice}")
         about = {
             "format": about_file.FORMAT,
             "suite": played.suite,
