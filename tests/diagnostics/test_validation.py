@@ -15,22 +15,21 @@ _BINDINGS = (
     *("Dataset.unit='first'", "Dataset.num_transitions=1", "Dataset.held_out=1"),
     *("Dataset.batch_size=8", "Diagnostics.probe_size=16", "MLPTorso.units=8"),
     *("Runner.num_iterations=2", "Runner.training_steps=20", "Runner.num_eval_episodes=0"),
-    *("Runner.num_seeds=2", "DeviceDatasetSource.create_dataset_fn=@Dataset"),
+    "Runner.num_seeds=2",
 )
 
 
 def _loss(kept, row):
     """Of behavioural cloning at one row of the file, in float64: every probe is that transition."""
-    layers = ("torso/Dense_0", "torso/Dense_1", "head")
+    layers = ("torso/Dense_0", "torso/Dense_1", "mean")
 
     def weight(layer, kind):
-        (name,) = [x for x in kept if x.endswith(f"params/{layer}/{kind}") and "opt" not in x]
-        return kept[name].astype(np.float64)
+        return kept[f"agent/networks/actor/params/params/{layer}/{kind}"].astype(np.float64)
 
     x = ARRAYS["observations"][row].astype(np.float64)
     for layer in layers:
         x = x @ weight(layer, "kernel") + weight(layer, "bias")
-        x = np.tanh(x) if layer == "head" else np.maximum(x, 0)
+        x = np.tanh(x) if layer == "mean" else np.maximum(x, 0)
     return ((x - ARRAYS["actions"][row]) ** 2).mean()
 
 
@@ -39,7 +38,8 @@ def test_both_losses_are_those_of_their_own_transitions(tmp_path, source):
     """One transition is learned from and one held out, so that a probe is that one many times."""
     path = publish(tmp_path / "halfcheetah_medium-v2.hdf5", ARRAYS)
     files = ("agents/bc.gin", "suites/mujoco.gin", "diagnostics/validation.gin")
-    own = (*_BINDINGS, f"Dataset.path={str(path)!r}", f"Runner.create_source_fn=@{source}")
+    own = [*_BINDINGS, f"Dataset.path={str(path)!r}", f"Runner.create_source_fn=@{source}"]
+    own.append(f"{source}.create_dataset_fn=@Dataset")
     flags = [f"--gin_files={x}" for x in files] + [f"--gin_bindings={x}" for x in own]
     run = tmp_path / "run"
     assert train.main([f"--base_dir={run}", *flags]) == 0
