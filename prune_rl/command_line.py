@@ -18,9 +18,10 @@ _KINDS = {
     "networks": "what it learns with, any width",
     "pruning": "how it is pruned; by default not at all",
     "plasticity": "what pruning is compared with",
+    "regularization": "what Sparse-Reg is compared with",
     "diagnostics": "what is measured beside returns",
     "suites": "which games",
-    "experiments": "whole settings to start from, and the grids of the paper's figures",
+    "experiments": "whole settings to start from, and the grids of the papers' figures and tables",
 }
 _COLUMNS = 100
 

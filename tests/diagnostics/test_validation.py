@@ -15,7 +15,7 @@ _BINDINGS = (
     *("Dataset.unit='first'", "Dataset.num_transitions=1", "Dataset.held_out=1"),
     *("Dataset.batch_size=8", "Diagnostics.probe_size=16", "MLPTorso.units=8"),
     *("Runner.num_iterations=2", "Runner.training_steps=20", "Runner.num_eval_episodes=0"),
-    "Runner.num_seeds=2",
+    *("Runner.num_seeds=2", "Dataset.normalize_observations=False"),
 )
 
 

@@ -108,7 +108,7 @@ def test_a_file_that_is_wrong_is_one_line(refused, tmp_path, case, source):
     changes, but, said = BROKEN[case]
     path = publish(tmp_path / NAME, ARRAYS | changes, but)
     bindings = [f"Dataset.path={str(path)!r}", f"Runner.create_source_fn=@{source}"]
-    bindings += ["DeviceDatasetSource.create_dataset_fn=@Dataset"] * (source[1] == "e")
+    bindings.append(f"{source}.create_dataset_fn=@Dataset")
     line = refused(*bindings, about=path)
     assert said in line
     assert str(path) in line
