@@ -1,4 +1,4 @@
-"""`prune_rl.train` and `prune_rl.datasets` on robots' data that are wrong: one line, nothing left."""
+"""The command lines on robots' data that are wrong: one line, nothing left."""
 
 import json
 
@@ -22,10 +22,8 @@ _SHORT = (
 
 def _flags(*bindings, agent="bc", files=("suites/mujoco.gin",)):
     given = [x for x in _SHORT if x.partition(".")[0] not in _unused(agent)]
-    files = [f"agents/{agent}.gin", *files]
-    return [f"--gin_files={x}" for x in files] + [
-        f"--gin_bindings={x}" for x in (*given, *bindings)
-    ]
+    named = [f"--gin_files={x}" for x in (f"agents/{agent}.gin", *files)]
+    return named + [f"--gin_bindings={x}" for x in (*given, *bindings)]
 
 
 def _unused(agent):
@@ -252,10 +250,9 @@ def test_an_agent_and_what_it_cannot_learn_from(
 ):
     path = publish(tmp_path / NAME, ARRAYS)
     paths = {"DATA": path, "IMAGES": made_data}
-    own = [
-        x.replace(name, repr(str(y))) for x in bindings for name, y in paths.items() if name in x
-    ]
-    own += [x for x in bindings if not any(name in x for name in paths)]
+    own = bindings
+    for name, there in paths.items():
+        own = [x.replace(name, repr(str(there))) for x in own]
     about = made_data if "IMAGES" in str(bindings) else path
     assert said in refused(*own, agent=agent, files=files, about=about)
 
