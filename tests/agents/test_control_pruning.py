@@ -33,7 +33,7 @@ AGENTS = {
     "awac": AWACAgent,
     "iql": IQLAgent,
 }
-NAMES, STEPS, SPARSITY = list(METHODS), 14, 0.7
+METHOD_NAMES, STEPS, SPARSITY = list(METHODS), 14, 0.7
 
 
 def _pruner(method, sparsity=SPARSITY, **more):
@@ -97,7 +97,9 @@ _OTHERS = [(agent, offset) for agent in AGENTS for offset in range(12) if offset
 
 def _check_methods(agent, offset):
     names = _pruned(agent)
-    methods = {name: NAMES[(offset + 5 * i) % len(NAMES)] for i, name in enumerate(names)}
+    methods = {
+        name: METHOD_NAMES[(offset + 5 * i) % len(METHOD_NAMES)] for i, name in enumerate(names)
+    }
     pruners = {name: _pruner(method) for name, method in methods.items()}
     learner = control.make_learner(AGENTS[agent], pruners=pruners)
     state = _train(learner)
@@ -109,7 +111,7 @@ def _check_methods(agent, offset):
 
 @pytest.mark.parametrize(("agent", "offset"), _SOME)
 def test_every_network_is_as_sparse_as_its_own_pruner_was_asked(agent, offset):
-    assert len(NAMES) == 12  # as the offsets count
+    assert len(METHOD_NAMES) == 12  # as the offsets count
     _check_methods(agent, offset)
 
 
@@ -159,10 +161,10 @@ def _snip(network, grads):
 
 
 _REFERENCES = {
-    "sac": (test_sac_update.Reference, test_sac_update.LAST),
-    "td3_bc": (test_td3_bc_update.Reference, test_td3_bc_update.LAST),
-    "awac": (test_awac_update.Reference, test_awac_update.LAST),
-    "iql": (test_iql_update.Reference, test_iql_update.LAST),
+    "sac": (test_sac_update.Reference, test_sac_update.NAMES),
+    "td3_bc": (test_td3_bc_update.Reference, test_td3_bc_update.NAMES),
+    "awac": (test_awac_update.Reference, test_awac_update.NAMES),
+    "iql": (test_iql_update.Reference, test_iql_update.NAMES),
 }
 
 
@@ -171,14 +173,14 @@ def test_snips_masks_come_from_each_networks_own_loss(agent):
     """Of all weights of a network, and of each critic by itself; at the dense weights."""
     pruners = {x: _pruner("global_snip", schedule_type="one_shot", **_AT_0) for x in _pruned(agent)}
     learner = control.make_learner(AGENTS[agent], pruners=pruners)
-    kind, last = _REFERENCES[agent]
+    kind, names = _REFERENCES[agent]
     state, batch = learner.init(SEEDS), control.make_batch(7)
     own = type("Reference", (Sniped, kind), {})
     seeds = [own(state, seed) for seed in range(len(SEEDS))]
     state, _, _ = learner.update(state, batch)
     for place, seed in enumerate(seeds):
         seed.update(control.of_seed(batch, place))
-    control.assert_networks(state, seeds, last, rtol=1e-5, atol=1e-7)
+    control.assert_networks(state, seeds, names, rtol=1e-5, atol=1e-7)
 
 
 _AT_0 = {"update_start_step": 0, "update_end_step": None, "update_freq": None}
@@ -189,7 +191,7 @@ def test_snips_masks_of_a_cloned_policy():
         BCAgent, pruners={"actor": _pruner("global_snip", schedule_type="one_shot", **_AT_0)}
     )
     state, batch = learner.init(SEEDS), control.make_batch(7)
-    seeds = [control.Seed64(state, seed, test_bc_update.LAST) for seed in range(len(SEEDS))]
+    seeds = [control.Seed64(state, seed, test_bc_update.NAMES) for seed in range(len(SEEDS))]
     state, _, _ = learner.update(state, batch)
     for place, seed in enumerate(seeds):
         own, actor = control.of_seed(batch, place), seed.networks["actor"]
@@ -197,7 +199,7 @@ def test_snips_masks_of_a_cloned_policy():
         actions = np.tanh(inputs[-1])
         errors = actions - control.inside(own.a_tm1)
         _snip(actor, actor.backward(inputs, 2 * errors / errors.size * (1 - actions**2))[0])
-    control.assert_networks(state, seeds, test_bc_update.LAST, rtol=1e-5, atol=1e-7)
+    control.assert_networks(state, seeds, test_bc_update.NAMES, rtol=1e-5, atol=1e-7)
 
 
 def test_sparse_regs_masks_are_remade_and_weights_come_back_as_they_were():
