@@ -13,6 +13,7 @@ from prune_rl.networks.layers import kernels
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.distributions import erk
 from prune_rl.pruning.methods import METHODS
+from prune_rl.pruning.tensors import tensor_name
 
 from . import (
     control,
@@ -86,8 +87,9 @@ def _check(state, learner, name, method):
         )
         for own, target in pairs:
             np.testing.assert_array_equal(target == 0, own == 0)
-    # Of biases and deviations there are none.
-    assert len(jax.tree.leaves(network.opt_state.masks)) == len(sizes)
+    masked = jax.tree_util.tree_leaves_with_path(network.opt_state.masks)
+    assert masked
+    assert {tensor_name(path).rpartition("/")[2] for path, _ in masked} == {"kernel"}
 
 
 # Each run gives every network another method: in twelve of them each network has had each.
