@@ -142,6 +142,7 @@ class Sniped:
         pairs = zip(own, grads, strict=True) if isinstance(own, list) else [(own, grads)]
         for network, own_grads in pairs:
             _snip(network, own_grads)
+            network.steps += 1
 
     def move(self, name):
         super().move(name)
