@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import gin
@@ -111,7 +113,7 @@ def create_runner(
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
     expected = f"a run of fewer than 2**31 gradient steps; it has {made:,}"
     require(made < 2**31, "Runner.num_iterations", num_iterations, expected)
-    optimizers = create_optimizers(agent.networks, made, nominal)
+    optimizers = create_optimizers(agent.networks, made, nominal, agent.periods)
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
     require_memory(learner, optimizers, num_seeds)
     bound = bind(interventions, learner, made, nominal)
@@ -139,7 +141,10 @@ def _trainer_of(source: Source) -> Callable[..., Training]:
 
 
 def create_optimizers(
-    networks: Mapping[str, int | None], num_gradient_steps: int, nominal_gradient_steps: int
+    networks: Mapping[str, int | None],
+    num_gradient_steps: int,
+    nominal_gradient_steps: int,
+    periods: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, SparseOptimizer]:
     """A pruned optimizer of each network, from gin's bindings in the scope of its name.
 
@@ -150,6 +155,7 @@ def create_optimizers(
       networks: see `Agent.networks`.
       num_gradient_steps: those that the run makes.
       nominal_gradient_steps: what fractions of the run are fractions of.
+      periods: see `Agent.periods`.
 
     Raises:
       ConfigError: a setting is wrong, or in the scope of a network that there is not.
@@ -165,7 +171,9 @@ def create_optimizers(
             pruner = create_updater_from_config(
                 num_gradient_steps, nominal_gradient_steps=nominal_gradient_steps
             )
-            optimizers[name] = pruner.wrap(create_optimizer(), members)
+            period = periods.get(name, 1)
+            optimizer = create_optimizer(num_gradient_steps=-(-num_gradient_steps // period))
+            optimizers[name] = replace(pruner, period=period).wrap(optimizer, members)
     return optimizers
 
 

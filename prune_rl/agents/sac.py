@@ -8,27 +8,27 @@ the critics just updated; both see the temperature of before.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gin
 import jax
 import jax.numpy as jnp
 
+from prune_rl.learning.acting_rules import ActingRules
 from prune_rl.learning.actor_critic import (
     ACTOR,
     CRITIC,
     TEMPERATURE,
     actor_quantities,
     answers,
-    critic_quantities,
     descend,
-    member_answers,
     move_target,
     td_targets,
 )
 from prune_rl.learning.actor_critic_agent import ActorCriticAgent, empty_inputs
+from prune_rl.learning.critics import Critics
 from prune_rl.learning.learner import Learner, Metrics, Optimizers, Updated, build_learner
-from prune_rl.learning.policies import ActionBox, action_box, sample_squashed
+from prune_rl.learning.policies import SQUASHED, action_box, sample_squashed
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import AgentState, Params
 from prune_rl.networks.critic_network import CriticNetwork
@@ -68,76 +68,43 @@ class SACAgent(ActorCriticAgent):
         box = action_box(type(self).__name__, action_spec)
         inputs = empty_inputs(observation_spec, action_spec)
         actor = PolicyNetwork(self.actor_torso, action_size=len(box.half))
-        own = _Rules(self, actor, CriticNetwork(self.critic_torso), box)
-        quantities = {
-            ACTOR: actor_quantities(own.actor, inputs, own.actor_losses),
-            CRITIC: critic_quantities(
-                own.critic, box, inputs, targets=own.targets, losses=own.critic_losses
-            ),
-            TEMPERATURE: Quantities(own.first_temperature, inputs),
-        }
+        # Half the squared distance: equation 5.
+        critics = Critics(CriticNetwork(self.critic_torso), box, weight=0.5)
+        own, acting = _Rules(self, actor, critics), ActingRules(actor, SQUASHED, box)
         return build_learner(
-            quantities,
+            {
+                ACTOR: actor_quantities(actor, inputs, own.actor_losses),
+                CRITIC: critics.quantities(inputs, own.targets),
+                TEMPERATURE: Quantities(own.first_temperature, inputs),
+            },
             optimizers,
             targets=[CRITIC],
             update=partial(own.update, optimizers),
-            act=own.act,
-            act_eval=own.act_eval,
+            act=acting.act,
+            act_eval=acting.act_eval,
             strategy=self._strategy,
         )
 
 
 class _Rules(NamedTuple):
-    """The algorithm on one seed; actions are those in [-1, 1] but where said otherwise."""
+    """The algorithm on one seed; actions are those in [-1, 1]."""
 
     settings: SACAgent
     actor: PolicyNetwork
-    critic: CriticNetwork
-    box: ActionBox
+    critics: Critics
 
     def first_temperature(self, key: jax.Array) -> Params:
         """Its logarithm, in the form of flax variables."""
         del key
         return {"params": {"log_alpha": jnp.log(jnp.float32(self.settings.initial_temperature))}}
 
-    def act(
-        self, params: Mapping[str, Params], key: jax.Array, observation: jax.Array, epsilon: float
-    ) -> tuple[jax.Array, jax.Array]:
-        """An action of the environment, drawn; uniform with probability `epsilon`."""
-        key, action_key, uniform_key, choice_key = jax.random.split(key, 4)
-        mean, log_std = self._point(params, observation)
-        action, _ = sample_squashed(mean, log_std, action_key)
-        uniform = jax.random.uniform(uniform_key, action.shape, minval=-1.0, maxval=1.0)
-        explores = jax.random.uniform(choice_key) < epsilon
-        return self.box.outside(jnp.where(explores, uniform, action)), key
-
-    def act_eval(
-        self, params: Mapping[str, Params], key: jax.Array, observation: jax.Array, epsilon: float
-    ) -> tuple[jax.Array, jax.Array]:
-        """The action of the environment at the distribution's mean, before tanh."""
-        del epsilon
-        mean, _ = self._point(params, observation)
-        return self.box.outside(jnp.tanh(mean)), key
-
-    def _point(
-        self, params: Mapping[str, Params], observation: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        answer: Any = self.actor.apply(params[ACTOR], observation)
-        mean, log_std = answer
-        return mean, log_std
-
     def update(self, optimizers: Optimizers, state: AgentState, batch: Batch) -> Updated:
         """One gradient step of every network."""
         keys, critic_key, actor_key, target_key = jax.random.split(state.keys, 4)
         alpha = _alpha(state)
         targets = self._targets(state, batch, target_key)
-
-        def critic_loss(params: Params) -> tuple[jax.Array, Metrics]:
-            q = self._q(params, batch, noise=critic_key)  # (members, B)
-            # The mean over the batch of each, summed: one critic's gradient is its own.
-            return 0.5 * jnp.square(q - targets).mean(axis=1).sum(), {"q_mean": q.mean()}
-
-        state, metrics = descend(state, CRITIC, optimizers[CRITIC], critic_loss)
+        loss = self.critics.loss(batch, targets, critic_key)
+        state, metrics = descend(state, CRITIC, optimizers[CRITIC], loss)
 
         def actor_loss(params: Params) -> tuple[jax.Array, Metrics]:
             losses, log_probs = self._actor_losses(params, state, batch, alpha, actor_key)
@@ -156,7 +123,7 @@ class _Rules(NamedTuple):
         self, state: AgentState, optimizers: Optimizers, entropy: jax.Array
     ) -> tuple[AgentState, Metrics]:
         asked = self.settings.target_entropy
-        target = -float(len(self.box.half)) if asked is None else asked
+        target = -float(self.actor.action_size) if asked is None else asked
         gap = jax.lax.stop_gradient(entropy) - target
 
         def loss(params: Params) -> tuple[jax.Array, Metrics]:
@@ -165,18 +132,13 @@ class _Rules(NamedTuple):
 
         return descend(state, TEMPERATURE, optimizers[TEMPERATURE], loss)
 
-    def _q(self, params: Params, batch: Batch, noise: jax.Array | None = None) -> jax.Array:
-        actions = self.box.inside(jnp.asarray(batch.a_tm1))
-        return member_answers(self.critic, params, batch.s_tm1, actions, noise=noise)
-
     def targets(self, state: AgentState, batch: Batch) -> jax.Array:
         """What the critics' values are pulled to, (B,), with actions that no update draws."""
         return self._targets(state, batch, state.keys)
 
     def _targets(self, state: AgentState, batch: Batch, key: jax.Array) -> jax.Array:
         actions, log_probs = self._drawn(state.networks[ACTOR].params, batch.s_t, key)
-        target_params = state.networks[CRITIC].target_params
-        q = member_answers(self.critic, target_params, batch.s_t, actions).min(axis=0)
+        q = self.critics.least(state.networks[CRITIC].target_params, batch.s_t, actions)
         entropy = -_alpha(state) * log_probs if self.settings.backup_entropy else 0.0
         return td_targets(batch, q + entropy)
 
@@ -197,18 +159,12 @@ class _Rules(NamedTuple):
         """Losses (B,), equation 7, and the logs (B,) of the densities of the actions drawn."""
         draw_key, noise = jax.random.split(key)
         actions, log_probs = self._drawn(params, batch.s_tm1, draw_key, noise)
-        q = member_answers(self.critic, state.networks[CRITIC].params, batch.s_tm1, actions)
-        return alpha * log_probs - q.min(axis=0), log_probs
+        q = self.critics.least(state.networks[CRITIC].params, batch.s_tm1, actions)
+        return alpha * log_probs - q, log_probs
 
     def actor_losses(self, params: Params, state: AgentState, batch: Batch) -> jax.Array:
         """(B,), as `Quantities.losses` says."""
         return self._actor_losses(params, state, batch, _alpha(state), state.keys)[0]
-
-    def critic_losses(self, params: Params, state: AgentState, batch: Batch) -> jax.Array:
-        """(B,) of one critic, as `Quantities.losses` says."""
-        actions = self.box.inside(jnp.asarray(batch.a_tm1))
-        q = answers(self.critic, params, batch.s_tm1, actions)
-        return 0.5 * jnp.square(q - self.targets(state, batch))
 
 
 def _alpha(state: AgentState) -> jax.Array:

@@ -14,11 +14,10 @@ import optax
 from flax import linen as nn
 
 from prune_rl.learning.learner import Metrics
-from prune_rl.learning.policies import ActionBox
+from prune_rl.learning.policies import Choice, gaussian_log_prob
 from prune_rl.learning.quantities import Quantities
 from prune_rl.learning.state import AgentState, Params
 from prune_rl.networks.activations import hidden_activations
-from prune_rl.networks.critic_network import CriticNetwork
 from prune_rl.networks.policy_network import PolicyNetwork
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.specs import Array, Batch, Inputs
@@ -95,6 +94,26 @@ def move_target(
     return state.with_network(name, network.replace(target_params=target))
 
 
+def log_probs(
+    network: PolicyNetwork,
+    params: Params,
+    observations: Array,
+    actions: Array,
+    noise: jax.Array | None = None,
+) -> jax.Array:
+    """The logs (B,) of an actor's normal densities at actions (B, A); `noise` as of `answers`."""
+    mean, log_std = answers(network, params, observations, noise=noise)
+    return jax.vmap(gaussian_log_prob)(mean, log_std, jnp.asarray(actions))
+
+
+def drawn(
+    network: PolicyNetwork, choice: Choice, params: Params, observations: Array, key: jax.Array
+) -> jax.Array:
+    """Actions (B, A) that an actor draws."""
+    mean, log_std = answers(network, params, observations)
+    return jax.vmap(choice.drawn)(mean, log_std, jax.random.split(key, len(mean)))
+
+
 def td_targets(batch: Batch, values: jax.Array) -> jax.Array:
     """r + discount·v of the states (B,) that follow; no gradient flows through them."""
     return jax.lax.stop_gradient(jnp.asarray(batch.r_t) + batch.discount_t * values)
@@ -120,46 +139,5 @@ def actor_quantities(
         wiring=network.wiring,
         activations=activations,
         features=features,
-        losses=losses,
-    )
-
-
-def critic_quantities(
-    network: CriticNetwork,
-    box: ActionBox | None,
-    inputs: Inputs,
-    *,
-    targets: Callable[[AgentState, Batch], jax.Array] | None = None,
-    losses: Callable[[Params, AgentState, Batch], jax.Array],
-) -> Quantities:
-    """What may be asked of one critic, whose values are those of the actions taken, (B, 1).
-
-    Args:
-        network: of Q, or of V.
-        box: of Q's actions; None for V.
-        inputs: see `Quantities`.
-        targets: its `q_targets`.
-        losses: likewise.
-    """
-
-    def read(own: Inputs) -> list[jax.Array]:
-        actions = [] if box is None else [box.inside(jnp.asarray(own.actions))]
-        return [jnp.asarray(own.observations), *actions]
-
-    def features(params: Params, own: Inputs) -> jax.Array:
-        of_one: Any = partial(network.apply, params, method="features")
-        return jax.vmap(of_one)(*read(own))
-
-    def activations(params: Params, own: Inputs) -> dict[str, jax.Array]:
-        return hidden_activations(network, params, *read(own))
-
-    return Quantities(
-        init_params=lambda key: network.init(key, *read(inputs)),
-        inputs=inputs,
-        wiring=network.wiring,
-        activations=activations,
-        features=features,
-        q_values=lambda params, own: answers(network, params, *read(own))[:, None],
-        q_targets=targets,
         losses=losses,
     )

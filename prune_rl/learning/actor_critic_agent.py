@@ -22,23 +22,16 @@ Torso = Annotated[nn.Module, Holds(_is_bare, "a module, as @MLPTorso()")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorCriticAgent(Agent):
+class ActorAgent(Agent):
     """Settings of an agent that learns what to do where actions are vectors; see `Agent`.
 
     Attributes:
         actor_torso: a module from one observation to features, as `@MLPTorso()`.
-        critic_torso: the same of critics, from an observation and an action side by side.
-        num_critics: members of the ensemble of critics.
-        target_smoothing_coefficient: the part of the way that targets go to their networks at
-            every move; tau of the papers.
     """
 
     min_replay_history: CountOrZero = 10_000
     replay_ratio: ReplayRatio = 1.0
     actor_torso: Torso = field(default_factory=MLPTorso)
-    critic_torso: Torso = field(default_factory=MLPTorso)
-    num_critics: Count = 2
-    target_smoothing_coefficient: Fraction = 0.005
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,8 +54,24 @@ class ActorCriticAgent(Agent):
     def _strategy(self, num_seeds: int, *, compiled_loop: bool = False) -> str:
         if self.seed_strategy != "auto":
             return self.seed_strategy
-        backend, torso = jax.default_backend(), type(self.critic_torso).__name__
+        backend, torso = jax.default_backend(), type(self.actor_torso).__name__
         return default_strategy(backend, torso, num_seeds, compiled_loop=compiled_loop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorCriticAgent(ActorAgent):
+    """Settings of one that learns from the values of actions too.
+
+    Attributes:
+        critic_torso: as `actor_torso`, from an observation and an action side by side.
+        num_critics: members of the ensemble of critics.
+        target_smoothing_coefficient: the part of the way that targets go to their networks at
+            every move; tau of the papers.
+    """
+
+    critic_torso: Torso = field(default_factory=MLPTorso)
+    num_critics: Count = 2
+    target_smoothing_coefficient: Fraction = 0.005
 
 
 def empty_inputs(observation_spec: ObservationSpec, action_spec: ActionSpec) -> Inputs:

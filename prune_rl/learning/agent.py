@@ -69,6 +69,11 @@ class Agent:
         """
         raise NotImplementedError
 
+    @property
+    def periods(self) -> Mapping[str, int]:
+        """Gradient steps of the agent for one of a network, where it learns at fewer than all."""
+        return {}
+
     def exploration(self, agent_steps: int) -> dict[str, float]:
         """Numbers that `Learner.act` takes in training, by the names that they are logged by."""
         raise NotImplementedError

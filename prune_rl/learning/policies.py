@@ -3,6 +3,7 @@
 Actions are (A,) in [-1, 1]; `ActionBox` fits them to those of an environment.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -43,6 +44,36 @@ def sample_squashed(
 
 def _log_density(noise: jax.Array, log_std: jax.Array) -> jax.Array:
     return -(0.5 * jnp.square(noise) + log_std + _LOG_SQRT_2PI).sum()
+
+
+def exponential_weights(advantages: jax.Array, largest: float) -> jax.Array:
+    """exp of each, at most `largest`: what an action weighs that an actor is to copy (B,)."""
+    # An exponential beyond float32 would be infinite before it is cut.
+    return jnp.exp(jnp.minimum(advantages, float(np.log(largest))))
+
+
+class Choice(NamedTuple):
+    """How what a `PolicyNetwork` answers for one observation becomes an action in [-1, 1].
+
+    Attributes:
+        drawn: (mean (A,), log_std (A,), key) -> action (A,), as played while an agent learns.
+        middle: mean (A,) -> action (A,), as evaluations play.
+    """
+
+    drawn: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    middle: Callable[[jax.Array], jax.Array]
+
+
+def _inside(action: jax.Array) -> jax.Array:
+    return jnp.clip(action, -1.0, 1.0)
+
+
+SQUASHED = Choice(lambda mean, log_std, key: sample_squashed(mean, log_std, key)[0], jnp.tanh)
+# Gaussians whose density counts what lies beyond the box, which no environment is given.
+CLIPPED = Choice(
+    lambda mean, log_std, key: _inside(sample_gaussian(mean, log_std, key)[0]), _inside
+)
+DETERMINISTIC = Choice(lambda mean, log_std, key: _inside(mean), _inside)
 
 
 class ActionBox(NamedTuple):

@@ -25,11 +25,13 @@ class PolicyNetwork(Headed):
             'free' for one parameter of each dimension (Kostrikov et al. 2022), 'none' for a
             deterministic policy.
         log_std_range: what it is clipped to.
+        bounded: whether the mean is squashed into [-1, 1] by tanh.
     """
 
     action_size: int = 1
     spread: Spread = "state"
     log_std_range: tuple[float, float] = (-20.0, 2.0)
+    bounded: bool = False
     _LAST: ClassVar[dict[str, tuple[str, ...]]] = {"state": ("mean", "log_std")}
 
     @property
@@ -42,6 +44,7 @@ class PolicyNetwork(Headed):
         features = self.features(observation)
         init = INITIALIZERS["pytorch"]
         mean = nn.Dense(self.action_size, kernel_init=init, name="mean")(features)
+        mean = jnp.tanh(mean) if self.bounded else mean
         if self.spread == "none":
             return mean, jnp.zeros_like(mean)
         if self.spread == "state":

@@ -1,0 +1,231 @@
+"""Agents of several networks while pruners of all kinds, one for each network, work on them."""
+
+import jax
+import numpy as np
+import pytest
+
+from prune_rl.agents.awac import AWACAgent
+from prune_rl.agents.bc import BCAgent
+from prune_rl.agents.iql import IQLAgent
+from prune_rl.agents.sac import SACAgent
+from prune_rl.agents.td3_bc import TD3BCAgent
+from prune_rl.networks.layers import kernels
+from prune_rl.pruning.config import create_updater_from_config
+from prune_rl.pruning.distributions import erk
+from prune_rl.pruning.methods import METHODS
+
+from . import (
+    control,
+    test_awac_update,
+    test_bc_update,
+    test_iql_update,
+    test_sac_update,
+    test_td3_bc_update,
+)
+from .control import SEEDS
+
+pytestmark = pytest.mark.usefixtures("quick_compiling")
+
+AGENTS = {
+    "sac": SACAgent,
+    "bc": BCAgent,
+    "td3_bc": TD3BCAgent,
+    "awac": AWACAgent,
+    "iql": IQLAgent,
+}
+NAMES, STEPS, SPARSITY = list(METHODS), 14, 0.7
+
+
+def _pruner(method, sparsity=SPARSITY, **more):
+    settings = {"update_start_step": 2, "update_end_step": 10, "update_freq": 2} | more
+    return create_updater_from_config(STEPS, method, sparsity=sparsity, **settings)
+
+
+def _pruned(agent):
+    """Names of the networks that have layers."""
+    return [name for name in AGENTS[agent]().networks if name != "temperature"]
+
+
+def _train(learner, steps=STEPS):
+    state = learner.init(SEEDS)
+    for step in range(steps):
+        state, metrics, _ = learner.update(state, control.make_batch(step))
+    assert all(np.isfinite(own).all() for own in metrics.values())
+    return jax.device_get(state)
+
+
+def _zeros(params, members):
+    """Zeros of each kernel, by layer and, with members, for each: (S, members) or (S,)."""
+    axes = 1 if members is None else 2
+    counted = kernels(params).items()
+    return {x: (own == 0).sum(tuple(range(axes, own.ndim))) for x, own in counted}
+
+
+def _sizes(params, members):
+    axes = 1 if members is None else 2
+    return {name: own[(0,) * axes].size for name, own in kernels(params).items()}
+
+
+def _check(state, learner, name, method):
+    """That a network is as sparse as asked, and its target is zero in the same places."""
+    network, members = state.networks[name], learner.members[name]
+    zeros, sizes = _zeros(network.params, members), _sizes(network.params, members)
+    if METHODS[method].whole_network:
+        kept = sum(sizes.values()) - sum(zeros.values())
+        assert (abs(kept - (1 - SPARSITY) * sum(sizes.values())) <= 1).all()
+    else:
+        one = jax.tree.map(lambda leaf: leaf[(0,) * (1 if members is None else 2)], network.params)
+        shares = kernels(erk(one, SPARSITY))
+        for layer, size in sizes.items():
+            expected = size * (shares[layer] or 0.0)
+            assert (abs(zeros[layer] - expected) <= 1).all(), (name, layer, method)
+    if network.target_params is not None:
+        pairs = zip(
+            *map(jax.tree.leaves, (kernels(network.params), kernels(network.target_params))),
+            strict=True,
+        )
+        for own, target in pairs:
+            np.testing.assert_array_equal(target == 0, own == 0)
+    # Of biases and deviations there are none.
+    assert len(jax.tree.leaves(network.opt_state.masks)) == len(sizes)
+
+
+# Each run gives every network another method: in twelve of them each network has had each.
+_SOME = [(agent, offset) for agent in AGENTS for offset in (0, 3, 6, 9)]
+_OTHERS = [(agent, offset) for agent in AGENTS for offset in range(12) if offset % 3]
+
+
+def _check_methods(agent, offset):
+    names = _pruned(agent)
+    methods = {name: NAMES[(offset + 5 * i) % len(NAMES)] for i, name in enumerate(names)}
+    pruners = {name: _pruner(method) for name, method in methods.items()}
+    learner = control.make_learner(AGENTS[agent], pruners=pruners)
+    state = _train(learner)
+    for name, method in methods.items():
+        _check(state, learner, name, method)
+    if agent == "sac":
+        assert not jax.tree.leaves(state.networks["temperature"].opt_state.masks)
+
+
+@pytest.mark.parametrize(("agent", "offset"), _SOME)
+def test_every_network_is_as_sparse_as_its_own_pruner_was_asked(agent, offset):
+    assert len(NAMES) == 12  # as the offsets count
+    _check_methods(agent, offset)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("agent", "offset"), _OTHERS)
+def test_every_network_under_every_method(agent, offset):
+    _check_methods(agent, offset)
+
+
+@pytest.mark.parametrize("agent", ["td3_bc", "iql"])
+def test_what_one_network_has_pruned_leaves_the_others_dense(agent):
+    pruners = {"critic": _pruner("magnitude")}
+    learner = control.make_learner(AGENTS[agent], pruners=pruners)
+    state = _train(learner)
+    _check(state, learner, "critic", "magnitude")
+    for name in set(_pruned(agent)) - {"critic"}:
+        zeros = _zeros(state.networks[name].params, learner.members[name])
+        assert not any(own.any() for own in zeros.values())
+
+
+class Sniped:
+    """A reference whose first update makes masks, and trains nothing: before any `Reference`."""
+
+    def step(self, name, grads):
+        own = self.networks[name]
+        pairs = zip(own, grads, strict=True) if isinstance(own, list) else [(own, grads)]
+        for network, own_grads in pairs:
+            _snip(network, own_grads)
+
+    def move(self, name):
+        super().move(name)
+        own, targets = self.networks[name], self.targets[name]
+        pairs = zip(own, targets, strict=True) if isinstance(own, list) else [(own, targets)]
+        for network, target in pairs:
+            for (kernel, _), layer in zip(network.layers, target.layers, strict=True):
+                layer[0] = np.where(kernel == 0, 0, layer[0])
+
+
+def _snip(network, grads):
+    """Zeros for all kernels' weights but those of the largest |w dL/dw|, one threshold for all."""
+    scores = [abs(w * g) for (w, _), (g, _) in zip(network.layers, grads, strict=True)]
+    ranked = np.sort(np.concatenate([own.reshape(-1) for own in scores]))[::-1]
+    least = ranked[round((1 - SPARSITY) * len(ranked)) - 1]
+    assert least > 0, "a batch that leaves enough to rank"
+    for layer, own in zip(network.layers, scores, strict=True):
+        layer[0] = np.where(own >= least, layer[0], 0)
+
+
+_REFERENCES = {
+    "sac": (test_sac_update.Reference, test_sac_update.LAST),
+    "td3_bc": (test_td3_bc_update.Reference, test_td3_bc_update.LAST),
+    "awac": (test_awac_update.Reference, test_awac_update.LAST),
+    "iql": (test_iql_update.Reference, test_iql_update.LAST),
+}
+
+
+@pytest.mark.parametrize("agent", _REFERENCES)
+def test_snips_masks_come_from_each_networks_own_loss(agent):
+    """Of all weights of a network, and of each critic by itself; at the dense weights."""
+    pruners = {x: _pruner("global_snip", schedule_type="one_shot", **_AT_0) for x in _pruned(agent)}
+    learner = control.make_learner(AGENTS[agent], pruners=pruners)
+    kind, last = _REFERENCES[agent]
+    state, batch = learner.init(SEEDS), control.make_batch(7)
+    own = type("Reference", (Sniped, kind), {})
+    seeds = [own(state, seed) for seed in range(len(SEEDS))]
+    state, _, _ = learner.update(state, batch)
+    for place, seed in enumerate(seeds):
+        seed.update(control.of_seed(batch, place))
+    control.assert_networks(state, seeds, last, rtol=1e-5, atol=1e-7)
+
+
+_AT_0 = {"update_start_step": 0, "update_end_step": None, "update_freq": None}
+
+
+def test_snips_masks_of_a_cloned_policy():
+    learner = control.make_learner(
+        BCAgent, pruners={"actor": _pruner("global_snip", schedule_type="one_shot", **_AT_0)}
+    )
+    state, batch = learner.init(SEEDS), control.make_batch(7)
+    seeds = [control.Seed64(state, seed, test_bc_update.LAST) for seed in range(len(SEEDS))]
+    state, _, _ = learner.update(state, batch)
+    for place, seed in enumerate(seeds):
+        own, actor = control.of_seed(batch, place), seed.networks["actor"]
+        inputs = actor.forward(own.s_tm1)
+        actions = np.tanh(inputs[-1])
+        errors = actions - control.inside(own.a_tm1)
+        _snip(actor, actor.backward(inputs, 2 * errors / errors.size * (1 - actions**2))[0])
+    control.assert_networks(state, seeds, test_bc_update.LAST, rtol=1e-5, atol=1e-7)
+
+
+def test_sparse_regs_masks_are_remade_and_weights_come_back_as_they_were():
+    """Every 4 gradient steps until 8; the actor, which learns at every second, at the same."""
+    settings = {"schedule_type": "periodic", "update_start_step": 0, "update_end_step": 8}
+    pruner = _pruner("global_snip", **settings, update_freq=4)
+    learner = control.make_learner(TD3BCAgent, pruners=dict.fromkeys(("actor", "critic"), pruner))
+    state = learner.init(SEEDS)
+    before = jax.device_get(state)
+    remade = {"actor": [], "critic": []}
+    for step in range(14):
+        state, _, _ = learner.update(state, control.make_batch(step))
+        after = jax.device_get(state)
+        for name, steps in remade.items():
+            old, new = before.networks[name], after.networks[name]
+            masks = zip(
+                *map(jax.tree.leaves, (old.opt_state.masks, new.opt_state.masks)), strict=True
+            )
+            if any((a != b).any() for a, b in masks):
+                steps.append(step)
+                _check(after, learner, name, "global_snip")
+                _came_back_as_they_were(old, new)
+        before = after
+    assert remade == {"actor": [0, 4, 8], "critic": [0, 4, 8]}
+
+
+def _came_back_as_they_were(old, new):
+    weights = kernels(old.opt_state.weights)
+    for layer, kernel in kernels(new.params).items():
+        back = (kernels(old.params)[layer] == 0) & (kernel != 0)
+        np.testing.assert_array_equal(kernel[back], weights[layer][back])
