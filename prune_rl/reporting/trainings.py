@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.arms import Setup, is_offline, read_setup, tell_apart
+from prune_rl.reporting.arms import Setup, read_setup, tell_apart
 from prune_rl.reporting.config import Config, number, read_config
+from prune_rl.reporting.offline import is_offline
 from prune_rl.reporting.runs import Row, read_metrics
 
 _LOCKS = Path("/proc/locks")
