@@ -35,7 +35,7 @@ _CALLED = re.compile(r"@(?:[\w./]*[./])?(\w+)\(\)")
 
 
 def agent_of(config: Config) -> str:
-    """'dqn', 'c51', 'rainbow', 'full_rainbow', 'der', 'drq_eps', 'cql', 'cql_c51', 'sac', 'td3_bc', …
+    """'dqn', 'c51', 'rainbow', 'full_rainbow', 'der', 'drq_eps', 'cql', 'cql_c51', 'td3_bc', …
 
     That is the name of the agent's file, by its class and settings; another agent is its class in
     small letters, without 'Agent'.

@@ -19,7 +19,7 @@ from prune_rl.reporting.table import Score, final_scores
 from prune_rl.reporting.trainings import FINAL, Training
 
 RETURNS = "episode_return_mean"
-HUMAN, RAW = "human", "raw"  # kinds of scales
+HUMAN, D4RL, RAW = "human", "d4rl", "raw"  # kinds of scales
 Normalize = Callable[[str, Floats], Floats]  # game and returns to scores; NaN: it has none
 
 
@@ -30,13 +30,15 @@ class Scale(NamedTuple):
         label: of an axis of such scores.
         note: what they are, in words.
         normalize: of a game's returns (...) the scores (...), NaN where the game has no scale.
-        kind: 'human', 'arm' or `RAW`, which makes no two games comparable.
+        kind: 'human', 'd4rl', 'arm' or `RAW`, which makes no two games comparable.
+        best: the score that an optimality gap is short of.
     """
 
     label: str
     note: str
     normalize: Normalize
     kind: str
+    best: float = 1.0
 
     @property
     def name(self) -> str:
@@ -193,7 +195,9 @@ class Study:
         found = [
             own
             for arm in arms
-            for own in statistics.aggregate(arm.name, self.matrix(arm), self.rng())
+            for own in statistics.aggregate(
+                arm.name, self.matrix(arm), self.rng(), self.scale.best
+            )
             if not (self.scale.kind == RAW and own.statistic == "optimality_gap")
         ]
         for arm, other in self.pairs():

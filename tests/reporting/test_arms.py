@@ -198,7 +198,7 @@ _SPARSE = "global_snip 95% periodic 0-200,000"
         ("'data/medium/'", None, "medium "),
         ("'data/cheetah'", 100_000, "100k "),
         ("'data/experts'", None, ""),
-        ("[('data/expert', 2_500), ('data/medium_replay', 7_500)]", None, "expert+medium-replay 10k "),
+        ("[('a/expert', 2_500), ('medium_replay', 7_500)]", None, "expert+medium-replay 10k "),
     ],
 )
 def test_arms_name_the_data_that_they_learn_from(setup_of, path, count, words):
