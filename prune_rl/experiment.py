@@ -117,7 +117,7 @@ def create_runner(
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
     require_memory(learner, optimizers, num_seeds)
     bound = bind(interventions, learner, made, nominal)
-    policy = Policy(agent, learner)
+    policy, held_out = Policy(agent, learner), getattr(source.replay, "has_held_out", False)
     return Runner(
         base_dir=Path(base_dir),
         source=source,
@@ -129,7 +129,7 @@ def create_runner(
         evaluation={"num_steps": evaluation_steps, "num_episodes": num_eval_episodes},
         checkpoint_minutes=checkpoint_minutes,
         create_environments=create,
-        diagnostics=diagnostics.bind(learner) if diagnostics else None,
+        diagnostics=diagnostics.bind(learner, has_held_out=held_out) if diagnostics else None,
     )
 
 

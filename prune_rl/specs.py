@@ -73,10 +73,14 @@ ActionSpec = Discrete | Box
 
 
 class Draw(NamedTuple):
-    """What a measurement asks of a source: `size` transitions of each seed, or only `Inputs`."""
+    """What a measurement asks of a source: `size` transitions of each seed, or only `Inputs`.
+
+    Those that are learned from, or of fixed data those that are held out.
+    """
 
     size: int
     inputs_only: bool = False
+    held_out: bool = False
 
 
 class Inputs(NamedTuple):

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from prune_rl.dataset_tool.catalogue import CAVEATS, DATASETS, OFFLINE_GAMES, VECTORS, Dataset
-from prune_rl.environments.games import MINATAR, SUITES
+from prune_rl.environments.games import SUITES
 
 _NARROW = 100  # columns, where the terminal does not say
 
@@ -47,7 +47,7 @@ def _coverage(games: tuple[str, ...]) -> str:
     suites = (
         f"{name} {len(set(own) & set(games))}/{len(own)}"
         for name, own in SUITES.items()
-        if own is not MINATAR
+        if name.startswith("atari")
     )
     return f"{len(games)}; of the suites: {', '.join(suites)}"
 

@@ -20,11 +20,12 @@ class Share(NamedTuple):
     Attributes:
         fraction: of the transitions of every part, in (0, 1].
         unit: 'windows', what lies together: consecutive rows of a checkpoint's file, whole episodes
-            of a split; 'transitions', each drawn by itself, which touches more frames; or 'first',
-            those that a reader meets first.
+            of a split; 'transitions', each drawn by itself, which touches more frames; or 'first'
+            and 'last', those that a reader meets first and last.
         seed: decides where windows begin and which transitions are drawn.
         horizon: n of the n-step returns, in agent steps: so many further rows a transition needs.
         count: so many transitions of the run instead of a fraction, which then is 1; None else.
+        held_out: the last so many of the run are not there for it; None for all are.
     """
 
     fraction: float = 1.0
@@ -32,6 +33,7 @@ class Share(NamedTuple):
     seed: int = 0
     horizon: int = 1
     count: int | None = None  # type: ignore[assignment]  # in the place of tuple.count
+    held_out: int | None = None
 
 
 class Block(NamedTuple):
@@ -147,6 +149,9 @@ class Damaged(ConfigError):  # noqa: N818
 
 def require_fraction(share: Share, path: object) -> None:
     """Raises `ConfigError` if a share is counted, of data in which only fractions are taken."""
+    if share.held_out is not None:
+        found = f"Dataset.held_out={share.held_out} of {path}"
+        raise ConfigError(f"{found}: expected None: some are held out of vectors alone")
     if share.count is not None or share.unit == "first":
         asked = f"{share.count:,} transitions" if share.count is not None else "the first"
         found = f"{asked} of {path} were asked for"

@@ -113,15 +113,15 @@ def draw(outline: Outline, share: Share, stream: Sequence[int]) -> np.ndarray:
     Raises:
         ConfigError: there are not so many.
     """
-    if share.fraction >= 1 and share.count is None:
+    if share.fraction >= 1 and share.count is None and share.held_out is None:
         return outline.startable
-    likely = np.flatnonzero(outline.startable & (outline.ages >= 0))
+    likely = _not_held_out(np.flatnonzero(outline.startable & (outline.ages >= 0)), share)
     drawn = np.zeros(len(outline.rows), bool)
     if not likely.size:
         return drawn
     count = _count(share, len(likely))
-    if share.unit == "first":
-        drawn[likely[:count]] = True
+    if share.unit in ("first", "last"):
+        drawn[likely[:count] if share.unit == "first" else likely[-count:]] = True
         return drawn
     random = np.random.Generator(np.random.PCG64(stream))
     if share.unit == "transitions":
@@ -132,11 +132,20 @@ def draw(outline: Outline, share: Share, stream: Sequence[int]) -> np.ndarray:
     return drawn & outline.startable
 
 
+def _not_held_out(likely: np.ndarray, share: Share) -> np.ndarray:
+    """Rows at which transitions may start, without the last ones."""
+    held_out, there = share.held_out or 0, len(likely)
+    expected = f"fewer than the {there:,} transitions that there are"
+    require(held_out < max(there, 1), "Dataset.held_out", held_out, expected)
+    return likely[: there - held_out]
+
+
 def _count(share: Share, there: int) -> int:
     """How many transitions a share takes of those that are there."""
     if share.count is None:
         return max(round(share.fraction * there), 1)
-    require(share.count <= there, "Dataset.num_transitions", share.count, f"at most the {there:,}")
+    expected = f"at most the {there:,}" + " that are not held out" * (share.held_out is not None)
+    require(share.count <= there, "Dataset.num_transitions", share.count, expected)
     return share.count
 
 

@@ -100,6 +100,7 @@ _DIAGNOSTICS = (
         "policy churn (fraction)",
     ),
     Metric("probe_loss", "mean over the probe", "ProbeLoss", "loss on the probe"),
+    Metric("validation_loss", "mean over a probe of what is held out", "ValidationLoss"),
     Metric("probe_grad_norm", "L2 norm of mean", "ProbeGradientNorm", "gradient norm on the probe"),
 )
 

@@ -37,6 +37,10 @@ class SharedReplay:
       horizon: n of the n-step return, in agent steps.
       gamma: discount per agent step.
       batch_size: transitions per seed in a batch.
+      held_out: of each seed, positions of transitions that only a `Draw` of such gets; or empty.
+
+    Attributes:
+      has_held_out: whether there are such.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class SharedReplay:
         horizon: int,
         gamma: float,
         batch_size: int,
+        held_out: Sequence[np.ndarray] = (),
     ) -> None:
+        self._held_out, self.has_held_out = held_out, bool(held_out)
         self._ring, self._starts, self._seeds = ring, starts, seeds
         self._identities = identities
         self._horizon, self._gamma, self.batch_size = horizon, gamma, batch_size
@@ -89,16 +95,23 @@ class SharedReplay:
 
     def probe(self, draw: Draw, name: str) -> Probe:
         """What `draw` asks, a function of seed, name and data; moves nothing."""
-        places = self._draw(f"probe {name}", 1, draw.size)[:, 0]
+        starts = self._held_out if draw.held_out else self._starts
+        places = self._draw(f"probe {name}", 1, draw.size, starts)[:, 0]
         if draw.inputs_only:
             return inputs(self._ring, places)
         return transitions(self._ring, places, self._horizon, self._gamma)
 
-    def _draw(self, name: str, count: int, size: int | None = None) -> np.ndarray:
+    def _draw(
+        self,
+        name: str,
+        count: int,
+        size: int | None = None,
+        starts: Sequence[np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Positions (S, count, size) from the stream of that name of each seed."""
         shape = (count, self.batch_size if size is None else size)
         streams = replay_streams(self._seeds, name)
-        pairs = zip(self._starts, streams, strict=True)
+        pairs = zip(self._starts if starts is None else starts, streams, strict=True)
         return np.stack([own[stream.integers(len(own), size=shape)] for own, stream in pairs])
 
     @property

@@ -37,6 +37,15 @@ class Taken(NamedTuple):
     share: Share
     there: Sequence[Run]
 
+    @property
+    def held_out(self) -> Share | None:
+        """Of each of its runs, the transitions that are never learned from."""
+        if self.share.held_out is None:
+            return None
+        return self.share._replace(
+            fraction=1.0, unit="last", count=self.share.held_out, held_out=None
+        )
+
     def identity_of(self, run: Run) -> dict[str, Any]:
         """What a checkpoint says of it."""
         share = {name: x for name, x in self.share._asdict().items() if x is not None}
@@ -57,6 +66,7 @@ class Chosen:
     Attributes:
         runs: of each group, one of each path.
         groups: of each of them, what is to be read.
+        held_out: of each of them, what is to be read beside it and not learned from; or empty.
         group_of: of each seed, its place there.
     """
 
@@ -76,12 +86,14 @@ class Chosen:
         self.group_of = [choices.index(turn) for turn in turns]
         pairs = [list(zip(self._taken, choice, strict=True)) for choice in choices]
         self.runs = [[own.there[place] for own, place in pair] for pair in pairs]
-        self.groups = [self._parts(runs) for runs in self.runs]
+        self.groups = [self._parts(runs, [own.share for own in self._taken]) for runs in self.runs]
+        held_out = [own.held_out for own in self._taken]
+        self.held_out = [self._parts(x, held_out) for x in self.runs] if any(held_out) else []
         self._require_alike()
 
-    def _parts(self, runs: Sequence[Run]) -> Sequence[Part]:
-        pairs = zip(self._taken, runs, strict=True)
-        return [part for own, run in pairs for part in run.parts(own.share)]
+    def _parts(self, runs: Sequence[Run], shares: Sequence[Share | None]) -> Sequence[Part]:
+        pairs = zip(runs, shares, strict=True)
+        return [part for run, share in pairs if share for part in run.parts(share)]
 
     def _require_alike(self) -> None:
         specs = [(run.observation_spec, run.action_spec) for run in self.runs[0]]
@@ -138,9 +150,15 @@ class Chosen:
         return transitions, total, frames
 
     @property
+    def _all_rows(self) -> tuple[int, int]:
+        """Transitions and frames of the share and of what is held out, at most."""
+        parts = [part for group in (*self.groups, *self.held_out) for part in group]
+        return sum(x.num_transitions for x in parts), sum(x.num_rows for x in parts)
+
+    @property
     def num_bytes(self) -> int:
-        """Of memory, for all of the share."""
-        transitions, _, frames = self._counts
+        """Of memory, for all of the share and what is held out."""
+        transitions, frames = self._all_rows
         row = bytes_per_row(self.observation_spec, self.action_spec)
         return frames * row + transitions * _START_BYTES
 
@@ -153,13 +171,18 @@ class Chosen:
         print(
             f"{paths}: {self.runs[0][0].game}, run {numbers}: {transitions:,} of at most {total:,} "
             f"transitions ({transitions / max(total, 1):.1%}), with {frames:,} frames "
-            f"({min(frames / max(total, 1), 1):.1%}); {where}",
+            f"({min(frames / max(total, 1), 1):.1%}){self._said_held_out}; {where}",
             file=stream,
             flush=True,
         )
         for run in {id(run): run for runs in self.runs for run in runs}.values():
             for gap in run.gaps:
                 print(f"      run {run.number}: {gap}", file=stream, flush=True)
+
+    @property
+    def _said_held_out(self) -> str:
+        held_out = sum(part.num_transitions for group in self.held_out for part in group)
+        return f", {held_out:,} held out" if held_out else ""
 
     def require_room(self, batch_size: int, num_seeds: int) -> None:
         """Raises `ConfigError` if memory does not hold a batch of all seeds, and what is ahead."""
@@ -183,7 +206,7 @@ class Chosen:
 
     def require_cache(self, cache_gib: float, cache_bytes: int) -> None:
         """Raises `ConfigError` if memory does not hold the cache and what lies beside frames."""
-        transitions, _, frames = self._counts
+        transitions, frames = self._all_rows
         dtypes = row_dtypes(self.observation_spec, self.action_spec)
         beside = sum(dtypes[name].itemsize for name in ROW_FIELDS[1:])
         # They are read from the folder before they are those of the ring.
@@ -193,6 +216,11 @@ class Chosen:
             sizes = f"{needed / GIB:,.2f} GiB with all that is not frames"
             expected = f"less than the {free / GIB:.2f} GiB that are available"
             raise ConfigError(f"Dataset.cache_gib={cache_gib}: {sizes}; expected {expected}")
+
+    def held_out_of(self, loaded: Loaded) -> list[np.ndarray]:
+        """Of each seed, positions of the transitions that are held out; empty where none are."""
+        starts = loaded.starts[len(self.groups) :]
+        return [starts[group] for group in self.group_of] if starts else []
 
     def where(self, group: int) -> str:
         """Words for the data of a group, for an error."""
@@ -204,7 +232,7 @@ class Chosen:
         """Raises `ConfigError` if the data hold none, or actions that the game has not."""
         low, high = _bounds(self.action_spec)
         for group, starts in enumerate(loaded.starts):
-            where = f"Dataset.path={self.where(group)}"
+            where = f"Dataset.path={self.where(group % len(self.groups))}"
             if not len(starts):
                 raise ConfigError(f"{where} has no complete transition")
             actions = loaded.ring.actions[starts]
@@ -230,7 +258,8 @@ def _of_game(path: str, runs: Sequence[Run], asked: str | None) -> list[Run]:
         asked = games[0]
     if asked not in games:
         problem = f"the data are of {', '.join(games)}, not of the game asked for, {asked}"
-        raise ConfigError(f"Dataset.path={path!r}: {problem}; {nearest(asked, games)}")
+        where = f"in create_{runs[0].suite}_environment.game_name" + ", or none" * (len(games) == 1)
+        raise ConfigError(f"Dataset.path={path!r}: {problem}; {nearest(asked, games)} ({where})")
     return [run for run in runs if run.game == asked]
 
 

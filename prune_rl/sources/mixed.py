@@ -66,6 +66,7 @@ class MixedReplay:
     def __init__(self, online: ReplayBuffer, dataset: FixedData, dataset_share: float) -> None:
         self._online, self._dataset, self._share = online, dataset, dataset_share
         self.batch_size = online.batch_size
+        self.has_held_out: bool = getattr(dataset, "has_held_out", False)
 
     def sample(self) -> Batch:
         """`batch_size` transitions of each seed; see `ReplayBuffer.sample`."""
@@ -77,7 +78,9 @@ class MixedReplay:
         return batch
 
     def probe(self, draw: Draw, name: str) -> Probe:
-        """What `draw` asks, of both; see `ReplayBuffer.probe`."""
+        """What `draw` asks, of both; see `ReplayBuffer.probe`. Only data are held out."""
+        if draw.held_out:
+            return self._dataset.probe(draw, name)
         drawn: Probe = self._joined(
             draw.size, lambda replay, own: replay.probe(draw._replace(size=own), name)
         )

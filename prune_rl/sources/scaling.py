@@ -45,17 +45,15 @@ class Scaling:
         return said
 
     def of_observations(self, fields: Fields, starts: np.ndarray) -> Scale | None:
-        """Normalises the frames of rows, in place, by those at which transitions start (T,)."""
+        """That of the frames of rows at which transitions start (T,), if they are normalised."""
         if not self.normalize_observations:
             return None
         frames = fields["frames"]
         own = frames[starts].astype(np.float64)
-        scale = Scale(own.mean(axis=0), own.std(axis=0) + self.normalization_eps)
-        frames[:] = scale(frames)
-        return scale
+        return Scale(own.mean(axis=0), own.std(axis=0) + self.normalization_eps)
 
-    def of_rewards(self, fields: Fields, where: str) -> dict[str, float]:
-        """Scales the rewards of rows, in place; JSON of what was found of them.
+    def of_rewards(self, fields: Fields, where: str) -> tuple[float, dict[str, float]]:
+        """What the rewards of rows are multiplied by, and JSON of what was found of them.
 
         Args:
             fields: of the rows.
@@ -65,7 +63,6 @@ class Scaling:
             ConfigError: no two complete episodes differ, so that returns have no range.
         """
         factor, found = self.reward_scale, {}
-        rewards = fields["rewards"]
         if self.normalize_rewards:
             returns = complete_returns(fields)
             low, high = (float(x) for x in (min(returns, default=0), max(returns, default=0)))
@@ -75,9 +72,15 @@ class Scaling:
                 raise ConfigError(f"Dataset.normalize_rewards=True: {problem}")
             factor *= _RANGE / (high - low)
             found = {"lowest_return": low, "highest_return": high}
+        return factor, found
+
+    def apply(self, fields: Fields, scale: Scale | None, factor: float) -> None:
+        """Puts rows on the scales that were found, in place."""
+        if scale is not None:
+            fields["frames"][:] = scale(fields["frames"])
         if self.identity.get("rewards"):
+            rewards = fields["rewards"]
             rewards[:] = rewards.astype(np.float64) * factor + self.reward_shift
-        return found
 
 
 def complete_returns(fields: Fields) -> npt.NDArray[np.float64]:

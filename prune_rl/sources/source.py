@@ -40,7 +40,10 @@ def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> N
 
 
 class Stored(Protocol):
-    """Transitions of S seeds to measure on, as `replay.buffer.ReplayBuffer` says."""
+    """Transitions of S seeds to measure on, as `replay.buffer.ReplayBuffer` says.
+
+    Where it `has_held_out`, a `Draw` may ask for those that are never learned from.
+    """
 
     def probe(self, draw: Draw, name: str) -> Probe: ...
 

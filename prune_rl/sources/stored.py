@@ -42,6 +42,7 @@ class StoredData(SharedReplay):
         super().__init__(
             loaded.ring,
             [loaded.starts[group] for group in chosen.group_of],
+            held_out=chosen.held_out_of(loaded),
             seeds=setting.seeds,
             identities=[identities[group] for group in chosen.group_of],
             horizon=setting.agent.update_horizon,
@@ -63,17 +64,24 @@ class StoredData(SharedReplay):
 
 
 def _scaled(loaded: Loaded, chosen: Chosen, scaling: Scaling) -> tuple[list[Scale], dict[str, Any]]:
-    """Scales rows, in place: of each group that of its observations, if any, and JSON of it all."""
-    lengths = [sum(part.num_rows for part in group) for group in chosen.groups]
+    """Scales rows, in place: of each group that of its observations, if any, and JSON of it all.
+
+    What is held out of a group is put on the scale of what is learned from.
+    """
+    lengths = [sum(part.num_rows for part in x) for x in (*chosen.groups, *chosen.held_out)]
     rows = {name: getattr(loaded.ring, name) for name in ("rewards", "ages", "ends")}
     if loaded.ring.is_in_memory:
         rows["frames"] = loaded.ring.fields_of(0)["frames"]
-    scales, returns = [], []
-    for group, (low, high) in enumerate(pairwise(accumulate(lengths, initial=0))):
-        fields = {x: own[low:high] for x, own in rows.items()}
-        scale = scaling.of_observations(fields, loaded.starts[group] - low)
+    firsts = list(accumulate(lengths, initial=0))
+    fields = [{x: own[a:b] for x, own in rows.items()} for a, b in pairwise(firsts)]
+    count, scales, returns = len(chosen.groups), [], []
+    for group in range(count):
+        scale = scaling.of_observations(fields[group], loaded.starts[group] - firsts[group])
+        factor, found = scaling.of_rewards(fields[group], chosen.where(group))
+        for own in fields[group::count]:
+            scaling.apply(own, scale, factor)
         scales += [] if scale is None else [scale]
-        returns.append(scaling.of_rewards(fields, chosen.where(group)))
+        returns.append(found)
     told: dict[str, Any] = {"returns": returns} if any(returns) else {}
     if scales:
         told["observation_scales"] = [
@@ -91,6 +99,7 @@ def load_dataset(
     run: Count | None = None,
     fraction: Annotated[float, Range(above=0, most=1)] = 1.0,
     num_transitions: Count | None = None,
+    held_out: Count | None = None,
     unit: Annotated[str, OneOf(UNITS)] = "windows",
     seed: CountOrZero = 0,
     batch_size: Count = 32,
@@ -113,6 +122,9 @@ def load_dataset(
             one at place k, counted round, of those that are there.
         fraction: of the transitions of every checkpoint or split.
         num_transitions: so many of the run instead, of vectors.
+        held_out: the last so many of the run, of vectors, are never learned from, whatever share
+            of the others is; of a mixture as many of each run as fit its share of it. They are
+            what 'validation_loss' is measured on; see `diagnostics.suite`.
         unit: 'windows' for transitions that lie together, as the releases take a share;
             'transitions' for each drawn by itself, which needs more frames; 'first' for the first
             of the run, of vectors, as Sparse-Reg's code takes them.
@@ -137,7 +149,9 @@ def load_dataset(
     """
     if path is None:
         raise ConfigError("Dataset.path: not set; name a dataset (python -m prune_rl.datasets)")
-    share = Share(float(fraction), unit, seed, setting.agent.update_horizon, num_transitions)
+    share = Share(
+        float(fraction), unit, seed, setting.agent.update_horizon, num_transitions, held_out
+    )
     scaling = Scaling(
         normalize_observations, normalization_eps, normalize_rewards, reward_scale, reward_shift
     )
@@ -148,12 +162,12 @@ def load_dataset(
     specs = (chosen.observation_spec, chosen.action_spec)
     if chunks is None:
         chosen.require_ram()
-        loaded = load(chosen.groups, *specs)
+        loaded = load([*chosen.groups, *chosen.held_out], *specs)
     else:
         cache_bytes = int(min(cache_gib * GIB, chosen.num_bytes))
         chosen.require_cache(cache_gib, cache_bytes)
         on_disk = OnDisk(Path(chunks), cache_bytes, chosen.digest)
-        loaded = load_on_disk(chosen.groups, *specs, on_disk)
+        loaded = load_on_disk([*chosen.groups, *chosen.held_out], *specs, on_disk)
     chosen.require_actions(loaded)
     return StoredData(loaded, chosen, scaling, setting, batch_size)
 
@@ -169,4 +183,7 @@ def _asked(path: str | Sequence[tuple[str, int]], share: Share) -> list[tuple[st
     require(share.count is None, "Dataset.num_transitions", share.count, f"None, {said}")
     require(share.fraction == 1, "Dataset.fraction", share.fraction, f"1.0, {said}")
     require(len(path) > 0, "Dataset.path", path, "a path, or one pair at least")
-    return [(own, share._replace(count=count)) for own, count in path]
+    sums = list(accumulate((count for _, count in path), initial=0))
+    held_out = [round((share.held_out or 0) * own / sums[-1]) for own in sums]
+    each = zip(path, (high - low for low, high in pairwise(held_out)), strict=True)
+    return [(own, share._replace(count=count, held_out=x or None)) for (own, count), x in each]

@@ -74,6 +74,10 @@ KINDS = {
     "folder or none": (("none",), ("string",)),
     "share": (("one", "fraction"), ()),
     "number or none": (("none", "one"), ("count",)),
+    "number": (
+        ("negative", "negative float", "zero", "one", "count", "fraction", "above one", "huge"),
+        ("too large",),
+    ),
     "any or zero": (("zero", "one", "count", "huge"), ("too large",)),
     "torso": ((), ("made",)),
     "interventions": (("empty list",), ()),
@@ -150,6 +154,7 @@ _ELSEWHERE = {
     ),
     "MLPTorso": (*_MLP, "depth", "layer_norm", "spectral_norm", "dropout"),
     "SimBaTorso": (*_MLP, "num_blocks"),
+    "create_mujoco_environment": ("seed", "game_name"),
 }
 _PERIODIC = {"reset_period": "period", "reset_start_step": "start", "reset_end_step": "end"}
 PARAMETERS = {
@@ -221,10 +226,16 @@ PARAMETERS = {
         **{"setting": "given by the code", "path": "folder", "chunks": "folder or none"},
         **{"run": "number or none", "seed": "any or zero", "fraction": "share"},
         **{"unit": "choice", "batch_size": "size", "cache_gib": "positive"},
+        **dict.fromkeys(("num_transitions", "held_out"), "only none"),  # of vectors alone
+        **{"normalize_observations": "never true", "normalization_eps": "positive"},
+        **{"normalize_rewards": "bool", "reward_scale": "number", "reward_shift": "number"},
     },
     # Nothing here trains a cell of a grid, or learns from data of another source.
-    "Grid": dict.fromkeys(("axes", "shared", "num_seeds", "seeds_per_cell"), "given by the code"),
+    "Grid": dict.fromkeys(
+        ("axes", "shared", "games", "num_seeds", "seeds_per_cell"), "given by the code"
+    ),
     "DatasetSource": dict.fromkeys(("setting", "create_dataset_fn"), "given by the code"),
+    "DeviceDatasetSource": dict.fromkeys(("setting", "create_dataset_fn"), "given by the code"),
     "MixedSource": dict.fromkeys(
         ("setting", "create_dataset_fn", "dataset_share"), "given by the code"
     ),
