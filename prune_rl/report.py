@@ -15,7 +15,7 @@ from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictur
 from prune_rl.reporting.runs import PHASES, write_rows
 from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.statistics import ESTIMATE_COLUMNS, Estimate
-from prune_rl.reporting.study import HUMAN, Study, by_clock
+from prune_rl.reporting.study import D4RL, HUMAN, Study, by_clock
 from prune_rl.reporting.table import Score, require_parquet, tidy, write_csv, write_parquet
 from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
 from prune_rl.reporting.words import of_scores
@@ -65,10 +65,11 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "every run has them, else training",
     },
     "--normalize": {
-        "metavar": f"{HUMAN}|ARM",
-        "help": f"'{HUMAN}' (0 a random player, 1 a person), or the name of an arm, whose mean "
-        f"final return is then 1 in every game; default: {HUMAN} where a game has a human "
-        "score (games without are left out), else the narrowest dense arm",
+        "metavar": f"{HUMAN}|{D4RL}|ARM",
+        "help": f"'{HUMAN}' (0 a random player, 1 a person), '{D4RL}' (0 a random player, 100 an "
+        "expert), or the name of an arm, whose mean final return is then 1 in every game; "
+        f"default: {HUMAN} where a game has a human score, {D4RL} where one has D4RL's "
+        "references (games without are left out), else the narrowest dense arm",
     },
     "--reference": {
         "metavar": f"{PAPER}|FOLDER",

@@ -151,7 +151,7 @@ class _Rules(NamedTuple):
     ) -> tuple[jax.Array, jax.Array]:
         """Actions (B, A) of the actor, and the logs (B,) of their densities."""
         mean, log_std = answers(self.actor, params, observations, noise=noise)
-        return jax.vmap(sample_squashed)(mean, log_std, jax.random.split(key, len(mean)))
+        return jax.vmap(sample_squashed)(mean, log_std, jax.random.normal(key, mean.shape))
 
     def _actor_losses(
         self, params: Params, state: AgentState, batch: Batch, alpha: jax.Array, key: jax.Array

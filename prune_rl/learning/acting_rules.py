@@ -30,7 +30,8 @@ class ActingRules(NamedTuple):
     ) -> tuple[jax.Array, jax.Array]:
         """An action of the environment, drawn; uniform with probability `epsilon`."""
         key, action_key, uniform_key, choice_key = jax.random.split(key, 4)
-        action = self.choice.drawn(*self._answer(params, observation), action_key)
+        mean, log_std = self._answer(params, observation)
+        action = self.choice.drawn(mean, log_std, jax.random.normal(action_key, mean.shape))
         uniform = jax.random.uniform(uniform_key, action.shape, minval=-1.0, maxval=1.0)
         explores = jax.random.uniform(choice_key) < epsilon
         return self.box.outside(jnp.where(explores, uniform, action)), key

@@ -111,7 +111,7 @@ def drawn(
 ) -> jax.Array:
     """Actions (B, A) that an actor draws."""
     mean, log_std = answers(network, params, observations)
-    return jax.vmap(choice.drawn)(mean, log_std, jax.random.split(key, len(mean)))
+    return jax.vmap(choice.drawn)(mean, log_std, jax.random.normal(key, mean.shape))
 
 
 def td_targets(batch: Batch, values: jax.Array) -> jax.Array:

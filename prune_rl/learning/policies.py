@@ -17,10 +17,9 @@ _LOG_SQRT_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
 def sample_gaussian(
-    mean: jax.Array, log_std: jax.Array, key: jax.Array
+    mean: jax.Array, log_std: jax.Array, noise: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """A normal number (A,) in each dimension, differentiable in both, and its log density ()."""
-    noise = jax.random.normal(key, mean.shape)
+    """A normal number (A,) in each dimension, made of standard ones, and its log density ()."""
     return mean + jnp.exp(log_std) * noise, _log_density(noise, log_std)
 
 
@@ -30,14 +29,14 @@ def gaussian_log_prob(mean: jax.Array, log_std: jax.Array, action: jax.Array) ->
 
 
 def sample_squashed(
-    mean: jax.Array, log_std: jax.Array, key: jax.Array
+    mean: jax.Array, log_std: jax.Array, noise: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The tanh (A,) of a normal number, and its log density ().
+    """The tanh (A,) of such a number, and its log density ().
 
     Haarnoja et al. 2018, appendix C, equation 21; the slope of tanh as in Dopamine and TensorFlow
     Probability, which overflows nowhere: log(1 - tanh(u)²) = 2·(log 2 - u - softplus(-2u)).
     """
-    raw, log_prob = sample_gaussian(mean, log_std, key)
+    raw, log_prob = sample_gaussian(mean, log_std, noise)
     log_slope = 2.0 * (jnp.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
     return jnp.tanh(raw), log_prob - log_slope.sum()
 
@@ -56,7 +55,8 @@ class Choice(NamedTuple):
     """How what a `PolicyNetwork` answers for one observation becomes an action in [-1, 1].
 
     Attributes:
-        drawn: (mean (A,), log_std (A,), key) -> action (A,), as played while an agent learns.
+        drawn: (mean (A,), log_std (A,), standard normal numbers (A,)) -> action (A,), as played
+            while an agent learns.
         middle: mean (A,) -> action (A,), as evaluations play.
     """
 
@@ -68,12 +68,12 @@ def _inside(action: jax.Array) -> jax.Array:
     return jnp.clip(action, -1.0, 1.0)
 
 
-SQUASHED = Choice(lambda mean, log_std, key: sample_squashed(mean, log_std, key)[0], jnp.tanh)
+SQUASHED = Choice(lambda mean, log_std, noise: sample_squashed(mean, log_std, noise)[0], jnp.tanh)
 # Gaussians whose density counts what lies beyond the box, which no environment is given.
 CLIPPED = Choice(
-    lambda mean, log_std, key: _inside(sample_gaussian(mean, log_std, key)[0]), _inside
+    lambda mean, log_std, noise: _inside(sample_gaussian(mean, log_std, noise)[0]), _inside
 )
-DETERMINISTIC = Choice(lambda mean, log_std, key: _inside(mean), _inside)
+DETERMINISTIC = Choice(lambda mean, log_std, noise: _inside(mean), _inside)
 
 
 class ActionBox(NamedTuple):

@@ -1,6 +1,6 @@
 """Policies over actions that are vectors."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ Spread = Literal["none", "state", "free"]
 
 
 class PolicyNetwork(Headed):
-    """A torso and dense layers to a point (A,), and to what spreads actions around it.
+    """A torso and a dense layer to a point (A,), and to what spreads actions around it.
 
     What the numbers mean, squashed or not, is `learning.policies`'s. Input (D,) float32, output
     (mean (A,), log of the standard deviation (A,)), both float32; the second is zeros where there
@@ -21,8 +21,8 @@ class PolicyNetwork(Headed):
 
     Attributes:
         action_size: A.
-        spread: 'state' for a deviation that a layer reads off the features (Haarnoja et al. 2018),
-            'free' for one parameter of each dimension (Kostrikov et al. 2022), 'none' for a
+        spread: 'state' for a deviation that the same layer reads off the features (Haarnoja et al.
+            2018), 'free' for one parameter of each dimension (Kostrikov et al. 2022), 'none' for a
             deterministic policy.
         log_std_range: what it is clipped to.
         bounded: whether the mean is squashed into [-1, 1] by tanh.
@@ -32,23 +32,19 @@ class PolicyNetwork(Headed):
     spread: Spread = "state"
     log_std_range: tuple[float, float] = (-20.0, 2.0)
     bounded: bool = False
-    _LAST: ClassVar[dict[str, tuple[str, ...]]] = {"state": ("mean", "log_std")}
-
-    @property
-    def readers(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The last layers."""
-        return self._LAST.get(self.spread, ("mean",))
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-        features = self.features(observation)
-        init = INITIALIZERS["pytorch"]
-        mean = nn.Dense(self.action_size, kernel_init=init, name="mean")(features)
+        # One product for both, as in Dopamine's actor.
+        units = self.action_size * (2 if self.spread == "state" else 1)
+        head = nn.Dense(units, kernel_init=INITIALIZERS["pytorch"], name="head")
+        answer = head(self.features(observation))
+        mean = answer[: self.action_size]
         mean = jnp.tanh(mean) if self.bounded else mean
         if self.spread == "none":
             return mean, jnp.zeros_like(mean)
         if self.spread == "state":
-            log_std = nn.Dense(self.action_size, kernel_init=init, name="log_std")(features)
+            log_std = answer[self.action_size :]
         else:
             log_std = self.param("log_std", nn.initializers.zeros, (self.action_size,))
         return mean, jnp.clip(log_std, *self.log_std_range)

@@ -1,5 +1,6 @@
 """What the runs below some folders trained, how far they are, and every row that they wrote."""
 
+import json
 import os
 import sys
 from collections import defaultdict
@@ -9,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.arms import Setup, is_offline, read_setup, tell_apart
-from prune_rl.reporting.config import Config, number, read_config
+from prune_rl.reporting.arms import Setup, read_setup, tell_apart
+from prune_rl.reporting.config import Config, class_name, number, read_config, setting
+from prune_rl.reporting.offline import is_offline
 from prune_rl.reporting.runs import Row, read_metrics
 
 _LOCKS = Path("/proc/locks")
@@ -83,7 +85,7 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
     done = min(_iterations(rows, seed) for seed in seeds)
     offline = "gradient_steps" if is_offline(config) else "agent_steps"
     return Training(
-        **vars(setup),
+        **vars(setup) | {"game": _game(directory, config) or setup.game},
         directory=directory,
         name=os.path.relpath(directory, root) if root and root != directory else directory.name,
         clock=rows[0]["clock"] if rows else offline,
@@ -94,6 +96,18 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
         config=config,
         rows=rows,
     )
+
+
+def _game(directory: Path, config: Config) -> str:
+    """That of its fixed data, where the settings name none; '' otherwise."""
+    environment = class_name(config.get("Runner.create_environment_fn"))
+    if setting(config, f"{environment}.game_name") or not is_offline(config):
+        return ""
+    try:
+        starts = json.loads((directory / "provenance.json").read_text("utf-8"))
+        return str(starts[-1]["protocol"].get("game", ""))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
 
 
 _COUNTS = {"seed": 0, "num_seeds": 1, "num_iterations": 1, "training_steps": 0}

@@ -18,7 +18,6 @@ ACTION = len(BOX.low)
 CENTER, HALF = np.array([0.0, 1.0, -1.0]), np.array([0.4, 2.0, 2.0])
 # A large epsilon: Adam divides gradients near zero by little else than their own rounding.
 RATE, EPS, TAU = 1e-2, 1e-3, 0.1
-ACTOR_LAST, CRITIC_LAST = ["mean"], ["head"]
 
 
 def make_learner(kind, *, strategy="vmap", pruners=None, torso=None, **settings):
@@ -61,13 +60,13 @@ def make_batch(seed=0, num_seeds=2, batch_size=BATCH):
 class Seed64:
     """What one seed holds, in float64: networks by name, critics a list of their members."""
 
-    def __init__(self, state, seed, last):
+    def __init__(self, state, seed, names):
         self.networks, self.targets = {}, {}
-        for name, layers in last.items():
+        for name in names:
             network = state.networks[name]
-            self.networks[name] = _of(network.params, name, layers, seed)
+            self.networks[name] = _of(network.params, name, seed)
             if network.target_params is not None:
-                self.targets[name] = _of(network.target_params, name, layers, seed)
+                self.targets[name] = _of(network.target_params, name, seed)
         self.keys = np.asarray(state.keys)[seed]
 
     def split(self, num):
@@ -121,9 +120,8 @@ def action_gradients(critic, observations, actions, gradient):
 
 
 def normals(key):
-    """What B transitions draw, each from a key of its own: (B, A)."""
-    keys = jax.random.split(key, BATCH)
-    return np.stack([np.asarray(jax.random.normal(own, (ACTION,)), np.float64) for own in keys])
+    """What B transitions draw, (B, A)."""
+    return np.asarray(jax.random.normal(key, (BATCH, ACTION)), np.float64)
 
 
 def td_targets(batch, values):
@@ -136,10 +134,10 @@ def of_seed(batch, seed):
     return jax.tree.map(lambda leaf: np.asarray(leaf[seed], np.float64), batch)
 
 
-def assert_networks(state, seeds, last, rtol=2e-4, atol=2e-6):
+def assert_networks(state, seeds, names, rtol=2e-4, atol=2e-6):
     """Asserts that the networks and targets of all seeds are those in float64."""
     for place, expected in enumerate(seeds):
-        own = Seed64(state, place, last)
+        own = Seed64(state, place, names)
         for ours, theirs in ((own.networks, expected.networks), (own.targets, expected.targets)):
             assert ours.keys() == theirs.keys()
             for name, network in theirs.items():
@@ -156,8 +154,8 @@ def _assert_same(ours, theirs, name, rtol, atol):
             np.testing.assert_allclose(a, b, rtol, atol, err_msg=f"{name}, layer {layer}")
 
 
-def _of(params, name, layers, seed):
+def _of(params, name, seed):
     if name != "critic":
-        return of_flax(params, layers, seed)
+        return of_flax(params, seed)
     members = jax.tree.leaves(params)[0].shape[1]
-    return [of_flax(params, layers, seed, member) for member in range(members)]
+    return [of_flax(params, seed, member) for member in range(members)]

@@ -55,21 +55,14 @@ class MLP64:
                 own[place] = (1 - coefficient) * own[place] + coefficient * x
 
 
-def of_flax(params, last, seed=None, member=None):
-    """The network of one seed and member, of flax variables with such a last layer.
-
-    `last` may name several layers that read the same features; they lie side by side.
-    """
+def of_flax(params, seed=None, member=None):
+    """The network of one seed and member, of flax variables with a torso and a head."""
 
     def take(leaf):
         for place in (seed, member):
             leaf = leaf if place is None else leaf[place]
         return np.asarray(leaf, np.float64)
 
-    params = params["params"]
-    names = sorted(params["torso"])
-    layers = [[take(params["torso"][x]["kernel"]), take(params["torso"][x]["bias"])] for x in names]
-    heads = [params[name] for name in last]
-    kernel = np.concatenate([take(head["kernel"]) for head in heads], axis=-1)
-    layers.append([kernel, np.concatenate([take(head["bias"]) for head in heads], axis=-1)])
-    return MLP64(layers)
+    torso, head = params["params"]["torso"], params["params"]["head"]
+    layers = [*(torso[name] for name in sorted(torso)), head]
+    return MLP64([(take(layer["kernel"]), take(layer["bias"])) for layer in layers])

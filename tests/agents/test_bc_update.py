@@ -14,14 +14,14 @@ from .control import BATCH, EPS, RATE, SEEDS, Seed64
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
-LAST = {"actor": ["mean"]}
+NAMES = ["actor"]
 
 
 class Gaussian(Seed64):
     """One seed whose density has a mean, squashed by tanh or not, and free deviations."""
 
-    def __init__(self, state, seed, last, *, bounded):
-        super().__init__(state, seed, last)
+    def __init__(self, state, seed, names, *, bounded):
+        super().__init__(state, seed, names)
         params = state.networks["actor"].params["params"]
         self.log_std = np.asarray(params["log_std"][seed], np.float64)
         self.moments, self.bounded = np.zeros((2, control.ACTION)), bounded
@@ -57,7 +57,7 @@ class Gaussian(Seed64):
 def test_updates_of_a_deterministic_policy_match_float64():
     learner = control.make_learner(BCAgent)
     state = learner.init(SEEDS)
-    seeds = [Seed64(state, seed, LAST) for seed in range(len(SEEDS))]
+    seeds = [Seed64(state, seed, NAMES) for seed in range(len(SEEDS))]
     for step in range(3):
         batch = control.make_batch(step)
         state, metrics, priorities = learner.update(state, batch)
@@ -71,20 +71,20 @@ def test_updates_of_a_deterministic_policy_match_float64():
             np.testing.assert_allclose(metrics["actor/loss"][place], (errors**2).mean(), rtol=1e-5)
             gradient = 2 * errors / errors.size * (1 - actions**2)
             seed.step("actor", actor.backward(inputs, gradient)[0])
-    control.assert_networks(state, seeds, LAST)
+    control.assert_networks(state, seeds, NAMES)
 
 
 def test_updates_of_the_released_policy_match_float64():
     learner = control.make_learner(BCAgent, policy="gaussian")
     state = learner.init(SEEDS)
-    seeds = [Gaussian(state, seed, LAST, bounded=False) for seed in range(len(SEEDS))]
+    seeds = [Gaussian(state, seed, NAMES, bounded=False) for seed in range(len(SEEDS))]
     for step in range(3):
         batch = control.make_batch(step)
         state, metrics, _ = learner.update(state, batch)
         for place, seed in enumerate(seeds):
             loss = seed.copy_step(control.of_seed(batch, place), np.ones(BATCH))
             np.testing.assert_allclose(metrics["actor/loss"][place], loss, rtol=1e-5)
-    control.assert_networks(state, seeds, LAST)
+    control.assert_networks(state, seeds, NAMES)
     log_stds = state.networks["actor"].params["params"]["log_std"]
     np.testing.assert_allclose(log_stds, [seed.log_std for seed in seeds], rtol=1e-4, atol=1e-6)
 

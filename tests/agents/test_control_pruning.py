@@ -13,6 +13,7 @@ from prune_rl.networks.layers import kernels
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.distributions import erk
 from prune_rl.pruning.methods import METHODS
+from prune_rl.pruning.tensors import tensor_name
 
 from . import (
     control,
@@ -33,7 +34,7 @@ AGENTS = {
     "awac": AWACAgent,
     "iql": IQLAgent,
 }
-NAMES, STEPS, SPARSITY = list(METHODS), 14, 0.7
+METHOD_NAMES, STEPS, SPARSITY = list(METHODS), 14, 0.7
 
 
 def _pruner(method, sparsity=SPARSITY, **more):
@@ -86,8 +87,9 @@ def _check(state, learner, name, method):
         )
         for own, target in pairs:
             np.testing.assert_array_equal(target == 0, own == 0)
-    # Of biases and deviations there are none.
-    assert len(jax.tree.leaves(network.opt_state.masks)) == len(sizes)
+    masked = jax.tree_util.tree_leaves_with_path(network.opt_state.masks)
+    assert masked
+    assert {tensor_name(path).rpartition("/")[2] for path, _ in masked} == {"kernel"}
 
 
 # Each run gives every network another method: in twelve of them each network has had each.
@@ -97,7 +99,9 @@ _OTHERS = [(agent, offset) for agent in AGENTS for offset in range(12) if offset
 
 def _check_methods(agent, offset):
     names = _pruned(agent)
-    methods = {name: NAMES[(offset + 5 * i) % len(NAMES)] for i, name in enumerate(names)}
+    methods = {
+        name: METHOD_NAMES[(offset + 5 * i) % len(METHOD_NAMES)] for i, name in enumerate(names)
+    }
     pruners = {name: _pruner(method) for name, method in methods.items()}
     learner = control.make_learner(AGENTS[agent], pruners=pruners)
     state = _train(learner)
@@ -109,7 +113,7 @@ def _check_methods(agent, offset):
 
 @pytest.mark.parametrize(("agent", "offset"), _SOME)
 def test_every_network_is_as_sparse_as_its_own_pruner_was_asked(agent, offset):
-    assert len(NAMES) == 12  # as the offsets count
+    assert len(METHOD_NAMES) == 12  # as the offsets count
     _check_methods(agent, offset)
 
 
@@ -138,6 +142,7 @@ class Sniped:
         pairs = zip(own, grads, strict=True) if isinstance(own, list) else [(own, grads)]
         for network, own_grads in pairs:
             _snip(network, own_grads)
+            network.steps += 1
 
     def move(self, name):
         super().move(name)
@@ -159,10 +164,10 @@ def _snip(network, grads):
 
 
 _REFERENCES = {
-    "sac": (test_sac_update.Reference, test_sac_update.LAST),
-    "td3_bc": (test_td3_bc_update.Reference, test_td3_bc_update.LAST),
-    "awac": (test_awac_update.Reference, test_awac_update.LAST),
-    "iql": (test_iql_update.Reference, test_iql_update.LAST),
+    "sac": (test_sac_update.Reference, test_sac_update.NAMES),
+    "td3_bc": (test_td3_bc_update.Reference, test_td3_bc_update.NAMES),
+    "awac": (test_awac_update.Reference, test_awac_update.NAMES),
+    "iql": (test_iql_update.Reference, test_iql_update.NAMES),
 }
 
 
@@ -171,14 +176,14 @@ def test_snips_masks_come_from_each_networks_own_loss(agent):
     """Of all weights of a network, and of each critic by itself; at the dense weights."""
     pruners = {x: _pruner("global_snip", schedule_type="one_shot", **_AT_0) for x in _pruned(agent)}
     learner = control.make_learner(AGENTS[agent], pruners=pruners)
-    kind, last = _REFERENCES[agent]
+    kind, names = _REFERENCES[agent]
     state, batch = learner.init(SEEDS), control.make_batch(7)
     own = type("Reference", (Sniped, kind), {})
     seeds = [own(state, seed) for seed in range(len(SEEDS))]
     state, _, _ = learner.update(state, batch)
     for place, seed in enumerate(seeds):
         seed.update(control.of_seed(batch, place))
-    control.assert_networks(state, seeds, last, rtol=1e-5, atol=1e-7)
+    control.assert_networks(state, seeds, names, rtol=1e-5, atol=1e-7)
 
 
 _AT_0 = {"update_start_step": 0, "update_end_step": None, "update_freq": None}
@@ -189,7 +194,7 @@ def test_snips_masks_of_a_cloned_policy():
         BCAgent, pruners={"actor": _pruner("global_snip", schedule_type="one_shot", **_AT_0)}
     )
     state, batch = learner.init(SEEDS), control.make_batch(7)
-    seeds = [control.Seed64(state, seed, test_bc_update.LAST) for seed in range(len(SEEDS))]
+    seeds = [control.Seed64(state, seed, test_bc_update.NAMES) for seed in range(len(SEEDS))]
     state, _, _ = learner.update(state, batch)
     for place, seed in enumerate(seeds):
         own, actor = control.of_seed(batch, place), seed.networks["actor"]
@@ -197,7 +202,7 @@ def test_snips_masks_of_a_cloned_policy():
         actions = np.tanh(inputs[-1])
         errors = actions - control.inside(own.a_tm1)
         _snip(actor, actor.backward(inputs, 2 * errors / errors.size * (1 - actions**2))[0])
-    control.assert_networks(state, seeds, test_bc_update.LAST, rtol=1e-5, atol=1e-7)
+    control.assert_networks(state, seeds, test_bc_update.NAMES, rtol=1e-5, atol=1e-7)
 
 
 def test_sparse_regs_masks_are_remade_and_weights_come_back_as_they_were():

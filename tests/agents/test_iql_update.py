@@ -12,14 +12,14 @@ from .test_bc_update import Gaussian
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
-LAST = {"actor": ["mean"], "critic": ["head"], "value": ["head"]}
+NAMES = ["actor", "critic", "value"]
 
 
 class Reference(Gaussian):
     """One seed of IQL."""
 
     def __init__(self, state, seed, *, tau=0.7, beta=3.0, largest=100.0, bounded=True):
-        super().__init__(state, seed, LAST, bounded=bounded)
+        super().__init__(state, seed, NAMES, bounded=bounded)
         self.tau, self.beta, self.largest = tau, beta, largest
 
     def value(self, observations):
@@ -71,7 +71,7 @@ def test_updates_match_float64(settings, reference):
             expected = seed.update(control.of_seed(batch, place))
             ours = [metrics[f"{name}/loss"][place] for name in ("value", "actor", "critic")]
             np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=1e-5)
-    control.assert_networks(state, seeds, LAST)
+    control.assert_networks(state, seeds, NAMES)
     if "largest" in reference:
         assert (seeds[0].weights == 1.5).any()
 

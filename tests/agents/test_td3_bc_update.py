@@ -12,14 +12,14 @@ from .control import BATCH, SEEDS, Seed64
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
-LAST = {"actor": ["mean"], "critic": ["head"]}
+NAMES = ["actor", "critic"]
 
 
 class Reference(Seed64):
     """One seed of TD3+BC."""
 
     def __init__(self, state, seed, *, alpha=2.5, noise=0.2, clip=0.5, delay=2):
-        super().__init__(state, seed, LAST)
+        super().__init__(state, seed, NAMES)
         self.alpha, self.noise, self.clip, self.delay = alpha, noise, clip, delay
         self.made = 0
 
@@ -46,7 +46,7 @@ class Reference(Seed64):
         per_action = control.action_gradients(critic, batch.s_tm1, actions, up)
         per_action += 2 * errors / errors.size
         self.step("actor", actor.backward(inputs, per_action * (1 - actions**2))[0])
-        for name in LAST:
+        for name in NAMES:
             self.move(name)
         return -scale * q.mean() + (errors**2).mean()
 
@@ -74,7 +74,7 @@ def test_updates_match_float64(settings, reference):
             expected = seed.update(control.of_seed(batch, place))
             ours = [metrics[name][place] for name in ("critic/loss", "actor/loss")]
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
-    control.assert_networks(state, seeds, LAST)
+    control.assert_networks(state, seeds, NAMES)
 
 
 def test_while_the_actor_waits_neither_it_nor_a_target_moves():

@@ -114,14 +114,15 @@ def test_a_policys_layers(spread):
     params = _params(network, _X)
     mean, log_std = _apply(network, params, _X)
     features = _apply(network, params, _X, method="features")
-    np.testing.assert_allclose(mean, np.tanh(_dense(features, params["mean"])), rtol=1e-4)
-    if spread == "state":
-        expected = np.clip(_dense(features, params["log_std"]), -1.0, 0.5)
-    else:
-        expected = np.clip(params["log_std"], -1.0, 0.5) if spread == "free" else np.zeros(2)
+    answer = _dense(features, params["head"])
+    np.testing.assert_allclose(mean, np.tanh(answer[:2]), rtol=1e-4)
+    spreads = {"none": np.zeros(2), "state": answer[2:], "free": params.get("log_std")}
+    expected = spreads[spread] if spread == "none" else np.clip(spreads[spread], -1.0, 0.5)
     np.testing.assert_allclose(log_std, expected, rtol=1e-4, atol=1e-5)
-    readers = ("mean", "log_std") if spread == "state" else ("mean",)
-    assert network.wiring == {"torso/Dense_0": ("torso/Dense_1",), "torso/Dense_1": readers}
+    assert network.wiring == {
+        "torso/Dense_0": ("torso/Dense_1",),
+        "torso/Dense_1": ("head",),
+    }
 
 
 def test_a_critic_reads_state_and_action_side_by_side():
