@@ -22,6 +22,8 @@ _PLAYED = {
     "loss",
     "grad_norm",
     "q_mean",
+    "entropy",
+    "alpha",
 }
 _MEASURED = {
     "q_variance",
@@ -36,6 +38,7 @@ _MEASURED = {
     "value_churn",
     "policy_churn",
     "probe_loss",
+    "validation_loss",
     "probe_grad_norm",
 }
 
