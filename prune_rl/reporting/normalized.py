@@ -80,7 +80,7 @@ def expert_normalized(game: str, score: _Returns) -> _Returns:
     Raises:
         ConfigError: D4RL has no reference scores of `game`.
     """
-    return normalized(score, require_reference_scores(game))
+    return normalized(score, require_reference_scores(game))  # type: ignore[return-value]
 
 
 def units_of(scores: Sequence[Score], arm: str) -> Mapping[str, float]:

@@ -73,7 +73,9 @@ def _of_players(
 def _require_scored(study: Study, asked: str) -> None:
     names = [arm.name for arm in study.arms]
     if asked not in names:
-        raise ConfigError(f"--normalize={asked}: no such arm; {nearest(asked, [HUMAN, D4RL, *names])}")
+        raise ConfigError(
+            f"--normalize={asked}: no such arm; {nearest(asked, [HUMAN, D4RL, *names])}"
+        )
     if asked not in {score.arm for score in study.scores}:
         raise ConfigError(f"--normalize={asked}: no run of it has finished (--unfinished)")
 

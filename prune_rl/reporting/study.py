@@ -195,9 +195,7 @@ class Study:
         found = [
             own
             for arm in arms
-            for own in statistics.aggregate(
-                arm.name, self.matrix(arm), self.rng(), self.scale.best
-            )
+            for own in statistics.aggregate(arm.name, self.matrix(arm), self.rng(), self.scale.best)
             if not (self.scale.kind == RAW and own.statistic == "optimality_gap")
         ]
         for arm, other in self.pairs():
