@@ -123,7 +123,7 @@ def _each(
 
 def sizes(study: Study, name: str, title: str) -> Picture | None:
     """The paper's table 2: dense networks of several sizes, and the sparse one."""
-    taken = by_data(arms_of(study), least=lambda own: len({_units(x) for x in own}) > 1)
+    taken = by_data(arms_of(study), least=lambda own: len({_units(x) for x in own} - {0}) > 1)
     rows = {
         f"{game}, {where(own[0])}, {own[0].settings.agent}": {
             _size(arm): (arm, game) for arm in _by_size(own) if game in arm.games
