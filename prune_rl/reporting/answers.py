@@ -67,7 +67,7 @@ def _scores(own: Training) -> dict[int, float]:
 def contrast(
     scores: CellScores, claim: str, quantity: str, terms: Sequence[Term], margin: float = 0.0
 ) -> Answer:
-    """The sum of factor × mean of each term's cells, over the seeds that all of them have.
+    """The sum of factor times mean of each term's cells, over the seeds that all of them have.
 
     Its interval is a 95 % bootstrap over seeds, the same draws in every cell. `margin` is what
     counts as no loss, in the scores' unit.

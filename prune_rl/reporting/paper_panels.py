@@ -154,9 +154,12 @@ def of_games(*stems: str) -> Callable[[Study, list[Arm]], list[Panel]]:
         widths = sorted({arm.settings.width for arm in taken})
         by_width = [[arm for arm in taken if arm.settings.width == width] for width in widths]
         covered = [own for own in by_width if _dense_and_pruned(own)]
-        games = sorted({game for own in covered for arm in own for game in arm.games})
-        shown = [game for game in games if game.startswith(stems)]
-        return [_returns(own, game) for own in covered for game in shown]
+        return [
+            _returns(own, game)
+            for own in covered
+            for game in sorted({game for arm in own for game in arm.games})
+            if game.startswith(stems)
+        ]
 
     return panels
 
