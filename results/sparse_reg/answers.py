@@ -61,8 +61,9 @@ def _of_data(scores: CellScores, data: str) -> list[Answer]:
     ]
     for samples in ("5k", "100k"):
         for agent in _AGENTS:
-            terms, claim = _gain(data, samples, [agent]), f"1{samples}. sparse better"
-            rows.append(contrast(scores, f"{claim}, {data}, {agent}", "sparse - dense", terms))
+            claim, terms = f"{data} {samples}, {agent}", _gain(data, samples, [agent])
+            claim = f"beside: sparse better, {claim}"
+            rows.append(contrast(scores, claim, "sparse - dense", terms))
     return rows
 
 

@@ -42,11 +42,11 @@ def write_run(
     done=None,
     losses=(),
 ):
-    """A run of several seeds; every evaluation returns `level` + 10 × its seed.
+    """A run of several seeds; every evaluation returns `level` + 10 times its seed.
 
     The first iterations, which do not count, return a tenth of it. `pruner` are settings of every
-    network but the temperature; `losses` are names of what diagnostics measured: 0.1 × the place of
-    the name, + 0.01 × iteration. The actor's first layer is as sparse as 0.5 + 0.01 × iteration.
+    network but the temperature. `losses` are names of what diagnostics measured: a tenth of the
+    name's place, and 0.01 more in every iteration; so is the actor's first layer, from 0.5 on.
     """
     directory.mkdir(parents=True)
     online, kind = agent == "sac", _CLASSES[agent]
