@@ -38,9 +38,12 @@ _SIZES = {
 _THREE = ["HalfCheetah-v4", "Hopper-v4", "Walker2d-v4"]
 
 
-def _learnt(name, agent, samples, data, sparsity=0.0, **more):
+def _learnt(name, agent, samples, quality, sparsity=0.0, **more):
     """One cell of fixed data, by its name."""
-    own = _OFFLINE | {"agent": _AGENTS[agent], "data": (f"data/d4rl/{data}", samples, "first", 0)}
+    own = _OFFLINE | {
+        "agent": _AGENTS[agent],
+        "data": (f"data/d4rl/{quality}", samples, "first", 0),
+    }
     own |= {"pruner": "global_snip", "schedule": _REMADE} if sparsity else {}
     return {name: own | {"sparsity": sparsity} | more}
 
@@ -142,7 +145,7 @@ def _sac():
     return found
 
 
-_ONCE = {"pruner": "global_snip", "sparsity": 0.95, "schedule": ("one_shot", 0, 0, 1)}
+_ONCE = {"pruner": "global_snip", "sparsity": 0.95, "schedule": ("one_shot", 0)}
 _THREE_AGENTS = ["td3_bc", "awac", "iql"]
 # Of each grid its cells by name, without game and seeds, its games and the seeds of a cell.
 _GRIDS = {
@@ -231,9 +234,7 @@ def _pruning(steps):
     if pruner == "no_prune":
         return {"pruner": pruner, "sparsity": sparsity, "schedule": None}
     made = create_updater_from_config(steps, nominal_gradient_steps=steps).schedule
-    when = (made.update_start_step, made.update_end_step, made.update_freq)
     if settings["schedule_type"] == "one_shot":
-        when = _ONCE["schedule"][1:]
-        assert made.target_step == 0
-    schedule = (settings["schedule_type"], *when)
-    return {"pruner": pruner, "sparsity": sparsity, "schedule": schedule}
+        return {"pruner": pruner, "sparsity": sparsity, "schedule": ("one_shot", made.update_step)}
+    when = (made.update_start_step, made.update_end_step, made.update_freq)
+    return {"pruner": pruner, "sparsity": sparsity, "schedule": (settings["schedule_type"], *when)}
