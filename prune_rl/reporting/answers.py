@@ -76,7 +76,8 @@ def contrast(
     shared = set.intersection(*(set(scores.get(cell, ())) for cell in cells))
     seeds = sorted(shared)
     if not seeds:
-        return Answer(claim, quantity, *[float("nan")] * 3, 0, "no seed has all cells")
+        nothing = float("nan")
+        return Answer(claim, quantity, nothing, nothing, nothing, 0, "no seed has all cells")
     sides = [[np.array([scores[x][seed] for seed in seeds]) for x in own] for _, own in terms]
     factors = [factor for factor, _ in terms]
 
