@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from prune_rl.environments.games import MINATAR
+from prune_rl.environments.games import MINATAR, MUJOCO, OLDER
 from prune_rl.environments.reference_scores import (
     normalized,
     reference_scores,
@@ -60,10 +60,11 @@ def normalize(game: str, score: _Returns) -> _Returns:
         ConfigError: nobody's score on `game` is known.
     """
     if game not in human_scores():
-        if reference_scores(game):
-            raise ConfigError(
-                f"{game}: has no human score; D4RL's of an expert is its scale: --normalize=d4rl"
-            )
+        if game in (*MUJOCO, *OLDER):
+            expert = "D4RL's expert is its scale: --normalize=d4rl"
+            arm = "normalise it by an arm, as --normalize='sac mlp x1 dense'"
+            advice = expert if reference_scores(game) else arm
+            raise ConfigError(f"{game}: has no human score; {advice}")
         unknown = game not in (*WITHOUT_HUMAN, *MINATAR)
         hint = f"; {nearest(game, human_scores())}" if unknown else ""
         raise ConfigError(
@@ -80,7 +81,7 @@ def expert_normalized(game: str, score: _Returns) -> _Returns:
     Raises:
         ConfigError: D4RL has no reference scores of `game`.
     """
-    return normalized(score, require_reference_scores(game))
+    return normalized(score, require_reference_scores(game))  # type: ignore[return-value]
 
 
 def units_of(scores: Sequence[Score], arm: str) -> Mapping[str, float]:

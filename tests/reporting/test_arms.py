@@ -223,7 +223,8 @@ def test_a_regulariser_of_any_network_is_one():
     config = {"Runner.agent": "@IQLAgent()"}
     config |= {f"{x}/create_optimizer.weight_decay": "0.0" for x in ("actor", "critic")}
     assert read_setup(config).baseline == ""
-    assert read_setup(config | {"value/create_optimizer.l1_penalty": "0.1"}).baseline == "l1"
+    own = config | {"critic/create_optimizer.weight_decay": "0.1"}
+    assert read_setup(own).baseline == "weight_decay"
 
 
 @pytest.mark.parametrize(
