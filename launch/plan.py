@@ -40,7 +40,7 @@ def jobs(flags: argparse.Namespace) -> list[Job]:
             directory=base_dir / cell.name,
             log=base_dir / f"{cell.name}.log",
             flags=(f"--cell={cell.name}", *own),
-            kind=kinds[_kind_name(cell)],
+            kind=kinds[_arm(cell.name)],
         )
         for cell in _picked(sorted(_grid(flags.gin_files).cells(), key=_first_seed), flags.cells)
     ]
@@ -76,7 +76,7 @@ def _grid(gin_files: Sequence[str]) -> Grid:
 def arms(flags: argparse.Namespace) -> set[str]:
     """The names of the cells of the flags' grid, all of them, but for game and seeds."""
     configuration.load(flags.gin_files, flags.gin_bindings)
-    return {_kind_name(kind.cell) for kind in _grid(flags.gin_files).kinds()}
+    return {_arm(kind.cell.name) for kind in _grid(flags.gin_files).kinds()}
 
 
 def _first_seed(cell: Cell) -> int:
@@ -98,11 +98,8 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)  # a label may have a [
 
 
-def _kind_name(cell: Cell) -> str:
-    return _arm(cell.name)
-
-
 def _arm(name: str) -> str:
+    """Of the cell called that: all but game and seeds."""
     return name.rsplit("/", 2)[0]
 
 
@@ -110,7 +107,7 @@ def _kinds(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> Mapping[str
     """A digest of the settings of each kind of cell, by the labels of the axes."""
     configuration.load(gin_files, gin_bindings)
     kinds = list(_grid(gin_files).kinds())
-    return {_kind_name(kind.cell): _digest(kind.cell, gin_files, gin_bindings) for kind in kinds}
+    return {_arm(kind.cell.name): _digest(kind.cell, gin_files, gin_bindings) for kind in kinds}
 
 
 def _digest(cell: Cell, gin_files: Sequence[str], gin_bindings: Sequence[str]) -> str:

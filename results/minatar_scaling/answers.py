@@ -24,7 +24,7 @@ _ARMS = (
 )
 _LEAST_SEEDS, _SEED, _MARGIN = 3, 0, 0.05
 _DIAGNOSTICS = ("parameter_norm", "q_variance", "dormant", "value_churn", "policy_churn")
-_MORE = ("srank", "q_norm", "q_target_variance", "dead_units", "gradient_correlation")
+_MORE = ("srank", "q_norm", "q_target_variance", "gradient_correlation")
 Scores = Mapping[str, list[np.ndarray]]  # of each arm, of each game (seeds,)
 
 

@@ -29,6 +29,7 @@ class FaultyServer:
         asked: (method, path, Range or None) of every request, in their order.
         conditions: If-Range of every request for a part.
         sent: path to how many bytes of it went out.
+        connections: how many are open.
     """
 
     def __init__(self):
@@ -40,6 +41,7 @@ class FaultyServer:
         self.md5, self.seconds = False, 0.0
         self.watch = lambda path: None
         self.asked, self.conditions = [], []
+        self.connections, self._changed = 0, threading.Condition()
         handler = type("Handler", (_Handler,), {"faults": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -49,6 +51,23 @@ class FaultyServer:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+    @contextlib.contextmanager
+    def connection(self):
+        """While one is open."""
+        with self._changed:
+            self.connections += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.connections -= 1
+                self._changed.notify_all()
+
+    def rest(self):
+        """Waits until none is open: that of a killed client ends at its next block."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self.connections, timeout=60)
 
     def gets(self, path):
         """The Range of every GET of a path."""
@@ -61,6 +80,10 @@ class FaultyServer:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     faults: FaultyServer
+
+    def handle(self):
+        with self.faults.connection():
+            super().handle()
 
     def do_HEAD(self):
         self._answer("HEAD")

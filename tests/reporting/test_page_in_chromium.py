@@ -1,10 +1,9 @@
 """report.html in a real browser: what a reader sees, clicks and sorts."""
 
-from typing import NamedTuple
-
 import pytest
 
 from prune_rl.reporting.page import write_page
+from prune_rl.reporting.statistics import Estimate
 from tests.reporting.page_browser import (
     DENSE,
     control,
@@ -45,25 +44,11 @@ def test_everything_is_drawn_without_a_complaint(at):
     assert texts(browser, "#statistics td:nth-child(4)") == ["0.4 to 0.6", "\N{EN DASH}"]
 
 
-class _Told(NamedTuple):
-    """An estimate that says what it is of."""
-
-    arm: str
-    statistic: str
-    value: float
-    low: float
-    high: float
-    num_games: int
-    num_runs: int
-    scale: str
-    phase: str
-
-
 def test_statistics_say_what_their_scores_are(at, tmp_path):
     assert {"scores", "returns of"}.isdisjoint(texts(at(), "#statistics th"))
     estimates = [
-        _Told("dqn", "iqm", 0.5, 0.4, 0.6, 2, 6, f"return / mean of {HOSTILE}", "eval"),
-        _Told("cql", "iqm", 0.5, 0.4, 0.6, 2, 6, "0 random, 1 human", "train"),
+        Estimate("dqn", "iqm", 0.5, 0.4, 0.6, 2, 6, f"return / mean of {HOSTILE}", "eval"),
+        Estimate("cql", "iqm", 0.5, 0.4, 0.6, 2, 6, "0 random, 1 human", "train"),
     ]
     write_page(tmp_path / "report.html", contents(estimates=estimates))
     browser = at(file=tmp_path / "report.html")

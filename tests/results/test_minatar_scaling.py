@@ -66,7 +66,7 @@ def _write_run(folder, arm, game, seed, iterations=_ITERATIONS):
 def _measured(arm, game, counts):
     less = _LESS[game] if arm.startswith("pruned") else 1.0
     names = ("dormant", "value_churn", "policy_churn", "srank", "q_norm", "q_target_variance")
-    same = dict.fromkeys((*names, "dead_units", "gradient_correlation"), 0.25)
+    same = dict.fromkeys((*names, "gradient_correlation"), 0.25)
     return same | {"parameter_norm": less * _NORM[game] if counts else 1e6, "q_variance": 1 / less}
 
 
