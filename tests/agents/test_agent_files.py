@@ -99,6 +99,12 @@ def test_an_agent_of_continuous_actions_is_as_published(kind):
     assert gin.query_parameter(f"{replay}.batch_size") == 256
 
 
+def test_simbas_actor_is_smaller_than_its_critics():
+    configuration.load(["agents/sac.gin", "networks/simba.gin"], [])
+    torsos = SACAgent().actor_torso, SACAgent().critic_torso
+    assert [(own.units, own.num_blocks) for own in torsos] == [(128, 1), (512, 2)]
+
+
 @pytest.mark.parametrize("name", ["bc", "td3_bc", "awac", "iql"])
 def test_offline_control_makes_a_million_gradient_steps_and_plays_ten_episodes(name):
     configuration.load([f"agents/{name}.gin"], [])

@@ -12,6 +12,7 @@ from prune_rl.agents.iql import IQLAgent
 from prune_rl.agents.sac import SACAgent
 from prune_rl.agents.td3_bc import TD3BCAgent
 from prune_rl.networks.layers import kernels
+from prune_rl.networks.torsos.simba import SimBaTorso
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.distributions import erk
 from prune_rl.pruning.methods import METHODS
@@ -145,6 +146,20 @@ def test_every_network_is_as_sparse_as_its_own_pruner_was_asked(agent, offset):
 @pytest.mark.parametrize(("agent", "offset"), _OTHERS)
 def test_every_network_under_every_method(agent, offset):
     _check_methods(agent, offset)
+
+
+def test_simbas_residual_networks_learn_and_prune():
+    pruners = dict.fromkeys(("actor", "critic"), _pruner("magnitude"))
+    torso = SimBaTorso(units=4, num_blocks=2)
+    learner = control.make_learner(SACAgent, torso=torso, pruners=pruners)
+    before = jax.device_get(learner.init(SEEDS))
+    state = _train(learner)
+    for name in pruners:
+        _check(state, learner, name, "magnitude")
+        moved = jax.tree.map(
+            lambda a, b: (a != b).any(), before.networks[name].params, state.networks[name].params
+        )
+        assert all(jax.tree.leaves(moved))
 
 
 @pytest.mark.parametrize("method", ["magnitude", "rigl"])
