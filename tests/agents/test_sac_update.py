@@ -7,6 +7,7 @@ import pytest
 
 from prune_rl.agents.sac import SACAgent
 from prune_rl.errors import ConfigError
+from prune_rl.networks.torsos.mlp import MLPTorso
 
 from . import control
 from .control import BATCH, RATE, SEEDS, Seed64
@@ -171,3 +172,15 @@ def test_the_losses_that_diagnostics_measure_are_those_of_the_update():
     np.testing.assert_allclose(quantities.losses(member, alone, one), expected, rtol=1e-5)
     losses = learner.quantities["actor"].losses(alone.networks["actor"].params, alone, one)
     assert losses.shape == (BATCH,)
+
+
+def test_diagnostics_measure_whole_networks_where_an_update_silences_units():
+    losses = []
+    for dropout in (0.0, 0.5):
+        torso = MLPTorso(units=control.UNITS, dropout=dropout)
+        learner = control.make_learner(SACAgent, torso=torso)
+        state = jax.tree.map(lambda x: x[0] if jnp.ndim(x) else x, learner.init(SEEDS))
+        batch = jax.tree.map(lambda leaf: leaf[0], control.make_batch())
+        params = state.networks["actor"].params
+        losses.append(learner.quantities["actor"].losses(params, state, batch))
+    np.testing.assert_array_equal(*losses)
