@@ -11,6 +11,7 @@ import pytest
 from prune_rl import configuration
 from prune_rl.grid import Grid
 from prune_rl.reporting.answers import contrast, decide
+from tests.reporting.control_trees import SOURCE
 
 _RESULTS = Path(__file__).parents[2] / "results"
 _REFERENCES = {"HalfCheetah-v5": (-280.178953, 12135.0), "Walker2d-v5": (1.629008, 4592.3)}
@@ -33,7 +34,7 @@ def _write(folder, cell, scores, *, offline=False, done=20):
     run.mkdir(parents=True)
     config = f"Runner.num_iterations = 20\nRunner.num_seeds = {len(scores)}\n"
     config += f"Runner.create_environment_fn = @make\nmake.game_name = '{game}'\n"
-    config += "Runner.create_source_fn = @DatasetSource\n" if offline else ""
+    config += f"Runner.create_source_fn = {SOURCE}\n" if offline else ""
     (run / "config.gin").write_text(config)
     clock = "gradient_steps" if offline else "agent_steps"
     rows = []
