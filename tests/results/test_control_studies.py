@@ -151,6 +151,25 @@ def test_intervals_decide(low, high, margin, answer):
     assert decide(low, high, margin) == answer
 
 
+@pytest.mark.parametrize(
+    ("name", "cell", "lacking", "count"),
+    [
+        # 18 of SAC's train alone, two of them here together; 36 of Sparse-Reg's are of five seeds.
+        ("continuous_control", "sac/x1/dense/Walker2d-v5", ["2"], 18 - 2),
+        ("sparse_reg", "medium/iql/5k/dense/HalfCheetah-v5", ["2", "3", "4"], 35 + 3),
+    ],
+)
+def test_what_never_began_is_named(tmp_path, capsys, name, cell, lacking, count):
+    _write(tmp_path / "runs", cell, [1.0, 2.0], offline=name == "sparse_reg")
+    _answers(name, tmp_path, tmp_path / "runs")
+    said = capsys.readouterr().out.splitlines()
+    named = [x.strip().removesuffix(": not begun") for x in said if x.endswith(": not begun")]
+    assert len(named) == count
+    assert [x for x in named if x.startswith(f"{cell}/")] == [f"{cell}/{x}" for x in lacking]
+    other = {"continuous_control": "sac/x3/95/Walker2d-v5/1"}
+    assert other.get(name, "expert/iql/5k/dropout/HalfCheetah-v5/0-4") in named
+
+
 @pytest.mark.parametrize("name", ["continuous_control", "sparse_reg"])
 def test_a_folder_without_runs_is_one_line(name, tmp_path, capsys):
     assert _script(name).main([str(tmp_path), f"--out={tmp_path}"]) == 2
@@ -173,7 +192,7 @@ def _cells_of(*grids):
     ],
 )
 def test_every_cell_of_the_grids_is_one_that_an_answer_asks_for(
-    tmp_path, monkeypatch, name, grids, count
+    tmp_path, monkeypatch, capsys, name, grids, count
 ):
     cells = _cells_of(*grids)
     assert len(cells) == count
@@ -185,8 +204,9 @@ def test_every_cell_of_the_grids_is_one_that_an_answer_asks_for(
 
     monkeypatch.setattr(script, "contrast", spy)
     for cell in dict.fromkeys(x.rpartition("/")[0] for x in cells):
-        _write(tmp_path, cell, [1.0, 2.0, 3.0], offline=name == "sparse_reg")
+        _write(tmp_path, cell, [1.0, 2.0, 3.0, 4.0, 5.0], offline=name == "sparse_reg")
     assert script.main([str(tmp_path), f"--out={tmp_path}"]) == 0
+    assert "not begun" not in capsys.readouterr().out
     assert {"/".join(own) for own in asked} == {x.rpartition("/")[0] for x in cells}
     text = (_RESULTS / name / "README.md").read_text()
     for grid in grids:
