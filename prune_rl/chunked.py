@@ -12,11 +12,11 @@ from typing import Any
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
-from prune_rl.learning.learner import Metrics
+from prune_rl.learning.learner import METRICS_PERIOD, Metrics
 from prune_rl.learning.seed_axis import map_seeds
 from prune_rl.learning.state import AgentStates
 from prune_rl.sources.source import Source
-from prune_rl.training import METRICS_PERIOD, Training
+from prune_rl.training import Training
 
 LONGEST = 1024  # steps of the clock in a chunk
 _SECONDS = 0.5  # that a chunk is to take

@@ -11,10 +11,10 @@ from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
 from prune_rl.chunked import LONGEST, ChunkedTraining, map_chunks
 from prune_rl.device_program import Plan, Program
+from prune_rl.learning.learner import METRICS_PERIOD
 from prune_rl.learning.seed_axis import on_host
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.on_device import DeviceSource
-from prune_rl.training import METRICS_PERIOD
 
 
 class DeviceLoop(ChunkedTraining):

@@ -6,7 +6,6 @@ Nair et al. 2020, "AWAC: accelerating online reinforcement learning with offline
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import gin
@@ -22,6 +21,7 @@ from prune_rl.learning.actor_critic import (
     drawn,
     log_probs,
     move_target,
+    target_params,
     td_targets,
 )
 from prune_rl.learning.actor_critic_agent import ActorCriticAgent, empty_inputs
@@ -65,7 +65,7 @@ class AWACAgent(ActorCriticAgent):
         inputs = empty_inputs(observation_spec, action_spec)
         actor = PolicyNetwork(self.actor_torso, action_size=len(box.half), spread="free")
         critics = Critics(CriticNetwork(self.critic_torso), box)
-        own, acting = _Rules(self, actor, critics), ActingRules(actor, CLIPPED, box)
+        own, acting = _Rules(self, optimizers, actor, critics), ActingRules(actor, CLIPPED, box)
         return build_learner(
             {
                 ACTOR: actor_quantities(actor, inputs, own.actor_losses),
@@ -73,7 +73,7 @@ class AWACAgent(ActorCriticAgent):
             },
             optimizers,
             targets=[CRITIC],
-            update=partial(own.update, optimizers),
+            update=own.update,
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
@@ -84,24 +84,25 @@ class _Rules(NamedTuple):
     """The algorithm on one seed; actions are those in [-1, 1]."""
 
     settings: AWACAgent
+    optimizers: Optimizers
     actor: PolicyNetwork
     critics: Critics
 
-    def update(self, optimizers: Optimizers, state: AgentState, batch: Batch) -> Updated:
+    def update(self, state: AgentState, batch: Batch) -> Updated:
         """One gradient step of every network."""
         keys, critic_key, actor_key, target_key = jax.random.split(state.keys, 4)
         targets = self._targets(state, batch, target_key)
         loss = self.critics.loss(batch, targets, critic_key)
-        state, metrics = descend(state, CRITIC, optimizers[CRITIC], loss)
+        state, metrics = descend(state, CRITIC, self.optimizers[CRITIC], loss)
         draw_key, noise = jax.random.split(actor_key)
         weights = self._weights(state, batch, draw_key)
 
         def actor_loss(params: Params) -> tuple[jax.Array, Metrics]:
             return self._actor_losses(params, batch, weights, noise).mean(), {}
 
-        state, more = descend(state, ACTOR, optimizers[ACTOR], actor_loss)
+        state, more = descend(state, ACTOR, self.optimizers[ACTOR], actor_loss)
         coefficient = self.settings.target_smoothing_coefficient
-        state = move_target(state, CRITIC, optimizers[CRITIC], coefficient)
+        state = move_target(state, CRITIC, self.optimizers[CRITIC], coefficient)
         return state.replace(keys=keys), metrics | more, jnp.zeros_like(targets)
 
     def targets(self, state: AgentState, batch: Batch) -> jax.Array:
@@ -110,8 +111,8 @@ class _Rules(NamedTuple):
 
     def _targets(self, state: AgentState, batch: Batch, key: jax.Array) -> jax.Array:
         actions = drawn(self.actor, CLIPPED, state.networks[ACTOR].params, batch.s_t, key)
-        target_params = state.networks[CRITIC].target_params
-        return td_targets(batch, self.critics.least(target_params, batch.s_t, actions))
+        slow = target_params(state, CRITIC, self.optimizers[CRITIC])
+        return td_targets(batch, self.critics.least(slow, batch.s_t, actions))
 
     def _weights(self, state: AgentState, batch: Batch, key: jax.Array) -> jax.Array:
         """Of each transition (B,): its action's value above that of one that the actor draws."""

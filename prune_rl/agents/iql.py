@@ -7,7 +7,6 @@ just updated, then the critics' targets.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, NamedTuple
 
 import gin
@@ -24,6 +23,7 @@ from prune_rl.learning.actor_critic import (
     descend,
     log_probs,
     move_target,
+    target_params,
     td_targets,
 )
 from prune_rl.learning.actor_critic_agent import ActorCriticAgent, Torso, empty_inputs
@@ -84,7 +84,10 @@ class IQLAgent(ActorCriticAgent):
         )
         critics = Critics(CriticNetwork(self.critic_torso), box)
         value = CriticNetwork(self.value_torso)
-        own, acting = _Rules(self, actor, critics, value), ActingRules(actor, CLIPPED, box)
+        own, acting = (
+            _Rules(self, optimizers, actor, critics, value),
+            ActingRules(actor, CLIPPED, box),
+        )
         return build_learner(
             {
                 ACTOR: actor_quantities(actor, inputs, own.actor_losses),
@@ -95,7 +98,7 @@ class IQLAgent(ActorCriticAgent):
             },
             optimizers,
             targets=[CRITIC],
-            update=partial(own.update, optimizers),
+            update=own.update,
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
@@ -106,11 +109,12 @@ class _Rules(NamedTuple):
     """The algorithm on one seed; actions are those in [-1, 1]."""
 
     settings: IQLAgent
+    optimizers: Optimizers
     actor: PolicyNetwork
     critics: Critics
     value: CriticNetwork
 
-    def update(self, optimizers: Optimizers, state: AgentState, batch: Batch) -> Updated:
+    def update(self, state: AgentState, batch: Batch) -> Updated:
         """One gradient step of every network."""
         keys, value_noise, actor_noise, critic_noise = jax.random.split(state.keys, 4)
         q = self._q(state, batch)
@@ -118,24 +122,24 @@ class _Rules(NamedTuple):
         def value_loss(params: Params) -> tuple[jax.Array, Metrics]:
             return self._value_losses(params, batch, q, value_noise).mean(), {}
 
-        state, metrics = descend(state, VALUE, optimizers[VALUE], value_loss)
+        state, metrics = descend(state, VALUE, self.optimizers[VALUE], value_loss)
         weights, targets = self._weights(state, batch, q), self.targets(state, batch)
 
         def actor_loss(params: Params) -> tuple[jax.Array, Metrics]:
             return self._actor_losses(params, batch, weights, actor_noise).mean(), {}
 
-        state, of_actor = descend(state, ACTOR, optimizers[ACTOR], actor_loss)
+        state, of_actor = descend(state, ACTOR, self.optimizers[ACTOR], actor_loss)
         loss = self.critics.loss(batch, targets, critic_noise)
-        state, of_critics = descend(state, CRITIC, optimizers[CRITIC], loss)
+        state, of_critics = descend(state, CRITIC, self.optimizers[CRITIC], loss)
         coefficient = self.settings.target_smoothing_coefficient
-        state = move_target(state, CRITIC, optimizers[CRITIC], coefficient)
+        state = move_target(state, CRITIC, self.optimizers[CRITIC], coefficient)
         metrics |= of_actor | of_critics
         return state.replace(keys=keys), metrics, jnp.zeros_like(targets)
 
     def _q(self, state: AgentState, batch: Batch) -> jax.Array:
         """The least value (B,) of the actions taken that the critics' targets give."""
-        target_params = state.networks[CRITIC].target_params
-        return self.critics.least(target_params, batch.s_tm1, self.critics.taken(batch))
+        slow = target_params(state, CRITIC, self.optimizers[CRITIC])
+        return self.critics.least(slow, batch.s_tm1, self.critics.taken(batch))
 
     def _v(self, params: Params, observations: Array, noise: jax.Array | None = None) -> jax.Array:
         values: jax.Array = answers(self.value, params, observations, noise=noise)

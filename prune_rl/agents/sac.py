@@ -7,7 +7,6 @@ the critics just updated; both see the temperature of before.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import gin
@@ -23,6 +22,7 @@ from prune_rl.learning.actor_critic import (
     answers,
     descend,
     move_target,
+    target_params,
     td_targets,
 )
 from prune_rl.learning.actor_critic_agent import ActorCriticAgent, empty_inputs
@@ -70,7 +70,7 @@ class SACAgent(ActorCriticAgent):
         actor = PolicyNetwork(self.actor_torso, action_size=len(box.half))
         # Half the squared distance: equation 5.
         critics = Critics(CriticNetwork(self.critic_torso), box, weight=0.5)
-        own, acting = _Rules(self, actor, critics), ActingRules(actor, SQUASHED, box)
+        own, acting = _Rules(self, optimizers, actor, critics), ActingRules(actor, SQUASHED, box)
         return build_learner(
             {
                 ACTOR: actor_quantities(actor, inputs, own.actor_losses),
@@ -79,7 +79,7 @@ class SACAgent(ActorCriticAgent):
             },
             optimizers,
             targets=[CRITIC],
-            update=partial(own.update, optimizers),
+            update=own.update,
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
@@ -90,6 +90,7 @@ class _Rules(NamedTuple):
     """The algorithm on one seed; actions are those in [-1, 1]."""
 
     settings: SACAgent
+    optimizers: Optimizers
     actor: PolicyNetwork
     critics: Critics
 
@@ -98,29 +99,31 @@ class _Rules(NamedTuple):
         del key
         return {"params": {"log_alpha": jnp.log(jnp.float32(self.settings.initial_temperature))}}
 
-    def update(self, optimizers: Optimizers, state: AgentState, batch: Batch) -> Updated:
+    def update(self, state: AgentState, batch: Batch) -> Updated:
         """One gradient step of every network."""
         keys, critic_key, actor_key, target_key = jax.random.split(state.keys, 4)
         alpha = _alpha(state)
         targets = self._targets(state, batch, target_key)
         loss = self.critics.loss(batch, targets, critic_key)
-        state, metrics = descend(state, CRITIC, optimizers[CRITIC], loss)
+        state, metrics = descend(state, CRITIC, self.optimizers[CRITIC], loss)
+
+        draw_key, noise = jax.random.split(actor_key)
 
         def actor_loss(params: Params) -> tuple[jax.Array, Metrics]:
-            losses, log_probs = self._actor_losses(params, state, batch, alpha, actor_key)
+            losses, log_probs = self._actor_losses(params, state, batch, alpha, draw_key, noise)
             return losses.mean(), {"entropy": -log_probs.mean()}
 
-        state, more = descend(state, ACTOR, optimizers[ACTOR], actor_loss)
+        state, more = descend(state, ACTOR, self.optimizers[ACTOR], actor_loss)
         metrics |= more
         if self.settings.learn_temperature:
-            state, more = self._learn_temperature(state, optimizers, more[f"{ACTOR}/entropy"])
+            state, more = self._learn_temperature(state, more[f"{ACTOR}/entropy"])
             metrics |= more
         coefficient = self.settings.target_smoothing_coefficient
-        state = move_target(state, CRITIC, optimizers[CRITIC], coefficient)
+        state = move_target(state, CRITIC, self.optimizers[CRITIC], coefficient)
         return state.replace(keys=keys), metrics, jnp.zeros_like(targets)
 
     def _learn_temperature(
-        self, state: AgentState, optimizers: Optimizers, entropy: jax.Array
+        self, state: AgentState, entropy: jax.Array
     ) -> tuple[AgentState, Metrics]:
         asked = self.settings.target_entropy
         target = -float(self.actor.action_size) if asked is None else asked
@@ -130,7 +133,7 @@ class _Rules(NamedTuple):
             alpha = jnp.exp(params["params"]["log_alpha"])
             return alpha * gap, {"alpha": alpha}  # equation 18
 
-        return descend(state, TEMPERATURE, optimizers[TEMPERATURE], loss)
+        return descend(state, TEMPERATURE, self.optimizers[TEMPERATURE], loss)
 
     def targets(self, state: AgentState, batch: Batch) -> jax.Array:
         """What the critics' values are pulled to, (B,), with actions that no update draws."""
@@ -138,7 +141,8 @@ class _Rules(NamedTuple):
 
     def _targets(self, state: AgentState, batch: Batch, key: jax.Array) -> jax.Array:
         actions, log_probs = self._drawn(state.networks[ACTOR].params, batch.s_t, key)
-        q = self.critics.least(state.networks[CRITIC].target_params, batch.s_t, actions)
+        slow = target_params(state, CRITIC, self.optimizers[CRITIC])
+        q = self.critics.least(slow, batch.s_t, actions)
         entropy = -_alpha(state) * log_probs if self.settings.backup_entropy else 0.0
         return td_targets(batch, q + entropy)
 
@@ -154,11 +158,16 @@ class _Rules(NamedTuple):
         return jax.vmap(sample_squashed)(mean, log_std, jax.random.normal(key, mean.shape))
 
     def _actor_losses(
-        self, params: Params, state: AgentState, batch: Batch, alpha: jax.Array, key: jax.Array
+        self,
+        params: Params,
+        state: AgentState,
+        batch: Batch,
+        alpha: jax.Array,
+        key: jax.Array,
+        noise: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Losses (B,), equation 7, and the logs (B,) of the densities of the actions drawn."""
-        draw_key, noise = jax.random.split(key)
-        actions, log_probs = self._drawn(params, batch.s_tm1, draw_key, noise)
+        actions, log_probs = self._drawn(params, batch.s_tm1, key, noise)
         q = self.critics.least(state.networks[CRITIC].params, batch.s_tm1, actions)
         return alpha * log_probs - q, log_probs
 

@@ -7,7 +7,6 @@ one in `policy_delay`, by the critics just updated.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import gin
@@ -22,11 +21,20 @@ from prune_rl.learning.actor_critic import (
     answers,
     descend,
     move_target,
+    prune_target,
+    target_params,
     td_targets,
 )
 from prune_rl.learning.actor_critic_agent import ActorCriticAgent, empty_inputs
 from prune_rl.learning.critics import Critics
-from prune_rl.learning.learner import Learner, Metrics, Optimizers, Updated, build_learner
+from prune_rl.learning.learner import (
+    METRICS_PERIOD,
+    Learner,
+    Metrics,
+    Optimizers,
+    Updated,
+    build_learner,
+)
 from prune_rl.learning.policies import DETERMINISTIC, action_box
 from prune_rl.learning.state import AgentState, Params
 from prune_rl.networks.critic_network import CriticNetwork
@@ -34,9 +42,8 @@ from prune_rl.networks.policy_network import PolicyNetwork
 from prune_rl.settings import Holds, NotNegative, checked
 from prune_rl.specs import ActionSpec, Array, Batch, ObservationSpec
 
-_METRICS_PERIOD = 10  # one in so many gradient steps, the first included, has its metrics kept
 Delay = Annotated[
-    int, Holds(lambda own: own >= 1 and _METRICS_PERIOD % own == 0, "1, 2, 5 or 10 gradient steps")
+    int, Holds(lambda own: own >= 1 and METRICS_PERIOD % own == 0, "1, 2, 5 or 10 gradient steps")
 ]
 
 
@@ -52,8 +59,8 @@ class TD3BCAgent(ActorCriticAgent):
         policy_noise: standard deviation of what is added to the target actor's actions, where
             actions are in [-1, 1].
         noise_clip: that noise at most.
-        policy_delay: gradient steps for one of the actor, whose first is the run's first. So its
-            metrics are there at the steps that are looked at.
+        policy_delay: gradient steps for one of the actor, whose first is the run's first, where
+            TD3's is the last of so many. So its metrics are there at the steps that are looked at.
     """
 
     alpha: NotNegative = 2.5
@@ -81,7 +88,10 @@ class TD3BCAgent(ActorCriticAgent):
             self.actor_torso, action_size=len(box.half), spread="none", bounded=True
         )
         critics = Critics(CriticNetwork(self.critic_torso), box)
-        own, acting = _Rules(self, actor, critics), ActingRules(actor, DETERMINISTIC, box)
+        own, acting = (
+            _Rules(self, optimizers, actor, critics),
+            ActingRules(actor, DETERMINISTIC, box),
+        )
         return build_learner(
             {
                 ACTOR: actor_quantities(actor, inputs, own.actor_losses),
@@ -89,7 +99,7 @@ class TD3BCAgent(ActorCriticAgent):
             },
             optimizers,
             targets=[ACTOR, CRITIC],
-            update=partial(own.update, optimizers),
+            update=own.update,
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
@@ -100,20 +110,21 @@ class _Rules(NamedTuple):
     """The algorithm on one seed; actions are those in [-1, 1]."""
 
     settings: TD3BCAgent
+    optimizers: Optimizers
     actor: PolicyNetwork
     critics: Critics
 
-    def update(self, optimizers: Optimizers, state: AgentState, batch: Batch) -> Updated:
+    def update(self, state: AgentState, batch: Batch) -> Updated:
         """One gradient step of the critics, and of the actor if it is due."""
         keys, critic_key, actor_key, target_key = jax.random.split(state.keys, 4)
         targets = self._targets(state, batch, target_key)
         loss = self.critics.loss(batch, targets, critic_key)
-        state, metrics = descend(state, CRITIC, optimizers[CRITIC], loss)
-        state, more = self._delayed(optimizers, state, batch, actor_key)
+        state, metrics = descend(state, CRITIC, self.optimizers[CRITIC], loss)
+        state, more = self._delayed(state, batch, actor_key)
         return state.replace(keys=keys), metrics | more, jnp.zeros_like(targets)
 
     def _delayed(
-        self, optimizers: Optimizers, state: AgentState, batch: Batch, key: jax.Array
+        self, state: AgentState, batch: Batch, key: jax.Array
     ) -> tuple[AgentState, Metrics]:
         """The actor's step and the targets' move, or none of them and metrics of zero."""
 
@@ -121,20 +132,21 @@ class _Rules(NamedTuple):
             return self._actor_losses(params, state, batch, key).mean(), {}
 
         def step() -> tuple[Any, Any, Metrics]:
-            after, metrics = descend(state, ACTOR, optimizers[ACTOR], loss)
+            after, metrics = descend(state, ACTOR, self.optimizers[ACTOR], loss)
             for name in (ACTOR, CRITIC):
                 coefficient = self.settings.target_smoothing_coefficient
-                after = move_target(after, name, optimizers[name], coefficient)
+                after = move_target(after, name, self.optimizers[name], coefficient)
             return after.networks[ACTOR], after.networks[CRITIC].target_params, metrics
 
         def wait() -> tuple[Any, Any, Metrics]:
             metrics = jax.tree.map(jnp.zeros_like, jax.eval_shape(step)[-1])
-            return state.networks[ACTOR], state.networks[CRITIC].target_params, metrics
+            after = prune_target(state, CRITIC, self.optimizers[CRITIC])
+            return after.networks[ACTOR], after.networks[CRITIC].target_params, metrics
 
         delay = self.settings.policy_delay
         done = step() if delay == 1 else jax.lax.cond(state.step % delay == 0, step, wait)
-        actor, target_params, metrics = done
-        critic = state.networks[CRITIC].replace(target_params=target_params)
+        actor, slow, metrics = done
+        critic = state.networks[CRITIC].replace(target_params=slow)
         return state.with_network(ACTOR, actor).with_network(CRITIC, critic), metrics
 
     def targets(self, state: AgentState, batch: Batch) -> jax.Array:
@@ -142,13 +154,14 @@ class _Rules(NamedTuple):
         return self._targets(state, batch, state.keys)
 
     def _targets(self, state: AgentState, batch: Batch, key: jax.Array) -> jax.Array:
-        actions = self._actions(state.networks[ACTOR].target_params, batch.s_t)
+        actor, critics = (
+            target_params(state, name, self.optimizers[name]) for name in (ACTOR, CRITIC)
+        )
+        actions = self._actions(actor, batch.s_t)
         noise = self.settings.policy_noise * jax.random.normal(key, actions.shape)
         clip = self.settings.noise_clip
         noisy = jnp.clip(actions + jnp.clip(noise, -clip, clip), -1.0, 1.0)
-        return td_targets(
-            batch, self.critics.least(state.networks[CRITIC].target_params, batch.s_t, noisy)
-        )
+        return td_targets(batch, self.critics.least(critics, batch.s_t, noisy))
 
     def _actions(
         self, params: Params, observations: Array, noise: jax.Array | None = None

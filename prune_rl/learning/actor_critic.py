@@ -70,7 +70,8 @@ def descend(
         loss: of its parameters, with metrics beside it.
 
     Returns:
-        The state after it, and the metrics with loss and gradient norm, as 'critic/loss'.
+        The state after it, and the metrics with loss and gradient norm, as 'critic/loss'; of the
+        dense network at a step that makes masks by SNIP.
     """
     network = state.networks[name]
     params = optimizer.forward_params(network.params, network.opt_state)
@@ -85,13 +86,34 @@ def move_target(
 ) -> AgentState:
     """Moves a network's target that part of the way to it (Lillicrap et al. 2016).
 
-    Its pruned weights are the network's own: zero from the step on at which they are pruned, and
-    where they come back they grow from zero.
+    Where pruned weights keep a value, the target follows it: what is stored is dense, and what is
+    read (`target_params`) has the network's masks, as in Sparse-Reg's section 4.
     """
     network = state.networks[name]
-    moved = optax.incremental_update(network.params, network.target_params, coefficient)
-    target = optimizer.apply_masks(moved, network.opt_state)
+    params, dense = network.params, optimizer.dense_params
+    if dense is not None:
+        params = dense(params, network.opt_state)
+    moved = optax.incremental_update(params, network.target_params, coefficient)
+    return prune_target(
+        state.with_network(name, network.replace(target_params=moved)), name, optimizer
+    )
+
+
+def prune_target(state: AgentState, name: str, optimizer: SparseOptimizer) -> AgentState:
+    """Takes from a network's target what the network has lost for good, at this step or before."""
+    if optimizer.dense_params is not None:
+        return state
+    network = state.networks[name]
+    target = optimizer.apply_masks(network.target_params, network.opt_state)
     return state.with_network(name, network.replace(target_params=target))
+
+
+def target_params(state: AgentState, name: str, optimizer: SparseOptimizer) -> Params:
+    """The target of a network as losses read it: zero wherever the network is pruned."""
+    network = state.networks[name]
+    if optimizer.dense_params is None:
+        return network.target_params
+    return optimizer.apply_masks(network.target_params, network.opt_state)
 
 
 def log_probs(

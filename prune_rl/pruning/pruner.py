@@ -111,7 +111,8 @@ class Pruner:
         def apply(params: Any, state: SparseState) -> Any:
             return apply_masks(params, state.masks)
 
-        one = SparseOptimizer(init, update, self._forward_params, apply, self.distribution)
+        dense = _dense if self.method.keeps_dense_weights else None
+        one = SparseOptimizer(init, update, self._forward_params, apply, dense, self.distribution)
         if members is None:
             return one
         return of_members(one, members, jax.random.PRNGKey(self.rng_seed))

@@ -1,4 +1,4 @@
-"""Normalised observations and rewards: what a dataset's rows are before they are learned from.
+"""Normalised observations and rewards, timeouts: what rows become before they are learned from.
 
 Each run (or mixture) that a seed learns from is normalised by itself, by what was chosen of it.
 """
@@ -14,6 +14,7 @@ from prune_rl.errors import ConfigError, require
 from prune_rl.replay.ring import Fields
 from prune_rl.specs import FINAL, TERMINATED, TRUNCATED, ObservationSpec
 
+TIMEOUTS = ("bootstrap", "terminal")
 _RANGE = 1_000.0  # of returns, once rewards are normalised (Kostrikov et al. 2022)
 
 
@@ -26,6 +27,7 @@ class Scaling:
     normalize_rewards: bool
     reward_scale: float
     reward_shift: float
+    timeouts: str
 
     def require_vectors(self, spec: ObservationSpec, chunks: str | None) -> None:
         """Raises `ConfigError` if observations cannot be normalised."""
@@ -42,6 +44,8 @@ class Scaling:
         rewards = self.normalize_rewards, self.reward_scale, self.reward_shift
         if rewards != (False, 1.0, 0.0):
             said["rewards"] = f"{'normalized ' * rewards[0]}x {rewards[1]:g} + {rewards[2]:g}"
+        if self.timeouts != "bootstrap":
+            said["timeouts"] = self.timeouts
         return said
 
     def of_observations(self, fields: Fields, starts: np.ndarray) -> Scale | None:
@@ -75,12 +79,14 @@ class Scaling:
         return factor, found
 
     def apply(self, fields: Fields, scale: Scale | None, factor: float) -> None:
-        """Puts rows on the scales that were found, in place."""
+        """Puts rows on the scales that were found, in place, and ends them as asked."""
         if scale is not None:
             fields["frames"][:] = scale(fields["frames"])
         if self.identity.get("rewards"):
             rewards = fields["rewards"]
             rewards[:] = rewards.astype(np.float64) * factor + self.reward_shift
+        if self.timeouts == "terminal":
+            fields["ends"][fields["ends"] == TRUNCATED] = TERMINATED
 
 
 def complete_returns(fields: Fields) -> npt.NDArray[np.float64]:

@@ -16,7 +16,7 @@ from prune_rl.replay.shared import SharedReplay
 from prune_rl.settings import Count, CountOrZero, OneOf, Positive, Range, checked_as
 from prune_rl.sources.chosen import Chosen
 from prune_rl.sources.loading import Loaded, OnDisk, load, load_on_disk
-from prune_rl.sources.scaling import Scaling
+from prune_rl.sources.scaling import TIMEOUTS, Scaling
 from prune_rl.sources.source import Setting
 from prune_rl.state import State
 
@@ -108,6 +108,7 @@ def load_dataset(
     normalize_rewards: bool = False,
     reward_scale: float = 1.0,
     reward_shift: float = 0.0,
+    timeouts: Annotated[str, OneOf(TIMEOUTS)] = "bootstrap",
     chunks: str | None = None,
     cache_gib: Positive = 1.0,
 ) -> StoredData:
@@ -139,6 +140,8 @@ def load_dataset(
             2022).
         reward_scale: what rewards are then multiplied by.
         reward_shift: what is then added to them.
+        timeouts: 'bootstrap' from what a transition that timed out led to; 'terminal' for no value
+            beyond it, as Sparse-Reg's code has it.
         chunks: a folder for compressed frames, where memory does not hold them; made unless it is
             there. None keeps them in memory.
         cache_gib: of memory, for those of the chunks that were used last.
@@ -153,7 +156,12 @@ def load_dataset(
         float(fraction), unit, seed, setting.agent.update_horizon, num_transitions, held_out
     )
     scaling = Scaling(
-        normalize_observations, normalization_eps, normalize_rewards, reward_scale, reward_shift
+        normalize_observations,
+        normalization_eps,
+        normalize_rewards,
+        reward_scale,
+        reward_shift,
+        timeouts,
     )
     chosen = Chosen(_asked(path, share), run, setting)
     chosen.require_room(batch_size, len(setting.seeds))

@@ -72,12 +72,15 @@ def test_an_agent_file_sets_what_dopamines_does(name):
 
 _CRITICS = {"num_critics": 2, "target_smoothing_coefficient": 0.005, "gamma": 0.99}
 _CONTROL = {
-    SACAgent: _CRITICS | {"learn_temperature": True, "initial_temperature": 1.0, "replay_ratio": 1},
+    SACAgent: _CRITICS
+    | {"learn_temperature": True, "initial_temperature": 1.0, "backup_entropy": True}
+    | {"target_entropy": None, "replay_ratio": 1, "min_replay_history": 10_000},
     BCAgent: {"policy": "deterministic"},
     TD3BCAgent: _CRITICS
     | {"alpha": 2.5, "policy_noise": 0.2, "noise_clip": 0.5, "policy_delay": 2},
     AWACAgent: _CRITICS | {"advantage_temperature": 1 / 3, "largest_weight": 100.0},
-    IQLAgent: _CRITICS | {"expectile": 0.7, "advantage_scale": 3.0, "largest_weight": 100.0},
+    IQLAgent: _CRITICS
+    | {"expectile": 0.7, "advantage_scale": 3.0, "largest_weight": 100.0, "bounded_mean": True},
 }
 _FILES = {SACAgent: "sac", BCAgent: "bc", TD3BCAgent: "td3_bc", AWACAgent: "awac", IQLAgent: "iql"}
 
@@ -90,7 +93,8 @@ def test_an_agent_of_continuous_actions_is_as_published(kind):
     assert {field: getattr(agent, field) for field in _CONTROL[kind]} == _CONTROL[kind]
     expected = {"name": "adam", "learning_rate": 3e-4, "eps": 1e-8, "beta1": 0.9, "beta2": 0.999}
     assert {x: gin.query_parameter(f"create_optimizer.{x}") for x in expected} == expected
-    assert (agent.actor_torso.units, agent.actor_torso.depth) == (256, 2)
+    depth = 3 if kind is AWACAgent else 2  # CORL's
+    assert (agent.actor_torso.units, agent.actor_torso.depth) == (256, depth)
     replay = "ReplayBuffer" if kind is SACAgent else "Dataset"
     assert gin.query_parameter(f"{replay}.batch_size") == 256
 
@@ -101,6 +105,18 @@ def test_offline_control_makes_a_million_gradient_steps_and_plays_ten_episodes(n
     steps = [gin.query_parameter(f"Runner.{x}") for x in ("num_iterations", "training_steps")]
     assert steps[0] * steps[1] == 1_000_000
     assert gin.query_parameter("Runner.num_eval_episodes") == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "observations", "rewards"),
+    [("bc", False, False), ("td3_bc", True, False), ("awac", True, False), ("iql", False, True)],
+)
+def test_what_an_agent_normalises_is_what_its_source_does(name, observations, rewards):
+    """TD3+BC's equation 6, CORL's AWAC, IQL's appendix B."""
+    configuration.load([f"agents/{name}.gin"], [])
+    own = [gin.query_parameter(f"Dataset.normalize_{x}") for x in ("observations", "rewards")]
+    assert own == [observations, rewards]
+    assert gin.query_parameter("Dataset.normalization_eps") == 1e-3
 
 
 def test_only_the_actor_of_iql_has_a_learning_rate_that_falls():

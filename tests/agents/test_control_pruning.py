@@ -1,5 +1,7 @@
 """Agents of several networks while pruners of all kinds, one for each network, work on them."""
 
+from types import MappingProxyType
+
 import jax
 import numpy as np
 import pytest
@@ -62,13 +64,27 @@ def _zeros(params, members):
     return {x: (own == 0).sum(tuple(range(axes, own.ndim))) for x, own in counted}
 
 
+def _kept(masks, members):
+    """Bits set in each kernel's mask, as `_zeros`; those of dense ones are not there."""
+    axes = 1 if members is None else 2
+    counted = kernels(masks).items()
+    return {
+        x: np.unpackbits(own, axis=-1).sum(tuple(range(axes, own.ndim)))
+        for x, own in counted
+        if own is not None
+    }
+
+
 def _sizes(params, members):
     axes = 1 if members is None else 2
     return {name: own[(0,) * axes].size for name, own in kernels(params).items()}
 
 
 def _check(state, learner, name, method):
-    """That a network is as sparse as asked, and its target is zero in the same places."""
+    """That a network is as sparse as asked, and its target is zero in the same places.
+
+    Where pruned weights keep a value, what is stored of the target is dense.
+    """
     network, members = state.networks[name], learner.members[name]
     zeros, sizes = _zeros(network.params, members), _sizes(network.params, members)
     if METHODS[method].whole_network:
@@ -79,14 +95,22 @@ def _check(state, learner, name, method):
         shares = kernels(erk(one, SPARSITY))
         for layer, size in sizes.items():
             expected = size * (shares[layer] or 0.0)
-            assert (abs(zeros[layer] - expected) <= 1).all(), (name, layer, method)
+            kept = _kept(network.opt_state.masks, members)
+            pruned = size - kept.get(layer, np.array(size))
+            assert (abs(pruned - expected) <= 1).all(), (name, layer, method)
+            # What has been grown is zero until a gradient reaches it.
+            grows = METHODS[method].grow is not None
+            assert (zeros[layer] >= pruned if grows else zeros[layer] == pruned).all()
     if network.target_params is not None:
         pairs = zip(
             *map(jax.tree.leaves, (kernels(network.params), kernels(network.target_params))),
             strict=True,
         )
         for own, target in pairs:
-            np.testing.assert_array_equal(target == 0, own == 0)
+            kept = METHODS[method].keeps_dense_weights
+            np.testing.assert_array_equal(
+                target == 0, np.zeros_like(own, bool) if kept else own == 0
+            )
     masked = jax.tree_util.tree_leaves_with_path(network.opt_state.masks)
     assert masked
     assert {tensor_name(path).rpartition("/")[2] for path, _ in masked} == {"kernel"}
@@ -123,6 +147,24 @@ def test_every_network_under_every_method(agent, offset):
     _check_methods(agent, offset)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "rigl"])
+def test_a_target_that_waits_loses_what_its_network_loses(method):
+    """TD3+BC's targets move at every fifth gradient step, masks change at every second."""
+    pruner = _pruner(method, update_start_step=1)
+    learner = control.make_learner(TD3BCAgent, policy_delay=5, pruners={"critic": pruner})
+    state, zeros = learner.init(SEEDS), set()
+    for step in range(STEPS):
+        state, _, _ = learner.update(state, control.make_batch(step))
+        own, slow = (
+            kernels(x)
+            for x in (state.networks["critic"].params, state.networks["critic"].target_params)
+        )
+        for layer, kernel in own.items():
+            assert (np.asarray(slow[layer])[np.asarray(kernel) == 0] == 0).all(), (step, layer)
+        zeros.add(sum(int((kernel == 0).sum()) for kernel in own.values()))
+    assert len(zeros) > 3 or method == "rigl"
+
+
 @pytest.mark.parametrize("agent", ["td3_bc", "iql"])
 def test_what_one_network_has_pruned_leaves_the_others_dense(agent):
     pruners = {"critic": _pruner("magnitude")}
@@ -134,33 +176,116 @@ def test_what_one_network_has_pruned_leaves_the_others_dense(agent):
         assert not any(own.any() for own in zeros.values())
 
 
+class Masked64:
+    """A network of `mlp64` that keeps dense weights and shows them through masks."""
+
+    def __init__(self, network):
+        self.network, self.dense = network, [kernel for kernel, _ in network.layers]
+        self.masks = [np.ones_like(kernel, bool) for kernel in self.dense]
+
+    def show(self, masks=None):
+        """Puts into the network what masks leave of its dense weights."""
+        for layer, kernel, mask in zip(
+            self.network.layers, self.dense, masks or self.masks, strict=True
+        ):
+            layer[0] = np.where(mask, kernel, 0)
+
+    def show_dense(self):
+        self.show([np.ones_like(mask) for mask in self.masks])
+
+    def snip(self, grads):
+        """Keeps all kernels' weights of the largest |w dL/dw|, one threshold for all."""
+        scores = [abs(w * g) for w, (g, _) in zip(self.dense, grads, strict=True)]
+        ranked = np.sort(np.concatenate([own.reshape(-1) for own in scores]))[::-1]
+        least = ranked[round((1 - SPARSITY) * len(ranked)) - 1]
+        assert least > 0, "a batch that leaves enough to rank"
+        self.masks = [own >= least for own in scores]
+        self.show()
+
+    def train(self, grads):
+        """Adam on what is not masked; masked weights wait as they are."""
+        grads = [[g * mask, b] for (g, b), mask in zip(grads, self.masks, strict=True)]
+        self.network.adam(grads, control.RATE, eps=control.EPS)
+        moved = [kernel for kernel, _ in self.network.layers]
+        kept = zip(self.masks, moved, self.dense, strict=True)
+        self.dense = [np.where(mask, new, old) for mask, new, old in kept]
+        self.show()
+
+
+def _listed(networks):
+    return networks if isinstance(networks, list) else [networks]
+
+
 class Sniped:
-    """A reference whose first update makes masks, and trains nothing: before any `Reference`."""
+    """A reference that makes masks at `REMADE`, and trains nothing then: before a `Reference`."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.count = 0
+        self.own, self.slow = (
+            {name: [Masked64(own) for own in _listed(networks)] for name, networks in all_.items()}
+            for all_ in (self.networks, self.targets)
+        )
+
+    def update(self, batch):
+        super().update(batch)
+        self.count += 1
+
+    def actor_step(self, *args):
+        return self._scored("actor", super().actor_step, args)
+
+    def copy_step(self, *args):
+        before = self.log_std, self.moments
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self._scored("actor", super().copy_step, args)
+        if self.count in REMADE:
+            self.log_std, self.moments = before
+
+    def critic_step(self, *args, **settings):
+        return self._scored("critic", super().critic_step, args, settings)
+
+    def value_step(self, *args):
+        return self._scored("value", super().value_step, args)
+
+    def _scored(self, name, step, args, settings=MappingProxyType({})):
+        """A step of a network, dense while its masks are made, as all others are then."""
+        if self.count in REMADE:
+            for own in self.own[name]:
+                own.show_dense()
+        return step(*args, **settings)
 
     def step(self, name, grads):
-        own = self.networks[name]
-        pairs = zip(own, grads, strict=True) if isinstance(own, list) else [(own, grads)]
-        for network, own_grads in pairs:
-            _snip(network, own_grads)
-            network.steps += 1
+        grads = grads if isinstance(self.networks[name], list) else [grads]
+        for own, own_grads in zip(self.own[name], grads, strict=True):
+            if self.count in REMADE:
+                own.snip(own_grads)
+            else:
+                own.train(own_grads)
+        self._mask_target(name)
 
     def move(self, name):
-        super().move(name)
-        own, targets = self.networks[name], self.targets[name]
-        pairs = zip(own, targets, strict=True) if isinstance(own, list) else [(own, targets)]
-        for network, target in pairs:
-            for (kernel, _), layer in zip(network.layers, target.layers, strict=True):
-                layer[0] = np.where(kernel == 0, 0, layer[0])
+        for own, slow in zip(self.own[name], self.slow[name], strict=True):
+            own.show_dense()
+            slow.show_dense()
+            slow.network.towards(own.network, control.TAU)
+            slow.dense = [kernel for kernel, _ in slow.network.layers]
+            own.show()
+        self._mask_target(name)
+
+    def _mask_target(self, name):
+        for own, slow in zip(self.own[name], self.slow.get(name, []), strict=False):
+            slow.masks = own.masks
+            slow.show()
+
+    def stored(self):
+        """As the learner has it: networks masked, what their targets are made from dense."""
+        for slow in self.slow.values():
+            for own in slow:
+                own.show_dense()
+        return self
 
 
-def _snip(network, grads):
-    """Zeros for all kernels' weights but those of the largest |w dL/dw|, one threshold for all."""
-    scores = [abs(w * g) for (w, _), (g, _) in zip(network.layers, grads, strict=True)]
-    ranked = np.sort(np.concatenate([own.reshape(-1) for own in scores]))[::-1]
-    least = ranked[round((1 - SPARSITY) * len(ranked)) - 1]
-    assert least > 0, "a batch that leaves enough to rank"
-    for layer, own in zip(network.layers, scores, strict=True):
-        layer[0] = np.where(own >= least, layer[0], 0)
+REMADE = (0, 2)
 
 
 _REFERENCES = {
@@ -172,18 +297,28 @@ _REFERENCES = {
 
 
 @pytest.mark.parametrize("agent", _REFERENCES)
-def test_snips_masks_come_from_each_networks_own_loss(agent):
-    """Of all weights of a network, and of each critic by itself; at the dense weights."""
-    pruners = {x: _pruner("global_snip", schedule_type="one_shot", **_AT_0) for x in _pruned(agent)}
+def test_snips_masks_come_from_each_networks_own_loss_and_are_made_anew(agent):
+    """Of all weights of a network, and of each critic by itself; at the dense weights.
+
+    Losses see targets of what is kept now, as they were when it was not: Sparse-Reg, section 4.
+    """
+    schedule = {"schedule_type": "periodic", "update_start_step": 0, "update_end_step": 2}
+    pruners = {x: _pruner("global_snip", **schedule) for x in _pruned(agent)}
     learner = control.make_learner(AGENTS[agent], pruners=pruners)
     kind, names = _REFERENCES[agent]
-    state, batch = learner.init(SEEDS), control.make_batch(7)
-    own = type("Reference", (Sniped, kind), {})
-    seeds = [own(state, seed) for seed in range(len(SEEDS))]
-    state, _, _ = learner.update(state, batch)
-    for place, seed in enumerate(seeds):
-        seed.update(control.of_seed(batch, place))
-    control.assert_networks(state, seeds, names, rtol=1e-5, atol=1e-7)
+    state = learner.init(SEEDS)
+    seeds = [type("Reference", (Sniped, kind), {})(state, seed) for seed in range(len(SEEDS))]
+    masks = []
+    for step in range(5):
+        batch = control.make_batch(7 + step)
+        state, _, _ = learner.update(state, batch)
+        for place, seed in enumerate(seeds):
+            seed.update(control.of_seed(batch, place))
+        masks.append(np.concatenate([mask.reshape(-1) for mask in seeds[0].own["critic"][0].masks]))
+    control.assert_networks(state, [seed.stored() for seed in seeds], names, rtol=2e-4, atol=2e-6)
+    assert (masks[1] != masks[2]).any()
+    assert (masks[0] == masks[1]).all()
+    assert (masks[2] == masks[4]).all()
 
 
 _AT_0 = {"update_start_step": 0, "update_end_step": None, "update_freq": None}
@@ -201,7 +336,8 @@ def test_snips_masks_of_a_cloned_policy():
         inputs = actor.forward(own.s_tm1)
         actions = np.tanh(inputs[-1])
         errors = actions - control.inside(own.a_tm1)
-        _snip(actor, actor.backward(inputs, 2 * errors / errors.size * (1 - actions**2))[0])
+        grads = actor.backward(inputs, 2 * errors / errors.size * (1 - actions**2))[0]
+        Masked64(actor).snip(grads)
     control.assert_networks(state, seeds, test_bc_update.NAMES, rtol=1e-5, atol=1e-7)
 
 

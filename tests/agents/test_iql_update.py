@@ -77,10 +77,13 @@ def test_updates_match_float64(settings, reference):
 
 
 def test_the_released_codes_advantages_of_every_transition_for_every_other_are_not_followed():
-    """Sparse-Reg's IQL subtracts v (B,) from q (B, 1): B x B advantages, in both losses."""
-    learner = control.make_learner(IQLAgent)
+    """Sparse-Reg's IQL subtracts v (B,) from q (B, 1): B x B advantages, in both losses.
+
+    Its actor's weights (B, B) times log densities (B,) weigh each of them by a mean over all.
+    """
+    learner = control.make_learner(IQLAgent, advantage_scale=30.0)
     state = learner.init(SEEDS)
-    reference, batch = Reference(state, 0), control.make_batch()
+    reference, batch = Reference(state, 0, beta=30.0), control.make_batch()
     own = control.of_seed(batch, 0)
     actions = control.inside(own.a_tm1)
     q = control.q_values(reference.targets["critic"], own.s_tm1, actions).min(0)
@@ -88,8 +91,16 @@ def test_the_released_codes_advantages_of_every_transition_for_every_other_are_n
     released = (np.where(gaps < 0, 0.3, 0.7) * gaps**2).mean()
     value_loss, _, _ = reference.update(own)
     assert abs(released / value_loss - 1) > 0.02
+    # The actor's loss is by the values just updated, of the actor as it was.
+    before = Reference(state, 0)
+    advantages = q[:, None] - reference.value(own.s_tm1)
+    weights = np.minimum(np.exp(30 * advantages), 100)
+    released = before.copy_step(own, weights.mean(0))
+    actor_loss = Reference(state, 0).copy_step(own, np.diag(weights))
+    assert abs(released / actor_loss - 1) > 0.02
     _, metrics, _ = learner.update(state, batch)
     np.testing.assert_allclose(metrics["value/loss"][0], value_loss, rtol=1e-4)
+    np.testing.assert_allclose(metrics["actor/loss"][0], actor_loss, rtol=1e-4)
 
 
 def test_the_expectile_of_one_half_is_the_mean_and_a_high_one_is_above_it():

@@ -229,6 +229,7 @@ PARAMETERS = {
         **dict.fromkeys(("num_transitions", "held_out"), "only none"),  # of vectors alone
         **{"normalize_observations": "never true", "normalization_eps": "positive"},
         **{"normalize_rewards": "bool", "reward_scale": "number", "reward_shift": "number"},
+        "timeouts": "choice",
     },
     # Nothing here trains a cell of a grid, or learns from data of another source.
     "Grid": dict.fromkeys(

@@ -180,3 +180,22 @@ def test_frames_on_disk_are_not_normalised(loaded, tmp_path):
     expected = r"Dataset.normalize_observations=True: expected False with Dataset.chunks"
     with pytest.raises(ConfigError, match=expected):
         loaded(VectorRun(), normalize_observations=True, chunks=str(tmp_path / "chunks"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "discount"), [({}, 0.99), ({"timeouts": "terminal"}, 0.0)], ids=["ours", "theirs"]
+)
+def test_what_timed_out_bootstraps_unless_it_is_asked_to_end(loaded, settings, discount):
+    """Row 3 of the second episode was cut; rows 1 and 7 are terminal."""
+    data = loaded(VectorRun(), **settings)
+    batch = data.sample_uniformly(300)
+    of_row = dict(zip(batch.s_tm1[0, :, 0].tolist(), batch.discount_t[0].tolist(), strict=True))
+    assert of_row == pytest.approx(
+        {0.0: 0.99, 1.0: 0.0, 3.0: discount, 5.0: 0.99, 6.0: 0.99, 7.0: 0.0}
+    )
+    assert data.protocol["data"][0].get("timeouts") == settings.get("timeouts")
+
+
+def test_what_a_timeout_may_be_is_said(loaded):
+    with pytest.raises(ConfigError, match=r"^Dataset.timeouts='terminals': .*'terminal'"):
+        loaded(VectorRun(), timeouts="terminals")

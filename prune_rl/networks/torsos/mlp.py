@@ -22,7 +22,8 @@ class MLPTorso(nn.Module):
     Input (D,) float32, output (256·width,) float32. Sizes as in SAC, TD3 and IQL (Haarnoja et al.
     2018, Fujimoto et al. 2018, Kostrikov et al. 2022). Regularisers as in Sparse-Reg, appendix
     A.3: dropout and layer normalisation in every hidden layer, spectral normalisation in the last
-    of them (Gogianu et al. 2021).
+    of them (Gogianu et al. 2021). Layers are normalised before the ReLU, as in CORL and PARS;
+    Sparse-Reg's code has that after it and after dropout.
 
     Attributes:
         width: multiplies the units of every layer.

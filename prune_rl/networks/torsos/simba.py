@@ -27,7 +27,8 @@ class SimBaTorso(nn.Module):
         width: multiplies the units of every layer.
         units: of the residual stream at width 1; the paper has 128 for actors, 512 for critics.
         num_blocks: 1 for actors, 2 for critics in the paper.
-        kernel_init: of the first layer; those of blocks are He-normal as in the paper.
+        kernel_init: of the first layer, orthogonal in its code; those of blocks are He-normal as
+            there.
         wiring: of blocks alone, since the residual stream reads the others.
     """
 
