@@ -42,6 +42,12 @@ class Cell(NamedTuple):
     gin_bindings: tuple[str, ...]
 
     @property
+    def seeds(self) -> range:
+        """Those that train in it."""
+        first, _, last = self.name.rpartition("/")[2].partition("-")
+        return range(int(first), int(last or first) + 1)
+
+    @property
     def flags(self) -> str:
         """For the shell that runs `python -m prune_rl.train`."""
         files = [f"--gin_files={x}" for x in self.gin_files]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from prune_rl.reporting.config import Config, class_name, number, setting
 
 PATH = "Dataset.path"
+_SOURCES = ("DatasetSource", "DeviceDatasetSource")  # the subclasses of sources.FixedSource
 # D4RL's and Minari's words for who played, the longest first; files have '_' for '-'.
 _QUALITIES = (
     *("medium-expert", "medium-replay", "full-replay", "expert-replay"),
@@ -17,7 +18,7 @@ _THOUSAND = 1_000
 
 def is_offline(config: Config) -> bool:
     """Whether it learns from fixed data, and counts gradient steps."""
-    return class_name(config.get("Runner.create_source_fn")).startswith("Dataset")
+    return class_name(config.get("Runner.create_source_fn")) in _SOURCES
 
 
 def data_of(config: Config) -> str:

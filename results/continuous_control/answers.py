@@ -4,39 +4,26 @@
       --out=results/continuous_control
 
 Writes answers.csv, a row for each claim, and scores.csv, one for each finished seed; prints both,
-and which cells have not finished.
+and which cells have not finished, or not begun.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from prune_rl.errors import ConfigError
-from prune_rl.reporting.answers import Answer, CellScores, contrast, read_cells, say
-from prune_rl.reporting.runs import write_rows
+from prune_rl.reporting.answers import Answer, CellScores, Questions, answer_study, contrast
 
-_DEPTH, _MARGIN = 4, 2.0  # parts of a cell's name; points of D4RL's scale
+_GRIDS = ("experiments/sac_pilot.gin", "experiments/sac_pilot_wide.gin")
+_COLUMNS = ("agent", "width", "arm", "game")
+_MARGIN = 2.0  # points of D4RL's scale
 
 
 def main(argv: Sequence[str]) -> int:
     """Reads the runs, writes the answers; 2 if called wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    flags = parser.parse_args(argv)
-    try:
-        scores, missing = read_cells(flags.runs, _DEPTH)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print("not finished:", *missing, sep="\n  ")
-    answers = [*_of_pruning(scores), _of_width(scores)]
-    write_rows(flags.out / "answers.csv", Answer._fields, answers)
-    rows = [(*cell, seed, x) for cell, own in sorted(scores.items()) for seed, x in own.items()]
-    write_rows(flags.out / "scores.csv", ("agent", "width", "arm", "game", "seed", "score"), rows)
-    print(say(answers))
-    return 0
+    return answer_study(argv, __doc__, Questions(_GRIDS, _COLUMNS, _answers))
+
+
+def _answers(scores: CellScores) -> list[Answer]:
+    return [*_of_pruning(scores), _of_width(scores)]
 
 
 def _cell(width: str, arm: str, game: str) -> tuple[str, ...]:

@@ -4,44 +4,30 @@
       --out=results/sparse_reg
 
 Writes answers.csv, a row for each claim, and scores.csv, one for each finished seed; prints both,
-and which cells have not finished.
+and which cells have not finished, or not begun.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from prune_rl.errors import ConfigError
-from prune_rl.reporting.answers import Answer, CellScores, Term, contrast, read_cells, say
-from prune_rl.reporting.runs import write_rows
+from prune_rl.reporting.answers import Answer, CellScores, Questions, Term, answer_study, contrast
 
-_DEPTH, _MARGIN = 5, 2.0  # parts of a cell's name; points of D4RL's scale
+_GRIDS = ("experiments/sparse_reg_here.gin", "experiments/sparse_reg_rivals_here.gin")
+_COLUMNS = ("data", "agent", "samples", "network", "game")
+_MARGIN = 2.0  # points of D4RL's scale
 _GAME = "HalfCheetah-v5"
 _AGENTS = ("bc", "td3_bc", "awac", "iql")
 _RIVALS = ("dropout", "layer_norm", "spectral_norm", "weight_decay")
-_COLUMNS = ("data", "agent", "samples", "network", "game", "seed", "score")
 
 
 def main(argv: Sequence[str]) -> int:
     """Reads the runs, writes the answers; 2 if called wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    flags = parser.parse_args(argv)
-    try:
-        scores, missing = read_cells(flags.runs, _DEPTH)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print("not finished:", *missing, sep="\n  ")
+    return answer_study(argv, __doc__, Questions(_GRIDS, _COLUMNS, _answers))
+
+
+def _answers(scores: CellScores) -> list[Answer]:
     data = [own for own in ("expert", "medium") if any(cell[0] == own for cell in scores)]
-    answers = [x for own in data for x in _of_data(scores, own)] + _of_rivals(scores)
-    write_rows(flags.out / "answers.csv", Answer._fields, answers)
-    rows = [(*cell, seed, x) for cell, own in sorted(scores.items()) for seed, x in own.items()]
-    write_rows(flags.out / "scores.csv", _COLUMNS, rows)
-    print(say(answers))
-    return 0
+    return [x for own in data for x in _of_data(scores, own)] + _of_rivals(scores)
 
 
 def _gain(data: str, samples: str, agents: Sequence[str], sign: float = 1.0) -> list[Term]:

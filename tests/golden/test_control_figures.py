@@ -1,7 +1,8 @@
 """What the cells on robots come to: settings as gin resolves them, against tables by hand.
 
 The tables are of figures 9 and 17 (Obando-Ceron et al., section 4.5) and of Sparse-Reg's tables and
-figures; gin_configs/experiments/README.md says what of them is our choice.
+figures; gin_configs/experiments/README.md says what of them is our choice. Those of the grids that
+are ours are the plans of results/continuous_control and results/sparse_reg.
 """
 
 import itertools
@@ -13,8 +14,7 @@ from prune_rl import configuration
 from prune_rl.grid import Grid
 from prune_rl.pruning.config import create_updater_from_config
 
-_SAC = {
-    "agent": "SACAgent",
+_DENSE = {
     "steps": 1_000_000,
     "pruner": "no_prune",
     "sparsity": 0.0,
@@ -26,7 +26,9 @@ _SAC = {
     "evaluation": 10,
     "measured": None,
 }
-_OFFLINE = _SAC | {"pruner": "no_prune"}
+_SAC = _DENSE | {"agent": "SACAgent", "learning_rate": 3e-4, "normalized": None}
+# Sparse-Reg's table 6; its code normalises observations, and no rewards.
+_OFFLINE = _DENSE | {"learning_rate": 1e-3, "normalized": ("observations",)}
 _AGENTS = {"bc": "BCAgent", "td3_bc": "TD3BCAgent", "awac": "AWACAgent", "iql": "IQLAgent"}
 _REMADE = ("periodic", 0, 200_000, 5_000)
 _SIZES = {
@@ -35,6 +37,12 @@ _SIZES = {
     "50k": (50_000, 0.75),
     "100k": (100_000, 0.75),
 }
+_RIVALS = {
+    "dropout": ("dropout", 0.1),
+    "layer_norm": ("layer_norm", True),
+    "spectral_norm": ("spectral_norm", True),
+    "weight_decay": ("weight_decay", 0.01),
+}
 _THREE = ["HalfCheetah-v4", "Hopper-v4", "Walker2d-v4"]
 
 
@@ -42,7 +50,7 @@ def _learnt(name, agent, samples, quality, sparsity=0.0, **more):
     """One cell of fixed data, by its name."""
     own = _OFFLINE | {
         "agent": _AGENTS[agent],
-        "data": (f"data/d4rl/{quality}", samples, "first", 0),
+        "data": (f"data/d4rl/{quality}", samples, "first", None),
     }
     own |= {"pruner": "global_snip", "schedule": _REMADE} if sparsity else {}
     return {name: own | {"sparsity": sparsity} | more}
@@ -64,17 +72,11 @@ def _of_iql(label, data="expert", **more):
 
 
 def _figure_2():
-    rivals = {
-        "dropout": ("dropout", 0.1),
-        "layer_norm": ("layer_norm", True),
-        "spectral_norm": ("spectral_norm", True),
-        "weight_decay": ("weight_decay", 0.01),
-    }
     found = {}
     for data in ("expert", "medium"):
         found |= _of_iql(f"iql/{data}/dense", data)
         found |= _of_iql(f"iql/{data}/sparse", data, sparsity=0.95)
-        for name, own in rivals.items():
+        for name, own in _RIVALS.items():
             found |= _of_iql(f"iql/{data}/{name}", data, baseline=own)
     return found
 
@@ -130,7 +132,7 @@ def _table_5():
         for network, sparsity in (("dense", 0.0), ("sparse", 0.95)):
             replay = f"iql/{size}_medium_replay/{network}"
             found |= _learnt(replay, "iql", 2 * half, "medium_replay", sparsity)
-            of_both = {"data": (mixed, None, "first", 0)}
+            of_both = {"data": (mixed, None, "first", None)}
             name = f"iql/{size}_expert_replay/{network}"
             found |= _learnt(name, "iql", 2 * half, "", sparsity, **of_both)
     return found
@@ -142,6 +144,35 @@ def _sac():
         own = {"pruner": "magnitude", "sparsity": percent / 100, "width": 5}
         own |= {"schedule": ("polynomial", 200_000, 800_000, 1_000)}
         found[f"sac/x5/{percent}"] = _SAC | own
+    return found
+
+
+def _sac_pilot(width):
+    pruned = {"pruner": "magnitude", "sparsity": 0.95}
+    pruned |= {"schedule": ("polynomial", 20_000, 80_000, 600)}  # of 100 mask updates at least
+    dense = _SAC | {"width": width, "steps": 100_000}
+    return {f"sac/x{width}/dense": dense, f"sac/x{width}/95": dense | pruned}
+
+
+def _here(data, agent, size, network, sparsity=0.0, **more):
+    """One cell of data made here, with the learning rate of its agent's own paper."""
+    own = {"data": (f"data/here/{data}", _SIZES[size][0], "first", None), "learning_rate": 3e-4}
+    name = "/".join((data, agent, size, network))
+    return _learnt(name, agent, 0, "", sparsity, **(own | more))
+
+
+def _pairs_here(steps):
+    found = {}
+    for data, agent, size in itertools.product(("expert", "medium"), _AGENTS, ("5k", "100k")):
+        found |= _here(data, agent, size, "dense", steps=steps)
+        found |= _here(data, agent, size, "sparse", _SIZES[size][1], steps=steps)
+    return found
+
+
+def _rivals_here():
+    found = {}
+    for name, own in _RIVALS.items():
+        found |= _here("expert", "iql", "5k", name, baseline=own, steps=100_000)
     return found
 
 
@@ -175,6 +206,16 @@ _GRIDS = {
     "sparse_reg_table_3": (_table_3(), ["HalfCheetah-v4"], 5, 5),
     "sparse_reg_table_4": (_pairs(_THREE_AGENTS, _SIZES, "medium"), _THREE, 5, 5),
     "sparse_reg_table_5": (_table_5(), ["HalfCheetah-v4", "Hopper-v4"], 5, 5),
+    "sac_pilot": (_sac_pilot(1), ["HalfCheetah-v5", "Walker2d-v5"], 3, 1),
+    "sac_pilot_wide": (_sac_pilot(3), ["Walker2d-v5"], 3, 1),
+    "sparse_reg_here": (_pairs_here(100_000), ["HalfCheetah-v5"], 5, 5),
+    "sparse_reg_rivals_here": (_rivals_here(), ["HalfCheetah-v5"], 5, 5),
+    "sparse_reg_here_large": (
+        _pairs_here(1_000_000),
+        ["HalfCheetah-v5", "Hopper-v5", "Walker2d-v5"],
+        5,
+        5,
+    ),
 }
 FIGURES = tuple(_GRIDS)
 
@@ -200,14 +241,19 @@ def _resolved():
     steps = run["num_iterations"] * run["training_steps"]
     offline = "create_source_fn" in run
     data = gin.get_bindings("Dataset")
-    names = {"path": None, "num_transitions": None, "unit": "windows", "held_out": 0}
+    names = {"path": None, "num_transitions": None, "unit": "windows", "held_out": None}
     held = tuple(data.get(name, default) for name, default in names.items())
     assert (run["evaluation_steps"], run["max_steps_per_episode"]) == (0, 1_000)
+    networks = [f"{name}/create_optimizer" for name in run["agent"].networks]
+    (rate,) = {gin.get_bindings(name)["learning_rate"] for name in networks}  # of all the same
+    scaled = tuple(x for x in ("observations", "rewards") if data.get(f"normalize_{x}"))
     return {
         "agent": type(run["agent"]).__name__,
         "steps": steps,
         **_pruning(steps),
+        "learning_rate": rate,
         "data": held if offline else None,
+        "normalized": scaled if offline else None,
         "baseline": _baseline(torso),
         "units": (torso["units"], torso["depth"]),
         "width": torso["width"],

@@ -1,9 +1,14 @@
 """Trees of runs on robots with made-up numbers, config.gin as such runs write it."""
 
 import json
+import re
 
 import numpy as np
 
+from prune_rl.gin_files import find_gin_file
+
+_FILE = find_gin_file("agents/offline_control.gin").read_text()
+SOURCE = re.search(r"^Runner\.create_source_fn = (.+)$", _FILE, re.MULTILINE)[1]  # of fixed data
 _CLASSES = {
     **{"sac": "SACAgent", "bc": "BCAgent", "td3_bc": "TD3BCAgent", "awac": "AWACAgent"},
     "iql": "IQLAgent",
@@ -63,7 +68,7 @@ def write_run(
     lines |= {"Runner.num_iterations": iterations, "Runner.training_steps": 1000}
     lines |= {"Runner.num_eval_episodes": 10, "Runner.evaluation_steps": 0}
     if not online:
-        lines |= {"Runner.create_source_fn": "@DatasetSource", "Dataset.unit": "'first'"}
+        lines |= {"Runner.create_source_fn": SOURCE, "Dataset.unit": "'first'"}
         lines |= {"Dataset.path": repr(f"data/{data}"), "Dataset.num_transitions": samples}
     text = "".join(f"{name} = {value}\n" for name, value in (lines | dict(bindings)).items())
     (directory / "config.gin").write_text(text)

@@ -11,6 +11,7 @@ import pytest
 from prune_rl import configuration
 from prune_rl.grid import Grid
 from prune_rl.reporting.answers import contrast, decide
+from tests.reporting.control_trees import SOURCE
 
 _RESULTS = Path(__file__).parents[2] / "results"
 _REFERENCES = {"HalfCheetah-v5": (-280.178953, 12135.0), "Walker2d-v5": (1.629008, 4592.3)}
@@ -33,7 +34,7 @@ def _write(folder, cell, scores, *, offline=False, done=20):
     run.mkdir(parents=True)
     config = f"Runner.num_iterations = 20\nRunner.num_seeds = {len(scores)}\n"
     config += f"Runner.create_environment_fn = @make\nmake.game_name = '{game}'\n"
-    config += "Runner.create_source_fn = @DatasetSource\n" if offline else ""
+    config += f"Runner.create_source_fn = {SOURCE}\n" if offline else ""
     (run / "config.gin").write_text(config)
     clock = "gradient_steps" if offline else "agent_steps"
     rows = []
@@ -150,6 +151,25 @@ def test_intervals_decide(low, high, margin, answer):
     assert decide(low, high, margin) == answer
 
 
+@pytest.mark.parametrize(
+    ("name", "cell", "lacking", "count"),
+    [
+        # 18 of SAC's train alone, two of them here together; 36 of Sparse-Reg's are of five seeds.
+        ("continuous_control", "sac/x1/dense/Walker2d-v5", ["2"], 18 - 2),
+        ("sparse_reg", "medium/iql/5k/dense/HalfCheetah-v5", ["2", "3", "4"], 35 + 3),
+    ],
+)
+def test_what_never_began_is_named(tmp_path, capsys, name, cell, lacking, count):
+    _write(tmp_path / "runs", cell, [1.0, 2.0], offline=name == "sparse_reg")
+    _answers(name, tmp_path, tmp_path / "runs")
+    said = capsys.readouterr().out.splitlines()
+    named = [x.strip().removesuffix(": not begun") for x in said if x.endswith(": not begun")]
+    assert len(named) == count
+    assert [x for x in named if x.startswith(f"{cell}/")] == [f"{cell}/{x}" for x in lacking]
+    other = {"continuous_control": "sac/x3/95/Walker2d-v5/1"}
+    assert other.get(name, "expert/iql/5k/dropout/HalfCheetah-v5/0-4") in named
+
+
 @pytest.mark.parametrize("name", ["continuous_control", "sparse_reg"])
 def test_a_folder_without_runs_is_one_line(name, tmp_path, capsys):
     assert _script(name).main([str(tmp_path), f"--out={tmp_path}"]) == 2
@@ -172,7 +192,7 @@ def _cells_of(*grids):
     ],
 )
 def test_every_cell_of_the_grids_is_one_that_an_answer_asks_for(
-    tmp_path, monkeypatch, name, grids, count
+    tmp_path, monkeypatch, capsys, name, grids, count
 ):
     cells = _cells_of(*grids)
     assert len(cells) == count
@@ -184,8 +204,9 @@ def test_every_cell_of_the_grids_is_one_that_an_answer_asks_for(
 
     monkeypatch.setattr(script, "contrast", spy)
     for cell in dict.fromkeys(x.rpartition("/")[0] for x in cells):
-        _write(tmp_path, cell, [1.0, 2.0, 3.0], offline=name == "sparse_reg")
+        _write(tmp_path, cell, [1.0, 2.0, 3.0, 4.0, 5.0], offline=name == "sparse_reg")
     assert script.main([str(tmp_path), f"--out={tmp_path}"]) == 0
+    assert "not begun" not in capsys.readouterr().out
     assert {"/".join(own) for own in asked} == {x.rpartition("/")[0] for x in cells}
     text = (_RESULTS / name / "README.md").read_text()
     for grid in grids:
