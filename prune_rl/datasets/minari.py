@@ -7,12 +7,13 @@ it terminated.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -111,16 +112,21 @@ def _game(where: Path, metadata: Mapping[str, Any]) -> str:
         raise Damaged(f"{where}: env_spec: {expected}") from error
 
 
-def _references(
-    game: str, metadata: Mapping[str, Any]
-) -> tuple[tuple[float, float] | References | None, list[str]]:
-    """The scores that are called 0 and 100, and what is missing of them."""
-    own = [metadata.get(f"ref_{name}_score") for name in ("min", "max")]
-    if all(isinstance(score, int | float) for score in own):
-        return References(*map(float, own)), []  # type: ignore[arg-type]
+def _references(game: str, metadata: Mapping[str, Any]) -> tuple[References | None, list[str]]:
+    """The scores that are called 0 and 100: the set's own, else D4RL's; and what is amiss."""
+    low, high = (metadata.get(f"ref_{name}_score") for name in ("min", "max"))
+    if _is_number(low) and _is_number(high) and low < high:
+        return References(float(low), float(high)), []
     known = reference_scores(game)
     instead = "D4RL's of that game are taken" if known else "returns cannot be normalised"
-    return known, [f"no reference scores in {METADATA}: {instead}"]
+    lacking = "no reference scores"
+    if low is not None and high is not None:
+        lacking = f"reference scores {low!r} and {high!r}, expected the first below the second,"
+    return known, [f"{lacking} in {METADATA}: {instead}"]
+
+
+def _is_number(score: object) -> TypeGuard[float]:
+    return isinstance(score, int | float) and math.isfinite(score)
 
 
 @dataclass(frozen=True)

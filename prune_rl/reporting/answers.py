@@ -61,7 +61,8 @@ def read_cells(folders: Sequence[Path], depth: int) -> tuple[CellScores, list[st
 
 def _scores(own: Training) -> dict[int, float]:
     returns = final_returns(own.rows, "eval")
-    return {seed: expert_normalized(own.game, value) for seed, value in returns.items()}
+    known = own.references
+    return {seed: expert_normalized(own.game, value, known) for seed, value in returns.items()}
 
 
 def contrast(

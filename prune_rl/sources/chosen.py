@@ -12,6 +12,7 @@ import numpy as np
 from prune_rl.datasets.experience import Part, Run, Share
 from prune_rl.datasets.finding import find_runs
 from prune_rl.environments.games import num_actions
+from prune_rl.environments.reference_scores import References, agreed
 from prune_rl.errors import ConfigError, nearest, require
 from prune_rl.replay.ram import GIB, available_bytes, require_room
 from prune_rl.replay.ring import ROW_FIELDS, bytes_per_row, row_dtypes
@@ -133,13 +134,27 @@ class Chosen:
     def protocol(self) -> dict[str, Any]:
         """JSON facts for the provenance stamp."""
         run, (transitions, _, frames) = self.runs[0][0], self._counts
-        return dict(run.protocol) | {
-            "suite": run.suite,
-            "game": run.game,
-            "data": self.identities,
-            "transitions": transitions,
-            "frames": frames,
-        }
+        return (
+            dict(run.protocol)
+            | self._references
+            | {
+                "suite": run.suite,
+                "game": run.game,
+                "data": self.identities,
+                "transitions": transitions,
+                "frames": frames,
+            }
+        )
+
+    @property
+    def _references(self) -> dict[str, Any]:
+        """What 0 and 100 are of all of the data, where their format says so."""
+        protocols = [run.protocol for runs in self.runs for run in runs]
+        if not all("reference_scores" in own for own in protocols):
+            return {}
+        game, told = self.runs[0][0].game, [own["reference_scores"] for own in protocols]
+        found = agreed([References(*own) if own else None for own in told], game)
+        return {"reference_scores": found and [*found]}
 
     @cached_property
     def _counts(self) -> tuple[int, int, int]:
