@@ -24,7 +24,7 @@ from prune_rl.datasets.hdf5_files import BLOCK_ROWS, opened
 from prune_rl.datasets.minari_part import EpisodesPart, Sizes, episode_of, length_of, read
 from prune_rl.environments.reference_scores import References, reference_scores
 from prune_rl.errors import ConfigError, first_line
-from prune_rl.specs import FINAL, Box, ObservationSpec
+from prune_rl.specs import FINAL, Box, ObservationSpec, out_of_bounds
 
 METADATA, MAIN = "metadata.json", "main_data.hdf5"
 _NEEDED = {"observation_space": str, "action_space": str, "total_episodes": int, "dataset_id": str}
@@ -198,7 +198,6 @@ def problems(run: MinariRun, watch: Callable[[int], None] = lambda _: None) -> I
     Args:
         watch: told, as transitions are read, how many more; raises to stop.
     """
-    low, high = run.action_spec.low, run.action_spec.high
     with opened(run.path / MAIN) as file:
         for number in range(run.num_episodes):
             try:
@@ -207,7 +206,7 @@ def problems(run: MinariRun, watch: Callable[[int], None] = lambda _: None) -> I
                 for first in range(0, steps + 1, BLOCK_ROWS):
                     last = min(first + BLOCK_ROWS, steps + 1)
                     _, actions, _ = read(own, first, last)
-                    outside = ((actions < low) | (actions > high))[: steps - first]
+                    outside = out_of_bounds(run.action_spec, actions)[: steps - first]
                     if outside.any():
                         bounds = "an action outside of its space's bounds"
                         yield f"{run.path / MAIN}: episode_{number}: {bounds}"

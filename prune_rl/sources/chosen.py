@@ -19,10 +19,9 @@ from prune_rl.replay.ring import ROW_FIELDS, bytes_per_row, row_dtypes
 from prune_rl.replay.shared import AHEAD, AT_ONCE
 from prune_rl.sources.loading import Loaded
 from prune_rl.sources.source import Setting
-from prune_rl.specs import ActionSpec, Discrete, ObservationSpec
+from prune_rl.specs import ActionSpec, Discrete, ObservationSpec, bounds, out_of_bounds
 
 _START_BYTES = 8  # a transition's position, beside its row
-_ROUNDING = 1e-5  # of actions that were clipped in another precision
 
 
 class Taken(NamedTuple):
@@ -245,23 +244,16 @@ class Chosen:
 
     def require_actions(self, loaded: Loaded) -> None:
         """Raises `ConfigError` if the data hold none, or actions that the game has not."""
-        low, high = _bounds(self.action_spec)
+        low, high = bounds(self.action_spec)
         for group, starts in enumerate(loaded.starts):
             where = f"Dataset.path={self.where(group % len(self.groups))}"
             if not len(starts):
                 raise ConfigError(f"{where} has no complete transition")
             actions = loaded.ring.actions[starts]
-            if (actions < low - _ROUNDING).any() or (actions > high + _ROUNDING).any():
+            if out_of_bounds(self.action_spec, actions).any():
                 found = f"actions {actions.min():g} to {actions.max():g}"
                 game = f"{low.min():g} to {high.max():g}"
                 raise ConfigError(f"{where} has {found}, but that game has {game}")
-
-
-def _bounds(spec: ActionSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest that an action may be, or each of its numbers."""
-    if isinstance(spec, Discrete):
-        return np.array(0), np.array(spec.num_actions - 1)
-    return np.array(spec.low), np.array(spec.high)
 
 
 def _of_game(path: str, runs: Sequence[Run], asked: str | None) -> list[Run]:

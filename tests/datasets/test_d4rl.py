@@ -242,7 +242,11 @@ _BAD = [
     ({"rewards": ARRAYS["actions"]}, [], rf"{NAME}: rewards: float32 \(19, 6\), expected numbers"),
     ({"actions": np.full((19, 6), b"x")}, [], f"{NAME}: actions: .* expected numbers"),
     ({"observations": ARRAYS["observations"][:, :11]}, ["next_observations"], "actions of 6 num"),
-    (_FLAGS, [], r"timeouts: row 4 \(3 in all\) is terminal and timed out at once; expected one"),
+    (
+        _FLAGS,
+        [],
+        r"timeouts: row 4 \(3 in all\) is terminal and timed out at once; expected one",
+    ),
     ({"timeouts": ARRAYS["timeouts"] * 2}, [], f"{NAME}: timeouts: row 4 is 2.0, expected 0 or 1"),
     (_nan("observations", 3), [], f"{NAME}: observations: row 3 has nan, expected finite"),
     (_nan("actions", 7), [], f"{NAME}: actions: row 7 has nan"),
@@ -258,6 +262,16 @@ def test_what_is_wrong_is_one_line_with_its_place(tmp_path, changes, but, said):
         read(_run(path))
     assert str(caught.value).startswith(f"{tmp_path}/")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_said_of_rows_of_both_flags_mends_them(tmp_path):
+    """Where timeouts are cleared, episodes end there, with nothing to bootstrap from."""
+    path = publish(tmp_path / "both" / NAME, ARRAYS | _FLAGS)
+    with pytest.raises(Damaged, match=r"the terminal counts, so clear the timeout$"):
+        read(_run(path))
+    mended = _FLAGS | {"timeouts": ARRAYS["timeouts"] & ~_FLAGS["terminals"]}
+    found = read(_run(publish(tmp_path / "mended" / NAME, ARRAYS | mended)))
+    assert [discount == 0 for *_, discount, _ in found] == _FLAGS["terminals"].tolist()
 
 
 def test_a_truncated_file_is_one_line(tmp_path):
@@ -306,6 +320,7 @@ def test_verify_says_what_is_wrong_a_line_each(tmp_path):
     assert list(problems(run, told.append)) == []
     assert sum(told) == num_rows(run) == 19
     actions, following = ARRAYS["actions"].copy(), ARRAYS["next_observations"].copy()
+    actions[:3, 2] = 1 + 1e-6  # as training lets them pass
     actions[3:5, 2], following[7] = 1.5, 0
     changes = {"actions": actions, "next_observations": following} | _nan("rewards", 8)
     lines = list(problems(_run(publish(tmp_path / "bad" / NAME, ARRAYS | changes))))
