@@ -202,6 +202,19 @@ def test_names(file, said):
         assert d4rl_names.file_of(said[0]) == file
 
 
+def test_ant_of_d4rls_sizes_shows_what_its_files_do_not_hold():
+    """Their last 84 numbers are 0 (D4RL's issue 143), of v4 with contact forces they are not."""
+    gymnasium = pytest.importorskip("gymnasium")
+    size = d4rl_names.GAMES["ant"].observation
+    with gymnasium.make("Ant-v4") as own:
+        assert own.observation_space.shape == (27,)
+    with gymnasium.make("Ant-v4", use_contact_forces=True) as own:
+        assert own.observation_space.shape == (size,)
+        own.reset(seed=0)
+        shown = [own.step(np.zeros(8))[0][27:] for _ in range(40)]
+    assert np.abs(shown).max() > 0
+
+
 def test_sets_are_found_by_name_where_d4rl_keeps_them(tmp_path, monkeypatch):
     publish(tmp_path / "cache" / NAME, ARRAYS)
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "cache"))
