@@ -255,11 +255,7 @@ _BAD = [
     ({"rewards": ARRAYS["actions"]}, [], rf"{NAME}: rewards: float32 \(19, 6\), expected numbers"),
     ({"actions": np.full((19, 6), b"x")}, [], f"{NAME}: actions: .* expected numbers"),
     ({"observations": ARRAYS["observations"][:, :11]}, ["next_observations"], "actions of 6 num"),
-    (
-        _FLAGS,
-        [],
-        r"timeouts: row 4 \(3 in all\) is terminal and timed out at once; expected one",
-    ),
+    (_FLAGS, [], r"timeouts: row 4 \(3 in all\) is terminal and timed out at once; expected one"),
     ({"timeouts": ARRAYS["timeouts"] * 2}, [], f"{NAME}: timeouts: row 4 is 2.0, expected 0 or 1"),
     (_nan("observations", 3), [], f"{NAME}: observations: row 3 has nan, expected finite"),
     (_nan("actions", 7), [], f"{NAME}: actions: row 7 has nan"),
