@@ -17,6 +17,7 @@ from prune_rl.device_loop import DeviceLoop
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.environments.games import MUJOCO, OLDER
 from prune_rl.environments.scaled import Scale, scaled
 from prune_rl.errors import ConfigError, blaming, nearest, require
 from prune_rl.learning.agent import Agent
@@ -209,6 +210,10 @@ def _create_game_of(
     if create_one is None or "game" not in protocol:
         return create_one
     fits, game = f"create_{protocol['suite']}_environment", protocol["game"]
+    if protocol["suite"] == "mujoco" and game not in (*MUJOCO, *OLDER):
+        alone = "to learn from them alone set Runner.num_eval_episodes=0 (and evaluation_steps=0)"
+        of = f"the data are of {game}, which is not played here"
+        raise ConfigError(f"Runner.create_environment_fn: {of}; {alone}")
     expected = f"@{fits}, for the data are of {game}"
     matches = getattr(create_one, "__name__", None) == fits
     require(matches, "Runner.create_environment_fn", create_one, expected)

@@ -70,8 +70,9 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "metavar": f"{HUMAN}|{D4RL}|ARM",
         "help": f"'{HUMAN}' (0 a random player, 1 a person), '{D4RL}' (0 a random player, 100 an "
         "expert), or the name of an arm, whose mean final return is then 1 in every game; "
-        f"default: {HUMAN} where a game has a human score, {D4RL} where one has D4RL's "
-        "references (games without are left out), else the narrowest dense arm",
+        f"default: {HUMAN} where a game has a human score, {D4RL} where one has "
+        "references, its data's or D4RL's (games without are left out), else the narrowest dense "
+        "arm",
     },
     "--reference": {
         "metavar": f"{PAPER}|FOLDER",

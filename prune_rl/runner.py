@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gin
 
-from prune_rl.environments.reference_scores import reference_scores
+from prune_rl.environments.reference_scores import references_of
 from prune_rl.errors import ConfigError
 from prune_rl.learning.saved import to_states
 from prune_rl.parts import Parts
@@ -157,7 +157,7 @@ class Runner(Parts):
             clock=clock, total_steps=total, done_steps=steps, num_iterations=count
         )
         with log, progress:
-            references = reference_scores(self.source.protocol.get("game", ""))
+            references = references_of(self.source.protocol)
             session.go_on(Recorder(log, progress, self.seeds, references))
 
     def _draw(self, picture: Path) -> None:

@@ -92,7 +92,7 @@ D4RL = Dataset(
     title="D4RL's locomotion (Fu et al. 2020): what SAC's policies play, or its replays",
     games=d4rl_names.NAMES,
     layout="one HDF5 file a set; version 2, or 1; observations of the v2 environments, played on "
-    "gymnasium's v4 here",
+    "gymnasium's v4 here, but Ant, which is not evaluated",
     bucket=d4rl_names.URL,
     size="1 million transitions of random, medium, expert and full-replay, 2 of medium-expert",
     licence="CC BY 4.0 unless otherwise noted (its README)",
@@ -119,6 +119,9 @@ CAVEATS = (
     "dqn_replay and rlu were recorded with the ROMs of atari-py <= 0.2.5, which differ from those "
     "of ale-py for some games: what is learned from them may score less on ale-py "
     "(https://offline-rl.github.io).",
+    "Of minari, sets of other robots (mujoco/swimmer, D4RL/pen) can be fetched and learned from, "
+    "and not evaluated; those whose observations are a Dict (D4RL/antmaze, D4RL/pointmaze, "
+    "D4RL/kitchen) are refused.",
     "In July 2025 a user was refused the bucket of dqn_replay "
     "(https://github.com/CJReinforce/JOWA/issues/3); --mirror fetches from elsewhere.",
 )

@@ -25,7 +25,7 @@ from prune_rl.datasets.folders import files_below
 from prune_rl.datasets.hdf5_files import BLOCK_ROWS, flags_of, opened, rows_of, text_at
 from prune_rl.environments.reference_scores import reference_scores
 from prune_rl.errors import ConfigError
-from prune_rl.specs import Box, ObservationSpec
+from prune_rl.specs import Box, ObservationSpec, out_of_bounds
 
 SUFFIX, ABOUT = ".hdf5", "metadata/about"
 _KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
@@ -147,7 +147,8 @@ class D4RLRun:
         both = terminals & timeouts
         if both.any():
             where = f"row {int(np.argmax(both)):,} ({np.count_nonzero(both):,} in all)"
-            problem = "terminal and timed out at once; expected one at most"
+            advice = "expected one at most: the terminal counts, so clear the timeout"
+            problem = f"terminal and timed out at once; {advice}"
             raise Damaged(f"{self.path}: terminals and timeouts: {where} is {problem}")
         return layout(terminals, timeouts, self.form.has_next)
 
@@ -194,7 +195,7 @@ def _problems_of(run: D4RLRun, file: Any, first: int, last: int) -> Iterator[tup
     """What is wrong with rows `first` to `last` - 1, with a word for the kind of it."""
     try:
         actions = rows_of(file["actions"], first, last)
-        outside = (actions < run.action_spec.low) | (actions > run.action_spec.high)
+        outside = out_of_bounds(run.action_spec, actions)
         if outside.any():
             row, bounds = int(np.argmax(outside.any(axis=1))), "its game's bounds"
             yield "bounds", f"{run.path}: actions: row {first + row:,} is outside of {bounds}"

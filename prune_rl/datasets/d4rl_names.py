@@ -4,7 +4,9 @@ Its v0 to v2 are all of the environments `HalfCheetah-v2` and so on, which gymna
 `-v4` is those on DeepMind's bindings; `-v5` changed rewards and physics: of Hopper, Walker2d and
 Ant the reward for being healthy, of Walker2d the friction of a foot, of Ant what is observed
 (gymnasium.farama.org/environments/mujoco). So what is learned from published files is played on
-v4. Ant there shows 27 numbers, D4RL's 111, the further ones always 0: of that there is no game.
+v4. Not so Ant: it shows 27 numbers, D4RL's files 111, the further ones 0 (found of ant-medium-v2 in
+github.com/Farama-Foundation/D4RL/issues/143). With `use_contact_forces` it shows 111 too, but the
+further ones are not 0, and cost reward; so Ant is learned from, and not evaluated.
 """
 
 import os

@@ -7,12 +7,13 @@ it terminated.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from prune_rl.datasets.hdf5_files import BLOCK_ROWS, opened
 from prune_rl.datasets.minari_part import EpisodesPart, Sizes, episode_of, length_of, read
 from prune_rl.environments.reference_scores import References, reference_scores
 from prune_rl.errors import ConfigError, first_line
-from prune_rl.specs import FINAL, Box, ObservationSpec
+from prune_rl.specs import FINAL, Box, ObservationSpec, out_of_bounds
 
 METADATA, MAIN = "metadata.json", "main_data.hdf5"
 _NEEDED = {"observation_space": str, "action_space": str, "total_episodes": int, "dataset_id": str}
@@ -111,16 +112,21 @@ def _game(where: Path, metadata: Mapping[str, Any]) -> str:
         raise Damaged(f"{where}: env_spec: {expected}") from error
 
 
-def _references(
-    game: str, metadata: Mapping[str, Any]
-) -> tuple[tuple[float, float] | References | None, list[str]]:
-    """The scores that are called 0 and 100, and what is missing of them."""
-    own = [metadata.get(f"ref_{name}_score") for name in ("min", "max")]
-    if all(isinstance(score, int | float) for score in own):
-        return References(*map(float, own)), []  # type: ignore[arg-type]
+def _references(game: str, metadata: Mapping[str, Any]) -> tuple[References | None, list[str]]:
+    """The scores that are called 0 and 100: the set's own, else D4RL's; and what is amiss."""
+    low, high = (metadata.get(f"ref_{name}_score") for name in ("min", "max"))
+    if _is_number(low) and _is_number(high) and low < high:
+        return References(float(low), float(high)), []
     known = reference_scores(game)
     instead = "D4RL's of that game are taken" if known else "returns cannot be normalised"
-    return known, [f"no reference scores in {METADATA}: {instead}"]
+    lacking = "no reference scores"
+    if low is not None and high is not None:
+        lacking = f"reference scores {low!r} and {high!r}, expected the first below the second,"
+    return known, [f"{lacking} in {METADATA}: {instead}"]
+
+
+def _is_number(score: object) -> TypeGuard[float]:
+    return isinstance(score, int | float) and math.isfinite(score)
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,6 @@ def problems(run: MinariRun, watch: Callable[[int], None] = lambda _: None) -> I
     Args:
         watch: told, as transitions are read, how many more; raises to stop.
     """
-    low, high = run.action_spec.low, run.action_spec.high
     with opened(run.path / MAIN) as file:
         for number in range(run.num_episodes):
             try:
@@ -201,7 +206,7 @@ def problems(run: MinariRun, watch: Callable[[int], None] = lambda _: None) -> I
                 for first in range(0, steps + 1, BLOCK_ROWS):
                     last = min(first + BLOCK_ROWS, steps + 1)
                     _, actions, _ = read(own, first, last)
-                    outside = ((actions < low) | (actions > high))[: steps - first]
+                    outside = out_of_bounds(run.action_spec, actions)[: steps - first]
                     if outside.any():
                         bounds = "an action outside of its space's bounds"
                         yield f"{run.path / MAIN}: episode_{number}: {bounds}"

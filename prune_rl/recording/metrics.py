@@ -41,7 +41,7 @@ class Metric(NamedTuple):
     label: str = ""
 
 
-_NORMALIZED = "of the mean return: 0 a random player, 100 D4RL's expert; of games with references"
+_NORMALIZED = "of the mean return: 0 a random player, 100 an expert (the data's own, or D4RL's)"
 _EPISODES = (
     Metric("episode_return_mean", "mean sum of raw rewards", "AverageReturns", "episode return"),
     Metric("normalized_score", _NORMALIZED, "NormalizedScore", "normalised score"),

@@ -18,7 +18,7 @@ def episode_fields(
 ) -> dict[str, float | int | None]:
     """Mean raw return, mean length (agent steps) and number of one seed's episodes.
 
-    And the normalised score of that return, where the game has reference scores.
+    And the normalised score of that return, where there are reference scores.
     """
     own, score = mean_return(episodes), {}
     if references is not None:

@@ -128,7 +128,8 @@ def _not_begun(cell: grid.Cell, begun: Collection[int]) -> Iterator[str]:
 
 def _scores(own: Training) -> dict[int, float]:
     returns = final_returns(own.rows, "eval")
-    return {seed: expert_normalized(own.game, value) for seed, value in returns.items()}
+    known = own.references
+    return {seed: expert_normalized(own.game, value, known) for seed, value in returns.items()}
 
 
 def contrast(

@@ -1,6 +1,7 @@
 """Scores of games on one scale: 0 a random player and 1 a person, or 1 an arm of one's own.
 
-Or that of D4RL, 0 a random player and 100 an expert, for the robots that `reference_scores` has.
+Or that of D4RL, 0 a random player and 100 an expert, by the references of a run's data, or by its
+own for the robots that `reference_scores` has.
 
 data/human_scores.csv holds returns of a random and of a human player (Mnih et al. 2015, Wang et al.
 2016), as in Dopamine (labs/atari_100k/normalization_utils.py at commit a6f414c) and in DQN Zoo
@@ -20,6 +21,7 @@ from typing import NamedTuple, TypeVar
 
 from prune_rl.environments.games import MINATAR, MUJOCO, OLDER
 from prune_rl.environments.reference_scores import (
+    References,
     normalized,
     reference_scores,
     require_reference_scores,
@@ -75,13 +77,14 @@ def normalize(game: str, score: _Returns) -> _Returns:
     return (score - players.random) / (players.human - players.random)
 
 
-def expert_normalized(game: str, score: _Returns) -> _Returns:
+def expert_normalized(game: str, score: _Returns, references: References | None) -> _Returns:
     """D4RL's score of a return or an array of them: 100 (score - random) / (expert - random).
 
     Raises:
-        ConfigError: D4RL has no reference scores of `game`.
+        ConfigError: there are no `references`, and D4RL has none of `game`.
     """
-    return normalized(score, require_reference_scores(game))  # type: ignore[return-value]
+    known = references or require_reference_scores(game)
+    return normalized(score, known)  # type: ignore[return-value]
 
 
 def units_of(scores: Sequence[Score], arm: str) -> Mapping[str, float]:

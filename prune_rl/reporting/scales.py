@@ -14,14 +14,14 @@ from prune_rl.reporting.study import D4RL, HUMAN, Arm, Scale, Study, is_dense
 def choose_scale(study: Study, asked: str | None) -> Scale:
     """The scale `asked` for: `HUMAN`, `D4RL`, or the name of an arm, whose mean is 1 in every game.
 
-    By default a person's where one has played any of the games, else D4RL's where it has reference
-    scores of any, else that of the first arm that can be one: of those that lack the fewest of the
-    scored games, dense and narrow ones first; raw returns if none can. Games that it has no scale
-    for are left out, and named in its note.
+    By default a person's where one has played any of the games, else D4RL's where the study has
+    references of any, else that of the first arm that can be one: of those that lack the fewest of
+    the scored games, dense and narrow ones first; raw returns if none can. Games that it has no
+    scale for are left out, and named in its note.
 
     Raises:
         ConfigError: there is no such arm, no run of it has finished, its mean on a game is not
-            above 0; or no game has a human score, or none D4RL's references.
+            above 0; or no game has a human score, or none references.
     """
     if asked == HUMAN:
         return _human(study)
@@ -32,7 +32,7 @@ def choose_scale(study: Study, asked: str | None) -> Scale:
         return _of_arm(study, asked)
     if any(game in human_scores() for game in study.games):
         return _human(study)
-    if any(reference_scores(game) for game in study.games):
+    if any(study.references(game) for game in study.games):
         return _d4rl(study)
     return next(filter(None, (_tried(study, arm) for arm in _candidates(study))), study.scale)
 
@@ -44,9 +44,16 @@ def _human(study: Study) -> Scale:
 
 
 def _d4rl(study: Study) -> Scale:
-    known = [game for game in study.games if reference_scores(game)]
-    note = "score: 0 random, 100 expert (D4RL)", ": no reference is known"
-    scale = _of_players(study, known, expert_normalized, "D4RL-normalised score", note, D4RL)
+    references = {game: study.references(game) for game in study.games}
+    known = [game for game, own in references.items() if own]
+    brought = [game for game in known if references[game] != reference_scores(game)]
+    whose = f"D4RL; of {', '.join(brought)} the data's own" if brought else "D4RL"
+    note = f"score: 0 random, 100 expert ({whose})", ": no reference is known"
+
+    def scored(game: str, returns: Floats) -> Floats:
+        return expert_normalized(game, returns, references[game])
+
+    scale = _of_players(study, known, scored, "D4RL-normalised score", note, D4RL)
     return scale._replace(best=100.0)
 
 

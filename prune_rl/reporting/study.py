@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.typing import ColorType
 
+from prune_rl.environments.reference_scores import References, agreed
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
 from prune_rl.reporting.against import Reference
@@ -138,6 +139,11 @@ class Study:
     def rng(self) -> np.random.Generator:
         """A generator that begins anew: a number depends on no other that is drawn before it."""
         return np.random.default_rng(self.seed)
+
+    def references(self, game: str) -> References | None:
+        """What 0 and 100 are of a game: those that all of its runs have, else D4RL's."""
+        own = [x.references for arm in self.arms for x in arm.trainings if x.game == game]
+        return agreed(own, game)
 
     def returns(self, arm: Arm, game: str) -> Curve:
         """Of all seeds of the arm on the game, NaN where a run has not come or no episode ended."""

@@ -12,16 +12,16 @@ import numpy as np
 from prune_rl.datasets.experience import Part, Run, Share
 from prune_rl.datasets.finding import find_runs
 from prune_rl.environments.games import num_actions
+from prune_rl.environments.reference_scores import References, agreed
 from prune_rl.errors import ConfigError, nearest, require
 from prune_rl.replay.ram import GIB, available_bytes, require_room
 from prune_rl.replay.ring import ROW_FIELDS, bytes_per_row, row_dtypes
 from prune_rl.replay.shared import AHEAD, AT_ONCE
 from prune_rl.sources.loading import Loaded
 from prune_rl.sources.source import Setting
-from prune_rl.specs import ActionSpec, Discrete, ObservationSpec
+from prune_rl.specs import ActionSpec, Discrete, ObservationSpec, bounds, out_of_bounds
 
 _START_BYTES = 8  # a transition's position, beside its row
-_ROUNDING = 1e-5  # of actions that were clipped in another precision
 
 
 class Taken(NamedTuple):
@@ -133,13 +133,27 @@ class Chosen:
     def protocol(self) -> dict[str, Any]:
         """JSON facts for the provenance stamp."""
         run, (transitions, _, frames) = self.runs[0][0], self._counts
-        return dict(run.protocol) | {
-            "suite": run.suite,
-            "game": run.game,
-            "data": self.identities,
-            "transitions": transitions,
-            "frames": frames,
-        }
+        return (
+            dict(run.protocol)
+            | self._references
+            | {
+                "suite": run.suite,
+                "game": run.game,
+                "data": self.identities,
+                "transitions": transitions,
+                "frames": frames,
+            }
+        )
+
+    @property
+    def _references(self) -> dict[str, Any]:
+        """What 0 and 100 are of all of the data, where their format says so."""
+        protocols = [run.protocol for runs in self.runs for run in runs]
+        if not all("reference_scores" in own for own in protocols):
+            return {}
+        game, told = self.runs[0][0].game, [own["reference_scores"] for own in protocols]
+        found = agreed([References(*own) if own else None for own in told], game)
+        return {"reference_scores": found and [*found]}
 
     @cached_property
     def _counts(self) -> tuple[int, int, int]:
@@ -230,23 +244,16 @@ class Chosen:
 
     def require_actions(self, loaded: Loaded) -> None:
         """Raises `ConfigError` if the data hold none, or actions that the game has not."""
-        low, high = _bounds(self.action_spec)
+        low, high = bounds(self.action_spec)
         for group, starts in enumerate(loaded.starts):
             where = f"Dataset.path={self.where(group % len(self.groups))}"
             if not len(starts):
                 raise ConfigError(f"{where} has no complete transition")
             actions = loaded.ring.actions[starts]
-            if (actions < low - _ROUNDING).any() or (actions > high + _ROUNDING).any():
+            if out_of_bounds(self.action_spec, actions).any():
                 found = f"actions {actions.min():g} to {actions.max():g}"
                 game = f"{low.min():g} to {high.max():g}"
                 raise ConfigError(f"{where} has {found}, but that game has {game}")
-
-
-def _bounds(spec: ActionSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest that an action may be, or each of its numbers."""
-    if isinstance(spec, Discrete):
-        return np.array(0), np.array(spec.num_actions - 1)
-    return np.array(spec.low), np.array(spec.high)
 
 
 def _of_game(path: str, runs: Sequence[Run], asked: str | None) -> list[Run]:

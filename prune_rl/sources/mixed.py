@@ -49,7 +49,8 @@ class MixedSource(OnlineSource):
         binding = "MixedSource.create_dataset_fn"
         require_same_specs(binding, dataset, self, "the environment's")
         _require_same_game(binding, dataset.protocol, self.protocol)
-        self.protocol = self.protocol | {"dataset": dataset.protocol}
+        brought = {x: y for x, y in dataset.protocol.items() if x == "reference_scores"}
+        self.protocol = self.protocol | {"dataset": dataset.protocol} | brought
         self.replay = MixedReplay(self._buffer, dataset, dataset_share)
 
 

@@ -202,6 +202,19 @@ def test_names(file, said):
         assert d4rl_names.file_of(said[0]) == file
 
 
+def test_ant_of_d4rls_sizes_shows_what_its_files_do_not_hold():
+    """Their last 84 numbers are 0 (D4RL's issue 143), of v4 with contact forces they are not."""
+    gymnasium = pytest.importorskip("gymnasium")
+    size = d4rl_names.GAMES["ant"].observation
+    with gymnasium.make("Ant-v4") as own:
+        assert own.observation_space.shape == (27,)
+    with gymnasium.make("Ant-v4", use_contact_forces=True) as own:
+        assert own.observation_space.shape == (size,)
+        own.reset(seed=0)
+        shown = [own.step(np.zeros(8))[0][27:] for _ in range(40)]
+    assert np.abs(shown).max() > 0
+
+
 def test_sets_are_found_by_name_where_d4rl_keeps_them(tmp_path, monkeypatch):
     publish(tmp_path / "cache" / NAME, ARRAYS)
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "cache"))
@@ -260,6 +273,16 @@ def test_what_is_wrong_is_one_line_with_its_place(tmp_path, changes, but, said):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_said_of_rows_of_both_flags_mends_them(tmp_path):
+    """Where timeouts are cleared, episodes end there, with nothing to bootstrap from."""
+    path = publish(tmp_path / "both" / NAME, ARRAYS | _FLAGS)
+    with pytest.raises(Damaged, match=r"the terminal counts, so clear the timeout$"):
+        read(_run(path))
+    mended = _FLAGS | {"timeouts": ARRAYS["timeouts"] & ~_FLAGS["terminals"]}
+    found = read(_run(publish(tmp_path / "mended" / NAME, ARRAYS | mended)))
+    assert [discount == 0 for *_, discount, _ in found] == _FLAGS["terminals"].tolist()
+
+
 def test_a_truncated_file_is_one_line(tmp_path):
     path = publish(tmp_path / NAME, ARRAYS)
     for size in (path.stat().st_size - 100, 50, 0):
@@ -306,6 +329,7 @@ def test_verify_says_what_is_wrong_a_line_each(tmp_path):
     assert list(problems(run, told.append)) == []
     assert sum(told) == num_rows(run) == 19
     actions, following = ARRAYS["actions"].copy(), ARRAYS["next_observations"].copy()
+    actions[:3, 2] = 1 + 1e-6  # as training lets them pass
     actions[3:5, 2], following[7] = 1.5, 0
     changes = {"actions": actions, "next_observations": following} | _nan("rewards", 8)
     lines = list(problems(_run(publish(tmp_path / "bad" / NAME, ARRAYS | changes))))

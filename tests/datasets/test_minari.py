@@ -180,6 +180,18 @@ def test_without_reference_scores_a_line_says_whose_are_taken(own):
     assert run.gaps == ["no reference scores in metadata.json: returns cannot be normalised"]
 
 
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [((9.0, 9.0), "9.0 and 9.0"), ((1.0, float("nan")), "1.0 and nan"), ((0, "9"), "0 and '9'")],
+)
+def test_reference_scores_that_are_no_scale_are_not_taken(own, scores, said):
+    _change(own, ref_min_score=scores[0], ref_max_score=scores[1])
+    run = _run(own)
+    assert run.protocol["reference_scores"] == [-20.272305, 3234.3]
+    expected = f"reference scores {said}, expected the first below the second, in metadata.json"
+    assert run.gaps == [f"{expected}: D4RL's of that game are taken"]
+
+
 def test_identity_changes_with_either_file(own, root):
     before = _run(root).identity()
     assert _run(own).identity() == before
@@ -264,6 +276,8 @@ def test_verify_counts_transitions_and_names_actions_out_of_bounds(own):
     run = _run(own)
     assert list(problems(run, told.append)) == []
     assert sum(told) == num_rows(run) == 14
+    _replace(own, "episode_3/actions", np.full((3, 3), 1 + 1e-6))  # as training lets them pass
+    assert list(problems(_run(own))) == []
     _replace(own, "episode_3/actions", np.full((3, 3), 1.1))
     (line,) = problems(_run(own))
     assert line.endswith("main_data.hdf5: episode_3: an action outside of its space's bounds")

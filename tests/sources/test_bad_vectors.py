@@ -391,6 +391,26 @@ def test_a_set_without_reference_scores_says_so_and_is_learned_from(
     assert (told is None) == (game == "Humanoid-v5")
 
 
+_EVALUATED = "Runner.num_eval_episodes=1"
+
+
+def test_a_robot_that_is_not_played_here_is_learned_from_alone(refused, minari_set, tmp_path):
+    """As Minari's Swimmer and Adroit."""
+    folder = minari_set(sizes=(8, 2), game="Swimmer-v5")
+    path = f"Dataset.path={str(folder)!r}"
+    line = refused(path, _EVALUATED, about=folder)
+    assert "the data are of Swimmer-v5, which is not played here" in line
+    assert "Runner.num_eval_episodes=0" in line
+    assert train.main([f"--base_dir={tmp_path / 'run'}", *_flags(path)]) == 0
+
+
+def test_ant_of_d4rls_files_is_not_evaluated(refused, tmp_path):
+    path = publish(tmp_path / "ant_medium-v2.hdf5", play([6], "o", (111, 8)))
+    line = refused(f"Dataset.path={str(path)!r}", _EVALUATED, about=path)
+    assert "expected games as the data's" in line
+    assert "frame_shape=(111,)" in line
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

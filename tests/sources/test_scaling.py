@@ -79,6 +79,30 @@ def test_a_mixture_that_does_not_fit_is_named(loaded, settings, message):
         loaded(paths=paths, **({"path": [("a", 2), ("b", 3)]} | settings))
 
 
+@pytest.mark.parametrize(
+    ("game", "both", "told"),
+    [
+        ("Hopper-v5", [(1.0, 9.0), (1.0, 9.0)], [1.0, 9.0]),
+        ("Hopper-v5", [(1.0, 9.0), (1.0, 8.0)], [-20.272305, 3234.3]),
+        ("Hopper-v5", [(-20.272305, 3234.3), (1.0, 9.0)], [-20.272305, 3234.3]),
+        ("Humanoid-v5", [(1.0, 9.0), (1.0, 9.0)], [1.0, 9.0]),
+        ("Humanoid-v5", [(1.0, 9.0), None], None),
+        ("Humanoid-v5", [None, None], None),
+    ],
+)
+def test_a_mixtures_references_are_those_of_all_parts_or_d4rls(loaded, game, both, told):
+    """In mixtures, and where seeds learn from different runs."""
+    facts = [{"reference_scores": own and [*own]} for own in both]
+    paths = {x: [VectorRun(game=game, facts=own)] for x, own in zip("ab", facts, strict=True)}
+    mixed = loaded(paths=paths, path=[("a", 2), ("b", 3)])
+    turns = loaded(*(VectorRun(i + 1, game=game, facts=own) for i, own in enumerate(facts)))
+    assert [x.protocol["reference_scores"] for x in (mixed, turns)] == [told, told]
+
+
+def test_data_whose_format_has_no_references_say_nothing_of_them(loaded):
+    assert "reference_scores" not in loaded(VectorRun()).protocol
+
+
 def test_observations_are_normalised_by_those_that_transitions_start_from(loaded):
     """By hand: they start from 0, 1, 3 and 5; what follows has the same scale, so 6 too."""
     data = loaded(VectorRun(), num_transitions=4, normalize_observations=True)

@@ -65,12 +65,15 @@ class VectorRun:
     action_spec: Box = BOX
     gaps: tuple = ()
     asked: list = field(default_factory=list)
+    facts: dict = field(default_factory=dict)
 
     @property
     def observation_spec(self):
         return ObservationSpec((self.size,), np.float32)
 
-    protocol = {"format": "scripted"}  # noqa: RUF012
+    @property
+    def protocol(self):
+        return {"format": "scripted", **self.facts}
 
     def parts(self, share):
         self.asked.append(share)
