@@ -76,7 +76,7 @@ def answer_study(argv: Sequence[str], description: str | None, asked: Questions)
 
 def cells_of(grids: Sequence[str]) -> list[grid.Cell]:
     """All cells of these gin files, in their order; gin's state is the last file's."""
-    found = []
+    found: list[grid.Cell] = []
     for file in grids:
         configuration.load([file], [])
         found += grid.Grid().cells()
