@@ -78,9 +78,9 @@ def _list_shipped() -> str:
     for name in shipped_gin_files():
         kind, _, file = name.partition("/")
         files.setdefault(kind, []).append(file)
-    margin = " " * 16
+    margin = " " * 18
     return "\n".join(
-        f"  {kind + '/':<14}{_KINDS.get(kind, '')}\n"
+        f"  {kind + '/':<16}{_KINDS.get(kind, '')}\n"
         + textwrap.fill(" ".join(own), _COLUMNS, initial_indent=margin, subsequent_indent=margin)
         for kind, own in files.items()
     )

@@ -135,7 +135,7 @@ def test_a_run_that_diverged_is_named_and_counts(small, tmp_path, capsys):
         (["--normalize=dens"], "--normalize=dens: no such arm; choose from"),
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
-        (["--figure=9"], "--figure=9: not drawn here; choose from 1, 2, 3, "),
+        (["--figure=18"], "--figure=18: not drawn here; choose from 1, 2, 3, "),
         (["--out="], "--out=: expected a folder, there or not yet, as --out=report"),
         (["--out=/dev/null/x"], "--out=/dev/null/x: /dev/null is a file; expected a folder"),
         (["--seed=-1"], "--seed=-1: expected a whole number"),

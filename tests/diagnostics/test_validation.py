@@ -21,7 +21,7 @@ _BINDINGS = (
 
 def _loss(kept, row):
     """Of behavioural cloning at one row of the file, in float64: every probe is that transition."""
-    layers = ("torso/Dense_0", "torso/Dense_1", "mean")
+    layers = ("torso/Dense_0", "torso/Dense_1", "head")
 
     def weight(layer, kind):
         return kept[f"agent/networks/actor/params/params/{layer}/{kind}"].astype(np.float64)
@@ -29,7 +29,7 @@ def _loss(kept, row):
     x = ARRAYS["observations"][row].astype(np.float64)
     for layer in layers:
         x = x @ weight(layer, "kernel") + weight(layer, "bias")
-        x = np.tanh(x) if layer == "mean" else np.maximum(x, 0)
+        x = np.tanh(x) if layer == "head" else np.maximum(x, 0)
     return ((x - ARRAYS["actions"][row]) ** 2).mean()
 
 

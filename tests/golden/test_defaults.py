@@ -16,7 +16,7 @@ _ELSEWHERE = {
     "ImpalaTorso": _TORSO,
     "MinAtarTorso": _TORSO,
     "create_atari_environment": {"game_name"},
-    "create_optimizer": {"num_gradient_steps", "learning_rate_decay", "l1_penalty"},
+    "create_optimizer": {"num_gradient_steps"},
     "Runner": {
         *("agent", "num_seeds", "seed", "interventions", "diagnostics"),
         "checkpoint_minutes",  # of the machine, not of the experiment
