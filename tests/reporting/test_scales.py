@@ -7,6 +7,7 @@ import pytest
 
 from prune_rl.environments.reference_scores import References
 from prune_rl.errors import ConfigError
+from prune_rl.grid import Cell
 from prune_rl.reporting.answers import read_cells
 from prune_rl.reporting.normalized import expert_normalized, normalize
 from prune_rl.reporting.scales import choose_scale
@@ -91,9 +92,9 @@ def test_runs_of_a_game_whose_references_differ_are_on_d4rls_scale(robots):
 
 
 def test_answers_are_scored_by_the_references_of_the_data(tmp_path):
-    directory = control_trees.write_run(tmp_path / "bc/humanoid/seeds", game="Humanoid-v5")
+    directory = control_trees.write_run(tmp_path / "bc/humanoid/0-2", game="Humanoid-v5")
     _say_references(directory, [200.0, 2200.0])
-    scores, _ = read_cells([tmp_path], 2)
+    scores, _ = read_cells([tmp_path], [Cell("bc/humanoid/0-2", (), ())])
     assert scores["bc", "humanoid"] == pytest.approx({0: 40, 1: 40.5, 2: 41})
 
 
