@@ -99,7 +99,7 @@ def _seeds() -> list[Group]:
         own = f"control_seeds/{name}"
         rows = [
             Row(own, told, {"S = 5": 5.0}, one, most=3.5, default=name == "td3_bc"),
-            Row(f"{own}_stacked", f"{told}, stacked", {"S = 5, stacked": 5.0}, one, default=False),
+            Row(f"{own}/stacked", f"{told}, stacked", {"S = 5, stacked": 5.0}, one, default=False),
         ]
         groups.append(Group(own, sides, rows))
     return groups
