@@ -1,10 +1,13 @@
 """Whole agent steps of a run of ours, or a part of them."""
 
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from inspect import signature
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -26,6 +29,7 @@ def loop_of(settings: Settings, note: str) -> Loop:
     compilation_cache.enable()
     with tempfile.TemporaryDirectory(prefix="prune_rl_") as folder:
         runner = _runner(settings, Path(folder))
+    _pace_by_cpu_time()
     run, quantum = PARTS[settings["what"]](runner, settings)
     return Loop(run, len(runner.seeds), quantum, note)
 
@@ -36,6 +40,13 @@ def _runner(settings: Settings, folder: Path) -> Runner:
     if "data" in settings:
         bindings.append(f"Dataset.path={str(transitions.write(folder, settings['data']))!r}")
     return compose("unused", settings["gin_files"], bindings, bindings)
+
+
+def _pace_by_cpu_time() -> None:
+    """Lets chunks of compiled loops be as long as on a machine that does nothing else."""
+    chunked: Any = sys.modules.get("prune_rl.chunked")  # old commits have none
+    if chunked is not None:
+        chunked.time = SimpleNamespace(monotonic=time.process_time)
 
 
 def _steps(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
