@@ -8,8 +8,9 @@ filling the replay are not counted. The number is the median over the rounds.
   python -m benchmarks --list                      their names
   python -m benchmarks --only='pong/*'             some of them
   python -m benchmarks --only='scaling/*'          seeds, width, replay ratio, size of the replay
+  python -m benchmarks --only='td3_bc/*' --only='sac/*' --only='control_*'   continuous control
 
-The first takes about a quarter of an hour on a quiet machine. What is not installed is left out,
+The first takes about half an hour on a quiet machine. What is not installed is left out,
 and the last lines say how to install it.
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.control_rows import control_groups
 from benchmarks.environments import Checkouts
 from benchmarks.measuring import Settings, measure
 from benchmarks.pairs import Row
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 1 if a worker died, 2 for wrong flags."""
     flags = parser().parse_args(argv)
     try:
-        plan = chosen([*groups(), starts()], flags.only)
+        plan = chosen([*groups(), *control_groups(), starts()], flags.only)
         _check(flags)
     except ConfigError as error:
         print(f"benchmarks: {error}", file=sys.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.pairs import MALLOC, REPOSITORY, Side
 
 _DOPAMINE = "bash tests/parity/dopamine_environment.sh (3 GB)"
-_PEER = "bash benchmarks/peers/environment.sh {} (1 GB)"
+_PEER = "bash benchmarks/peers/environment.sh {} (1 to 2 GB)"
 
 
 class Lacking(Exception):  # noqa: N818

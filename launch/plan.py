@@ -42,7 +42,7 @@ def jobs(flags: argparse.Namespace) -> list[Job]:
             flags=(f"--cell={cell.name}", *own),
             kind=kinds[_arm(cell.name)],
         )
-        for cell in _picked(sorted(_grid(flags.gin_files).cells(), key=_first_seed), flags.cells)
+        for cell in _picked(_by_seeds(_grid(flags.gin_files)), flags.cells)
     ]
 
 
@@ -79,8 +79,8 @@ def arms(flags: argparse.Namespace) -> set[str]:
     return {_arm(kind.cell.name) for kind in _grid(flags.gin_files).kinds()}
 
 
-def _first_seed(cell: Cell) -> int:
-    return int(cell.name.rpartition("/")[2].partition("-")[0])
+def _by_seeds(grid: Grid) -> list[Cell]:
+    return sorted(grid.cells(), key=lambda cell: cell.seeds[0])
 
 
 def _picked(cells: Sequence[Cell], patterns: Sequence[str]) -> Iterator[Cell]:

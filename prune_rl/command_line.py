@@ -18,9 +18,10 @@ _KINDS = {
     "networks": "what it learns with, any width",
     "pruning": "how it is pruned; by default not at all",
     "plasticity": "what pruning is compared with",
+    "regularization": "what Sparse-Reg is compared with",
     "diagnostics": "what is measured beside returns",
     "suites": "which games",
-    "experiments": "whole settings to start from, and the grids of the paper's figures",
+    "experiments": "whole settings to start from, and the grids of the papers' figures and tables",
 }
 _COLUMNS = 100
 
@@ -77,9 +78,9 @@ def _list_shipped() -> str:
     for name in shipped_gin_files():
         kind, _, file = name.partition("/")
         files.setdefault(kind, []).append(file)
-    margin = " " * 16
+    margin = " " * 18
     return "\n".join(
-        f"  {kind + '/':<14}{_KINDS.get(kind, '')}\n"
+        f"  {kind + '/':<16}{_KINDS.get(kind, '')}\n"
         + textwrap.fill(" ".join(own), _COLUMNS, initial_indent=margin, subsequent_indent=margin)
         for kind, own in files.items()
     )

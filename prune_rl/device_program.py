@@ -22,7 +22,8 @@ from prune_rl.learning.state import AgentState
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.replay import device_ring
 from prune_rl.replay.device_samplers import DeviceSampler
-from prune_rl.specs import GOES_ON, TERMINATED, TRUNCATED, ObservationSpec
+from prune_rl.specs import GOES_ON, TERMINATED, TRUNCATED, Inputs, ObservationSpec
+from prune_rl.update_program import intervened, kept, no_metrics
 
 
 class Plan(NamedTuple):
@@ -149,10 +150,9 @@ class Program:
 
     def _record(self, agent: AgentState, world: World) -> Record:
         batch = jax.eval_shape(self._batch, world, jnp.zeros(self.batch_size, jnp.int32), None)
-        metrics = jax.eval_shape(self.one.update, agent, batch)[1]
-        kept = self.length * self.most_updates // self.period + 1
-        zeros = {name: jnp.zeros((kept, *own.shape), own.dtype) for name, own in metrics.items()}
-        return Record(jnp.zeros(self.length), jnp.zeros(self.length, jnp.uint8), zeros)
+        most = self.length * self.most_updates
+        metrics = no_metrics(self.one, agent, batch, most, self.period)
+        return Record(jnp.zeros(self.length), jnp.zeros(self.length, jnp.uint8), metrics)
 
     def _batch(self, world: World, starts: jax.Array, chances: jax.Array | None) -> Any:
         batch = device_ring.transitions(world.ring, starts, self.sampler.horizon, self.gamma)
@@ -177,32 +177,15 @@ class Program:
             given = given._replace(starts=_behind(given.starts, starts))
             world = self._write_priorities(world._replace(waiting=given), before > 0)
             world = world._replace(waiting=Waiting(starts, priorities))
-        record = record._replace(metrics=self._kept(record.metrics, agent.step, metrics))
+        metrics = kept(record.metrics, agent.step, self.period, metrics)
         # A stream of their own: uniform draws fold 0, 1, 2, ... into the batch's key.
         key = jax.random.fold_in(keys.interventions, agent.step)
-        return self._intervene(key, after, world), world, record
+        after = intervened(self.interventions, after, key, partial(self._inputs, world))
+        return after, world, record._replace(metrics=metrics)
 
-    def _kept(self, kept: Metrics, made: jax.Array, metrics: Metrics) -> Metrics:
-        """Metrics of the gradient step after `made` others, in a place that no other one takes."""
-        size = len(next(iter(kept.values()))) if kept else 1
-        place = jnp.where(made % self.period == 0, made // self.period % size, size)
-        return {name: kept[name].at[place].set(own, mode="drop") for name, own in metrics.items()}
-
-    def _intervene(self, key: jax.Array, agent: AgentState, world: World) -> AgentState:
-        for place, own in enumerate(self.interventions):
-            apply = partial(self._apply, own, jax.random.fold_in(key, place), world)
-            due = own.occasions.due(agent.step).astype(jnp.int32)
-            agent = lax.fori_loop(0, due, lambda _, agent, apply=apply: apply(agent), agent)
-        return agent
-
-    def _apply(
-        self, own: BoundIntervention, key: jax.Array, world: World, agent: AgentState
-    ) -> AgentState:
-        if not own.num_inputs:
-            return own.one(agent, None)
-        horizon = self.sampler.horizon
-        starts = device_ring.draw_uniformly(world.ring, key, own.num_inputs, horizon)
-        return own.one(agent, device_ring.inputs(world.ring, starts))
+    def _inputs(self, world: World, key: jax.Array, size: int) -> Inputs:
+        starts = device_ring.draw_uniformly(world.ring, key, size, self.sampler.horizon)
+        return device_ring.inputs(world.ring, starts)
 
     def _write_priorities(self, world: World, due: jax.Array) -> World:
         """Hands the sampler what waits, if that is `due`, which must be the same for all seeds:

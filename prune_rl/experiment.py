@@ -2,18 +2,23 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import gin
 
 from prune_rl import randomness
 from prune_rl.acting.policy import Policy
+from prune_rl.data_loop import DataLoop
 from prune_rl.device_loop import DeviceLoop
 from prune_rl.diagnostics.suite import Diagnostics
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.environments.games import MUJOCO, OLDER
+from prune_rl.environments.scaled import Scale, scaled
 from prune_rl.errors import ConfigError, blaming, nearest, require
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.memory import require_memory
@@ -23,6 +28,7 @@ from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.sparse_optimizer import SparseOptimizer
 from prune_rl.runner import Runner
 from prune_rl.settings import Count, CountOrZero, NumSeeds, Positive, checked_as
+from prune_rl.sources.dataset_on_device import DeviceDatasetSource
 from prune_rl.sources.on_device import DeviceSource
 from prune_rl.sources.online import OnlineSource
 from prune_rl.sources.source import Setting, Source, require_same_specs
@@ -103,15 +109,16 @@ def create_runner(
         if game is None:
             create_one = _create_game_of(source.protocol, create_environment_fn)
             create = partial(_create_environments, create_one, max_steps_per_episode, seeds)
+        create = partial(create, scales=getattr(source, "scales", None))
         _check_evaluation(source, create(randomness.EVALUATION, 0))
     made, nominal = source.num_gradient_steps(num_steps), source.nominal_gradient_steps(num_steps)
     expected = f"a run of fewer than 2**31 gradient steps; it has {made:,}"
     require(made < 2**31, "Runner.num_iterations", num_iterations, expected)
-    optimizers = create_optimizers(agent.networks, made, nominal)
+    optimizers = create_optimizers(agent.networks, made, nominal, agent.periods)
     learner = agent.learner(source.observation_spec, source.action_spec, optimizers)
     require_memory(learner, optimizers, num_seeds)
     bound = bind(interventions, learner, made, nominal)
-    policy = Policy(agent, learner)
+    policy, held_out = Policy(agent, learner), getattr(source.replay, "has_held_out", False)
     return Runner(
         base_dir=Path(base_dir),
         source=source,
@@ -123,17 +130,22 @@ def create_runner(
         evaluation={"num_steps": evaluation_steps, "num_episodes": num_eval_episodes},
         checkpoint_minutes=checkpoint_minutes,
         create_environments=create,
-        diagnostics=diagnostics.bind(learner) if diagnostics else None,
+        diagnostics=diagnostics.bind(learner, has_held_out=held_out) if diagnostics else None,
     )
 
 
 def _trainer_of(source: Source) -> Callable[..., Training]:
     """What drives a source: step by step, or in compiled chunks."""
+    if isinstance(source, DeviceDatasetSource):
+        return DataLoop
     return DeviceLoop if isinstance(source, DeviceSource) else Trainer
 
 
 def create_optimizers(
-    networks: Mapping[str, int | None], num_gradient_steps: int, nominal_gradient_steps: int
+    networks: Mapping[str, int | None],
+    num_gradient_steps: int,
+    nominal_gradient_steps: int,
+    periods: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, SparseOptimizer]:
     """A pruned optimizer of each network, from gin's bindings in the scope of its name.
 
@@ -144,6 +156,7 @@ def create_optimizers(
       networks: see `Agent.networks`.
       num_gradient_steps: those that the run makes.
       nominal_gradient_steps: what fractions of the run are fractions of.
+      periods: see `Agent.periods`.
 
     Raises:
       ConfigError: a setting is wrong, or in the scope of a network that there is not.
@@ -159,20 +172,26 @@ def create_optimizers(
             pruner = create_updater_from_config(
                 num_gradient_steps, nominal_gradient_steps=nominal_gradient_steps
             )
-            optimizers[name] = pruner.wrap(create_optimizer(), members)
+            period = periods.get(name, 1)
+            optimizer = create_optimizer(num_gradient_steps=-(-num_gradient_steps // period))
+            optimizers[name] = replace(pruner, period=period).wrap(optimizer, members)
     return optimizers
 
 
 def _create_environments(
-    create_one: CreateEnvironment, longest: int, seeds: Sequence[int], *stream: int
+    create_one: CreateEnvironment,
+    longest: int,
+    seeds: Sequence[int],
+    *stream: int,
+    scales: Sequence[Scale] | None = None,
 ) -> EnvironmentBatch:
-    """One game per seed, seeded from a stream of that seed's randomness."""
+    """One game per seed, seeded from a stream of that seed's randomness, shown on its scale."""
     if create_one is None:
-        advice = "not set; add --gin_files=suites/minatar.gin"
+        advice = "not set; add --gin_files=suites/minatar.gin, or suites/mujoco.gin"
         raise ConfigError(f"Runner.create_environment_fn: {advice}")
     with blaming("Runner.create_environment_fn", create_one):
         games = [create_one(randomness.environment_seed(seed, *stream)) for seed in seeds]
-        return EnvironmentBatch(games, longest)
+        return EnvironmentBatch(scaled(games, scales), longest)
 
 
 def _bound_game(create_one: CreateEnvironment) -> str | None:
@@ -191,6 +210,10 @@ def _create_game_of(
     if create_one is None or "game" not in protocol:
         return create_one
     fits, game = f"create_{protocol['suite']}_environment", protocol["game"]
+    if protocol["suite"] == "mujoco" and game not in (*MUJOCO, *OLDER):
+        alone = "to learn from them alone set Runner.num_eval_episodes=0 (and evaluation_steps=0)"
+        of = f"the data are of {game}, which is not played here"
+        raise ConfigError(f"Runner.create_environment_fn: {of}; {alone}")
     expected = f"@{fits}, for the data are of {game}"
     matches = getattr(create_one, "__name__", None) == fits
     require(matches, "Runner.create_environment_fn", create_one, expected)

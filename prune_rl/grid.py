@@ -9,8 +9,9 @@ from typing import Annotated, NamedTuple
 
 import gin
 
+from prune_rl.environments.games import OLDER
 from prune_rl.environments.suite import Suite
-from prune_rl.errors import ConfigError, nearest
+from prune_rl.errors import ConfigError, nearest, require
 from prune_rl.settings import Count, Holds, NumSeeds, checked
 
 _AXES = "[('width', {'x1': ['ImpalaTorso.width=1']}), ...]"
@@ -39,6 +40,12 @@ class Cell(NamedTuple):
     name: str
     gin_files: tuple[str, ...]
     gin_bindings: tuple[str, ...]
+
+    @property
+    def seeds(self) -> range:
+        """Those that train in it."""
+        first, _, last = self.name.rpartition("/")[2].partition("-")
+        return range(int(first), int(last or first) + 1)
 
     @property
     def flags(self) -> str:
@@ -73,6 +80,7 @@ class Grid:
     Attributes:
         axes: (name, {label: flags}) pairs; cells are named by their labels.
         shared: flags of every cell.
+        games: those of the suite that it is about; None for all.
         num_seeds: of every choice and game: seeds 0 to num_seeds - 1.
         seeds_per_cell: how many of them, consecutive, train together in a cell, in one program.
             What is left over is a smaller cell, the last: 5 seeds by 2 are 0-1, 2-3 and 4.
@@ -83,12 +91,13 @@ class Grid:
 
     axes: Annotated[Sequence[Axis], f"a list as {_AXES}"] = ()
     shared: Annotated[Sequence[Flag], "a list of flags, as ['x.gin']"] = ()
+    games: Sequence[str] | None = None
     num_seeds: NumSeeds = 5
     seeds_per_cell: Count = 1  # five replays of Atari need 33 GiB
 
     def __len__(self) -> int:
         choices = math.prod(len(choices) for _, choices in self.axes)
-        return choices * len(self._suite.games) * len(self._seeds) if self.axes else 0
+        return choices * len(self._games) * len(self._seeds) if self.axes else 0
 
     @property
     def _suite(self) -> Suite:
@@ -98,6 +107,15 @@ class Grid:
         return suite
 
     @property
+    def _games(self) -> Sequence[str]:
+        suite = self._suite
+        if self.games is None:
+            return suite.games
+        named = [suite.check("Grid.games", game, [*suite.games, *OLDER]) for game in self.games]
+        require(bool(named), "Grid.games", named, "one game at least, or None")
+        return named
+
+    @property
     def _seeds(self) -> list[range]:
         """Those of each cell of a choice and game."""
         seeds, size = range(self.num_seeds), self.seeds_per_cell
@@ -105,7 +123,7 @@ class Grid:
 
     def kinds(self) -> Iterator[Kind]:
         """One for each combination of the axes' choices."""
-        games = self._suite.games
+        games = self._games
         for picked in self._picked():
             cell = self._cell(picked, games[0], self._seeds[0])
             yield Kind(cell, len(games) * len(self._seeds), len(games) * self.num_seeds)
@@ -116,7 +134,7 @@ class Grid:
     def cells(self) -> Iterator[Cell]:
         """All cells, the last axis' choice changing before the one before, seeds fastest."""
         for picked in self._picked():
-            for game, seeds in itertools.product(self._suite.games, self._seeds):
+            for game, seeds in itertools.product(self._games, self._seeds):
                 yield self._cell(picked, game, seeds)
 
     def _cell(self, picked: Sequence[tuple[str, Sequence[str]]], game: str, seeds: range) -> Cell:

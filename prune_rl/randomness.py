@@ -6,7 +6,8 @@ What a seed draws depends on the seed alone, never on how many run beside it.
                              1 evaluation, 2 masks; on the device 4 games, 5 what the replay draws,
                              6 what interventions look at there
     of its exploration key   3 interventions
-    of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation
+    of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation,
+                             (seed, 7) of a dataset that is collected after training
     of a PCG64               (seed, *name) in bytes: what the replay draws
 
 The first network of an agent draws from a stream itself, each further one from the stream folded
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY, _LOOKS = range(7)
+TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY, _LOOKS, COLLECTION = range(8)
 _PROBES = 2**32 - 1  # no run has so many gradient steps, of which batches are drawn
 _NETWORKS = 2**31  # far from 0, 1, 2, ..., which `split` folds in for members of the first network
 
@@ -77,7 +78,7 @@ def probe_key(keys: DeviceKeys, name: Any) -> jax.Array:
 
 
 def environment_seed(seed: int, *stream: int) -> int:
-    """What a game is seeded with, in [0, 2**31): `TRAINING`, or `EVALUATION` and an iteration."""
+    """What a game is seeded with, in [0, 2**31), by the numbers of its stream, as above."""
     words = np.random.SeedSequence([seed, *stream]).generate_state(1)
     return int(words[0]) % 2**31
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from prune_rl.reporting.against import PAPER, read_reference
 from prune_rl.reporting.overview import overview
 from prune_rl.reporting.page import Contents, write_page
 from prune_rl.reporting.paper_figures import FIGURES, draw_figures, require_covered, require_known
-from prune_rl.reporting.pictures import FORMATS, Picture, replaced, write_pictures
+from prune_rl.reporting.pictures import FORMATS, Number, Picture, replaced, write_pictures
 from prune_rl.reporting.runs import PHASES, write_rows
 from prune_rl.reporting.scales import choose_scale
 from prune_rl.reporting.statistics import ESTIMATE_COLUMNS, Estimate
-from prune_rl.reporting.study import HUMAN, Study, by_clock
+from prune_rl.reporting.study import D4RL, HUMAN, Study, by_clock
 from prune_rl.reporting.table import Score, require_parquet, tidy, write_csv, write_parquet
 from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
 from prune_rl.reporting.words import of_scores
@@ -37,7 +38,8 @@ writes into DIR, whole or not at all:
                        with 95 % stratified bootstrap intervals (Agarwal et al. 2021), from three
                        seeds on a game
   *.png, *.svg, *.csv  pictures, and the numbers of each; pictures.csv has their captions
-figures of the paper that are drawn: {", ".join(map(str, FIGURES))}
+figures of papers that are drawn, those of Sparse-Reg by name:
+{textwrap.fill(", ".join(map(str, FIGURES)), 96, initial_indent="  ", subsequent_indent="  ")}
 
 examples:
   python -m prune_rl.report runs/g --out=report
@@ -65,10 +67,12 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "every run has them, else training",
     },
     "--normalize": {
-        "metavar": f"{HUMAN}|ARM",
-        "help": f"'{HUMAN}' (0 a random player, 1 a person), or the name of an arm, whose mean "
-        f"final return is then 1 in every game; default: {HUMAN} where a game has a human "
-        "score (games without are left out), else the narrowest dense arm",
+        "metavar": f"{HUMAN}|{D4RL}|ARM",
+        "help": f"'{HUMAN}' (0 a random player, 1 a person), '{D4RL}' (0 a random player, 100 an "
+        "expert), or the name of an arm, whose mean final return is then 1 in every game; "
+        f"default: {HUMAN} where a game has a human score, {D4RL} where one has "
+        "references, its data's or D4RL's (games without are left out), else the narrowest dense "
+        "arm",
     },
     "--reference": {
         "metavar": f"{PAPER}|FOLDER",
@@ -82,9 +86,10 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
     "--figure": {
         "action": "append",
-        "type": int,
+        "type": lambda text: int(text) if text.isdigit() else text,
         "metavar": "N",
-        "help": "only this figure of the paper; repeat for more; default: all that runs cover",
+        "help": "only this figure, as 3 or sparse_reg_table_1; repeat for more; default: all that "
+        "runs cover",
     },
     "--formats": {
         "default": "png,svg",
@@ -168,7 +173,7 @@ def _asked_of(study: Study, studies: Sequence[Study], normalize: str | None) -> 
 
 
 def _draw(
-    studies: Sequence[Study], estimates: Sequence[Estimate], asked: Sequence[int] | None
+    studies: Sequence[Study], estimates: Sequence[Estimate], asked: Sequence[Number] | None
 ) -> Iterator[Picture]:
     for study in studies:
         names = {arm.name for arm in study.arms}

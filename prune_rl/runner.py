@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gin
 
+from prune_rl.environments.reference_scores import references_of
 from prune_rl.errors import ConfigError
 from prune_rl.learning.saved import to_states
 from prune_rl.parts import Parts
@@ -156,7 +157,8 @@ class Runner(Parts):
             clock=clock, total_steps=total, done_steps=steps, num_iterations=count
         )
         with log, progress:
-            session.go_on(Recorder(log, progress, self.seeds))
+            references = references_of(self.source.protocol)
+            session.go_on(Recorder(log, progress, self.seeds, references))
 
     def _draw(self, picture: Path) -> None:
         # matplotlib would be a quarter of the start-up; a run needs it once, at its end.

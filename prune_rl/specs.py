@@ -10,6 +10,7 @@ Array = np.ndarray | jax.Array  # on the host, or inside compiled functions
 
 # What became of the episode in the transition that starts at a row of a replay.
 GOES_ON, TERMINATED, TRUNCATED, FINAL = 0, 1, 2, 3  # FINAL: no transition starts here
+_ROUNDING = 1e-5  # of actions that were clipped in another precision
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,28 @@ class Box:
 ActionSpec = Discrete | Box
 
 
+def bounds(spec: ActionSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest that an action may be, () of a number, (A,) of a vector."""
+    if isinstance(spec, Discrete):
+        return np.array(0), np.array(spec.num_actions - 1)
+    return np.array(spec.low), np.array(spec.high)
+
+
+def out_of_bounds(spec: ActionSpec, actions: np.ndarray) -> np.ndarray:
+    """Of actions (n, *action) whether each number is further out than rounding takes it."""
+    low, high = bounds(spec)
+    return (actions < low - _ROUNDING) | (actions > high + _ROUNDING)
+
+
 class Draw(NamedTuple):
-    """What a measurement asks of a source: `size` transitions of each seed, or only `Inputs`."""
+    """What a measurement asks of a source: `size` transitions of each seed, or only `Inputs`.
+
+    Those that are learned from, or of fixed data those that are held out.
+    """
 
     size: int
     inputs_only: bool = False
+    held_out: bool = False
 
 
 class Inputs(NamedTuple):

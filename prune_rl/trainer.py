@@ -16,11 +16,12 @@ import numpy as np
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.acting.policy import Policy
+from prune_rl.learning.learner import METRICS_PERIOD
 from prune_rl.learning.seed_axis import Separate
 from prune_rl.plasticity.intervention import BoundIntervention
 from prune_rl.sources.source import SteppedSource
 from prune_rl.state import State, part
-from prune_rl.training import METRICS_PERIOD, Training
+from prune_rl.training import Training
 
 
 class Trainer(Training):

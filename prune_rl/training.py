@@ -16,9 +16,6 @@ from prune_rl.sources.source import Source
 from prune_rl.specs import Batch, Draw, Inputs, Probe
 from prune_rl.state import State, flatten, part, per_seed
 
-# One in so many updates has its metrics kept, so that fetching them never stalls the learner.
-METRICS_PERIOD = 10
-
 
 class Training:
     """S seeds that learn from a source in lock-step; what a checkpoint holds.

@@ -130,6 +130,7 @@ def test_a_cell_is_called_by_its_first_and_last_seed(num_seeds, per_cell, names)
     spans = [name.split("-") for name in names]
     seeds = [list(range(int(span[0]), int(span[-1]) + 1)) for span in spans]
     assert [_seeds(grid.cell(name)) for name in called[: len(names)]] == seeds
+    assert [list(grid.cell(name).seeds) for name in called[: len(names)]] == seeds
 
 
 def test_figure_8_runs_its_agents_for_40_million_frames_under_their_protocol():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from prune_rl import configuration, train
+from prune_rl.gin_files import shipped_gin_files
 from prune_rl.grid import Grid
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,7 @@ _README = (_ROOT / "README.md").read_text()
 _FIGURES = (_ROOT / "gin_configs/experiments/README.md").read_text()
 _BLOCKS = re.findall(r"```bash\n(.*?)```", _README, re.DOTALL)
 _COMMANDS = [block.replace("\\\n", " ").strip() for block in _BLOCKS]
+_ROBOTS = ("runs/sac", "--out=data/cheetah", "runs/iql")
 _SHORTER = [
     f"--gin_bindings={binding}"
     for binding in (
@@ -65,13 +67,14 @@ def test_every_command_of_the_readme_is_known_here():
         "--cell=",
         "reporting.curves",
         "reporting.diagnostics",
-        "datasets make",
+        "--out=data/pong",
         "datasets verify",
         "agents/cql.gin",
         "runs/compiled",
         "launch.sweep",
         "prune_rl.report ",
         "benchmarks.accelerator",
+        *_ROBOTS,
     )
     assert sorted(_COMMANDS) == sorted(_command_with(word) for word in words)
 
@@ -150,7 +153,7 @@ def test_a_pruning_method_of_ones_own_and_the_diagnostics(tmp_path):
 
 
 def test_a_dataset_is_made_verified_and_learned_from(tmp_path):
-    done = _run(f"{_command_with('datasets make')} --agent_steps=300", tmp_path)
+    done = _run(f"{_command_with('--out=data/pong')} --agent_steps=300", tmp_path)
     assert done.returncode == 0, done.stderr
     done = _run(_command_with("datasets verify"), tmp_path)
     assert done.returncode == 0, done.stderr
@@ -160,6 +163,24 @@ def test_a_dataset_is_made_verified_and_learned_from(tmp_path):
     assert done.returncode == 0, done.stderr
     *_, last = (tmp_path / "runs/cql/metrics.jsonl").read_text().splitlines()
     assert json.loads(last) | {"phase": "eval", "gradient_steps": 12} == json.loads(last)
+
+
+def test_a_robot_is_controlled_and_its_data_are_learned_from(tmp_path):
+    """Episodes are short, so that some of the data are complete, and evaluations few."""
+    short = ("Runner.num_eval_episodes=1", "Runner.max_steps_per_episode=20")
+    train, make, learn = map(_command_with, _ROBOTS)
+    own = [(train, ("SACAgent.min_replay_history=30",)), (make, ()), (learn, ())]
+    for command, more in own:
+        bindings = (*short, "Runner.training_steps=60", *more)
+        flags = " ".join(f"--gin_bindings={x}" for x in bindings)
+        done = _run(f"{command} {flags}" + " --agent_steps=300" * (command == make), tmp_path)
+        assert done.returncode == 0, done.stderr
+    for name, seeds in (("sac", 2), ("iql", 5)):
+        rows = (tmp_path / f"runs/{name}/metrics.jsonl").read_text().splitlines()
+        evaluated = [x for x in map(json.loads, rows) if x["phase"] == "eval"]
+        assert len(evaluated) == 2 * seeds
+        assert all(x["normalized_score"] is not None for x in evaluated)
+    assert sorted(x.name for x in (tmp_path / "data/cheetah").glob("*.hdf5"))
 
 
 def test_run_tests_runs_pytest():
@@ -233,10 +254,25 @@ def test_the_table_of_figures_counts_as_list_does():
         numbers = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*\d", number)]
         if names:
             counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
-    assert len(counted) == 15
+    assert len(counted) == 17
     for name, number in counted.items():
         configuration.load([name], [])
         assert len(Grid()) == number, name
+
+
+def test_the_table_of_sparse_reg_counts_as_list_does():
+    pattern = r"\| grid \| what \| trainings of five seeds \|\n(.*?)\n\n"
+    (table,) = re.findall(pattern, _README, re.DOTALL)
+    counted = {}
+    for row in table.splitlines()[1:]:
+        files, _, number = (part.strip() for part in row.strip("|").split(" | "))
+        names, numbers = re.findall(r"experiments/\w+\.gin", files), re.findall(r"\d+", number)
+        counted |= dict(zip(names, numbers * (len(names) // len(numbers)), strict=True))
+    of_the_paper = r"experiments/sparse_reg_(table|figure)_\d+\.gin"
+    assert set(counted) == {x for x in shipped_gin_files() if re.fullmatch(of_the_paper, x)}
+    for name, number in counted.items():
+        configuration.load([name], [])
+        assert (len(Grid()), Grid().seeds_per_cell) == (int(number), 5), name
 
 
 def test_what_the_readme_links_to_is_there():
@@ -267,7 +303,9 @@ def test_what_the_paper_leaves_open_is_said_for_every_figure():
 @pytest.mark.parametrize("text", [_README, _FIGURES, train.parser().epilog])
 def test_every_gin_file_that_is_named_exists(text):
     names = re.findall(
-        r"\b(?:agents|networks|pruning|plasticity|diagnostics|suites|experiments)/\w+\.gin", text
+        r"\b(?:agents|networks|pruning|plasticity|regularization|diagnostics|suites|experiments)"
+        r"/\w+\.gin",
+        text,
     )
     assert names
     for name in names:

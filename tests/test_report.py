@@ -11,6 +11,7 @@ import pytest
 from prune_rl import report
 from prune_rl.reporting import statistics
 
+from .reporting import control_trees
 from .reporting.trees import DENSE, PRUNED, write_run, write_tree
 
 
@@ -134,7 +135,7 @@ def test_a_run_that_diverged_is_named_and_counts(small, tmp_path, capsys):
         (["--normalize=dens"], "--normalize=dens: no such arm; choose from"),
         (["--normalize=human"], "has no human score"),
         (["--formats=png,gif"], "--formats=png,gif: expected of png, svg, pdf"),
-        (["--figure=9"], "--figure=9: not drawn here; choose from 1, 2, 3, "),
+        (["--figure=18"], "--figure=18: not drawn here; choose from 1, 2, 3, "),
         (["--out="], "--out=: expected a folder, there or not yet, as --out=report"),
         (["--out=/dev/null/x"], "--out=/dev/null/x: /dev/null is a file; expected a folder"),
         (["--seed=-1"], "--seed=-1: expected a whole number"),
@@ -274,3 +275,36 @@ def test_help_teaches(capsys):
     for word in (*files, "examples:", "--parquet", "--unfinished"):
         assert word in said
     assert max(map(len, said.splitlines())) <= 100
+
+
+def test_a_report_of_robots_is_on_d4rls_scale_and_has_sparse_regs_tables(tmp_path):
+    """Several networks, evaluations of what learnt from data, and a figure asked for by name."""
+    control_trees.write_run(tmp_path / "runs/dense")
+    sparse, losses = control_trees.SPARSE, ("actor/probe_loss", "critic/probe_loss")
+    control_trees.write_run(tmp_path / "runs/sparse", pruner=sparse, losses=losses)
+    out = tmp_path / "report"
+    flags = [str(tmp_path / "runs"), f"--out={out}", "--formats=svg", "--normalize=d4rl"]
+    assert report.main([*flags, "--figure=sparse_reg_table_1"]) == 0
+    scores = _rows(out / "scores.csv")
+    assert {row["phase"] for row in scores} == {"eval"}
+    assert {row["normalized_as"] for row in scores} == {"0 random, 100 expert (D4RL)"}
+    (table,) = _rows(out / "sparse_reg_table_1.csv")
+    assert (table["agent"], table["samples"], table["gain"]) == ("iql", "5k", "0.0")
+    assert {(row["data"], row["samples"]) for row in _rows(out / "returns.csv")} == {
+        ("expert", "5000")
+    }
+    page = (out / "report.html").read_text("utf-8")
+    for name in ("critic/probe_loss", "actor/sparsity_by_layer", "sparse_reg_table_1"):
+        assert name in page
+    assert not (out / "sparse_reg_figure_3.svg").exists()
+
+
+def test_a_figure_of_no_such_name_is_one_line(tmp_path, capsys):
+    control_trees.write_run(tmp_path / "runs/dense")
+    flags = [str(tmp_path / "runs"), f"--out={tmp_path / 'out'}"]
+    assert report.main([*flags, "--figure=sparse_reg_table_6"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--figure=sparse_reg_table_6: not drawn here; choose from 1, 2, 3" in line
+    assert report.main([*flags, "--figure=sparse_reg_table_1"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "it needs runs of bc, td3_bc, awac or iql on fixed data" in line

@@ -56,7 +56,7 @@ def test_the_constraints_name_a_version_of_every_requirement_that_is_new_enough(
         assert _numbers(chosen[name.lower()]) >= _numbers(least), name
 
 
-@pytest.mark.parametrize("extra", ["rlu", "device"])
+@pytest.mark.parametrize("extra", ["rlu", "device", "mujoco", "d4rl"])
 def test_the_tests_are_run_with_what_can_be_left_out(extra):
     setup = configparser.ConfigParser()
     setup.read(_ROOT / "setup.cfg")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prune_rl.specs import Box, Discrete, ObservationSpec
+from prune_rl.specs import Box, Discrete, ObservationSpec, out_of_bounds
 
 
 def test_an_image_observation_is_a_stack_and_a_vector_itself():
@@ -15,6 +15,16 @@ def test_an_image_observation_is_a_stack_and_a_vector_itself():
 def test_actions_are_numbers_or_vectors():
     assert Discrete(18).shape == ()
     assert Box((-1.0, -1.0, 0.0), (1.0, 1.0, 2.0)).shape == (3,)
+
+
+def test_actions_are_out_of_bounds_where_no_rounding_takes_them_there():
+    box = Box((-0.4, -1.0), (0.4, 1.0))
+    least = np.float32(-0.4)
+    assert float(least) < box.low[0]  # in the precision of the bounds
+    actions = np.array([[least, 1 + 5e-6], [-0.40002, 0], [0, 1.00002]], np.float32)
+    assert out_of_bounds(box, actions).tolist() == [[False, False], [True, False], [False, True]]
+    numbers = np.array([-1, 0, 2, 3])
+    assert out_of_bounds(Discrete(3), numbers).tolist() == [True, False, False, True]
 
 
 @pytest.mark.parametrize("form", [((17,), np.float32, 4), ((84, 84),), ((),), ((4, 84, 84, 1),)])

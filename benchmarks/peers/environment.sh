@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the Python environment of a peer, if it is not there yet: environment.sh torch|rejax.
+# Builds the Python environment of a peer, if it is not there yet: environment.sh torch|rejax|sbx.
 # In ~/.cache/prune_rl/peer-NAME, of the pins in NAME_requirements.txt beside this file (torch takes
-# 1 GB, rejax 0.9 GB); Python 3.11 ($PYTHON). Dopamine's is tests/parity/dopamine_environment.sh.
+# 1 GB, rejax 0.9 GB, sbx 2 GB); Python 3.11 ($PYTHON). Dopamine's is tests/parity/dopamine_environment.sh.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-requirements=$here/${1:?name a peer: torch or rejax}_requirements.txt
+requirements=$here/${1:?name a peer: torch, rejax or sbx}_requirements.txt
 if [ ! -f "$requirements" ]; then
-  echo "environment.sh: no peer $1; choose torch or rejax" >&2
+  echo "environment.sh: no peer $1; choose torch, rejax or sbx" >&2
   exit 2
 fi
 target=${XDG_CACHE_HOME:-$HOME/.cache}/prune_rl/peer-$1

@@ -10,10 +10,10 @@ from benchmarks.serve import Loop, serve
 
 
 def create(settings: Mapping[str, Any]) -> Loop:
-    """A loop of `settings`: gin_files, gin_bindings, what, and perhaps malloc and fill.
+    """A loop of `settings`: gin_files, gin_bindings, what, and perhaps malloc, fill and data.
 
     `what` is one of `parts.PARTS`; if `malloc` is False, glibc is left as it is; `fill` is how many
-    rows of replay are written before it begins.
+    rows of replay are written before it begins, `data` how many transitions `Dataset` is given.
 
     Raises:
         ImportError: a module of prune_rl is not of the first folder of PYTHONPATH.

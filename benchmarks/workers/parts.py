@@ -1,13 +1,19 @@
 """Whole agent steps of a run of ours, or a part of them."""
 
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping
 from inspect import signature
 from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks import transitions
 from benchmarks.serve import Loop
 from prune_rl import compilation_cache
 from prune_rl.composition import compose
@@ -21,10 +27,26 @@ _WARM_UPDATES = 8
 def loop_of(settings: Settings, note: str) -> Loop:
     """The loop of a worker's settings; see `ours`."""
     compilation_cache.enable()
-    bindings = settings["gin_bindings"]
-    runner = compose("unused", settings["gin_files"], bindings, bindings)
+    with tempfile.TemporaryDirectory(prefix="prune_rl_") as folder:
+        runner = _runner(settings, Path(folder))
+    _pace_by_cpu_time()
     run, quantum = PARTS[settings["what"]](runner, settings)
     return Loop(run, len(runner.seeds), quantum, note)
+
+
+def _runner(settings: Settings, folder: Path) -> Runner:
+    """The run; the data that it learns from, if it is given any, are in memory when it is made."""
+    bindings = list(settings["gin_bindings"])
+    if "data" in settings:
+        bindings.append(f"Dataset.path={str(transitions.write(folder, settings['data']))!r}")
+    return compose("unused", settings["gin_files"], bindings, bindings)
+
+
+def _pace_by_cpu_time() -> None:
+    """Lets chunks of compiled loops be as long as on a machine that does nothing else."""
+    chunked: Any = sys.modules.get("prune_rl.chunked")  # old commits have none
+    if chunked is not None:
+        chunked.time = SimpleNamespace(monotonic=time.process_time)
 
 
 def _steps(runner: Runner, settings: Settings) -> tuple[Callable[[int], None], int]:
@@ -96,9 +118,7 @@ def _emulators(runner: Runner, settings: Settings) -> tuple[Callable[[int], None
     """The games alone, one step of each seed's at random."""
     environments = runner.create_environments(0)
     environments.reset()
-    seeds, number = len(runner.seeds), environments.action_spec.num_actions
-    actions = np.random.default_rng(0).integers(0, number, (4096, seeds), dtype=np.int32)
-    turns = count()
+    actions, turns = _random_actions(environments.action_spec, 4096, len(runner.seeds)), count()
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -112,10 +132,17 @@ def _batch(runner: Runner) -> Any:
     """A batch of the run's own replay, of random play."""
     source = runner.source
     source.start()
-    rng, number = np.random.default_rng(0), source.action_spec.num_actions
-    for _ in range(200):
-        source.tick(lambda _: rng.integers(0, number, len(runner.seeds), dtype=np.int32))
+    for own in _random_actions(source.action_spec, 200, len(runner.seeds)):
+        source.tick(lambda _, own=own: own)
     return source.replay.sample()
+
+
+def _random_actions(spec: Any, *shape: int) -> np.ndarray:
+    """(*shape, *action), uniform."""
+    rng = np.random.default_rng(0)
+    if hasattr(spec, "num_actions"):
+        return rng.integers(0, spec.num_actions, shape, dtype=np.int32)
+    return rng.uniform(spec.low, spec.high, (*shape, *spec.shape)).astype(np.float32)
 
 
 def _observations(runner: Runner) -> np.ndarray:

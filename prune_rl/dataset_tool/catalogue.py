@@ -1,9 +1,11 @@
-"""Which public datasets of Atari games there are: their games, sizes, addresses and caveats."""
+"""Which public datasets there are: their games, sizes, addresses and caveats."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from prune_rl.environments.games import ATARI_17, ATARI_60
+from prune_rl.datasets import d4rl_names
+from prune_rl.environments.games import ATARI_17, ATARI_60, MUJOCO, OLDER
 from prune_rl.errors import ConfigError, nearest
 
 RUNS = range(1, 6)  # of every game, in both
@@ -84,12 +86,42 @@ RLU = Dataset(
     source=f"https://www.tensorflow.org/datasets/catalog/{RLU_BUILDER}",
 )
 DATASETS = (DQN_REPLAY, RLU)
+
+D4RL = Dataset(
+    name="d4rl",
+    title="D4RL's locomotion (Fu et al. 2020): what SAC's policies play, or its replays",
+    games=d4rl_names.NAMES,
+    layout="one HDF5 file a set; version 2, or 1; observations of the v2 environments, played on "
+    "gymnasium's v4 here, but Ant, which is not evaluated",
+    bucket=d4rl_names.URL,
+    size="1 million transitions of random, medium, expert and full-replay, 2 of medium-expert",
+    licence="CC BY 4.0 unless otherwise noted (its README)",
+    source="https://github.com/Farama-Foundation/D4RL",
+)
+MINARI = Dataset(
+    name="minari",
+    title="Minari's robots, newly played on gymnasium's v5 environments; not D4RL's data",
+    games=tuple(
+        f"mujoco/{robot}/{quality}-v0"
+        for robot in ("halfcheetah", "hopper", "walker2d", "ant", "humanoid")
+        for quality in ("medium", "expert")
+    ),
+    layout="<set>/data/metadata.json and main_data.hdf5, an episode a group",
+    bucket="https://huggingface.co/farama-minari/mujoco",
+    size="see https://minari.farama.org/datasets/mujoco/",
+    licence=f"{_UNSOURCED} https://minari.farama.org",
+    source="https://minari.farama.org",
+)
+VECTORS = (D4RL, MINARI)  # each game is a set of its own
 OFFLINE_GAMES = ATARI_17
 
 CAVEATS = (
-    "Both were recorded with the ROMs of atari-py <= 0.2.5, which differ from those of ale-py for "
-    "some games: what is learned from them may score less on ale-py "
+    "dqn_replay and rlu were recorded with the ROMs of atari-py <= 0.2.5, which differ from those "
+    "of ale-py for some games: what is learned from them may score less on ale-py "
     "(https://offline-rl.github.io).",
+    "Of minari, sets of other robots (mujoco/swimmer, D4RL/pen) can be fetched and learned from, "
+    "and not evaluated; those whose observations are a Dict (D4RL/antmaze, D4RL/pointmaze, "
+    "D4RL/kitchen) are refused.",
     "In July 2025 a user was refused the bucket of dqn_replay "
     "(https://github.com/CJReinforce/JOWA/issues/3); --mirror fetches from elsewhere.",
 )
@@ -104,9 +136,17 @@ def require_game(game: str, dataset: Dataset) -> None:
 
 def require_any(game: str) -> None:
     """Raises `ConfigError` with the nearest game unless some dataset has `game`."""
-    if not any(game in dataset.games for dataset in DATASETS):
-        every = {name for dataset in DATASETS for name in dataset.games}
+    if not any(sets_of(game, dataset) for dataset in (*DATASETS, *VECTORS)):
+        every = {name for dataset in (*DATASETS, *VECTORS) for name in dataset.games}
         raise ConfigError(f"--game={game}: in no dataset; {nearest(game, every)}")
+
+
+def sets_of(game: str, dataset: Dataset) -> list[str]:
+    """What a dataset has of a game: itself; of a robot as 'HalfCheetah-v5' all sets of it."""
+    if game in dataset.games:
+        return [game]
+    robot = game.partition("-")[0].casefold() if game in (*MUJOCO, *OLDER) else None
+    return [name for name in dataset.games if robot in re.split(r"[-/]", name)]
 
 
 def rlu_shards(game: str) -> list[str]:
@@ -118,6 +158,12 @@ def rlu_shards(game: str) -> list[str]:
 def lines_of_game(game: str) -> Iterator[str]:
     """Where each dataset has a game, and the commands that fetch a run of it."""
     fetch = "  python -m prune_rl.datasets fetch"
+    for dataset in VECTORS:
+        for name in sets_of(game, dataset):
+            yield f"{dataset.name}: {name}"
+            yield f"{fetch} --dataset={dataset.name} --game={name} --out=data/{dataset.name}"
+    if not any(game in dataset.games for dataset in DATASETS):
+        return
     for dataset in DATASETS:
         if game not in dataset.games:
             yield f"{dataset.name}: not {game}"

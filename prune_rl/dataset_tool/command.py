@@ -70,6 +70,10 @@ def _list(flags: argparse.Namespace) -> int:
 def _fetch(flags: argparse.Namespace) -> int:
     from prune_rl.dataset_tool import fetch
 
+    if flags.dataset in ("d4rl", "minari"):
+        return _fetch_vectors(flags)
+    if flags.run is None:
+        raise ConfigError(f"--run: not given; expected 1 to 5 of --dataset={flags.dataset}")
     if flags.dataset == "rlu" and flags.mirror is None:
         if flags.checkpoints is not None:
             raise ConfigError("--checkpoints: of --dataset=rlu, a --mirror alone can give a few")
@@ -86,6 +90,23 @@ def _fetch(flags: argparse.Namespace) -> int:
             jobs=flags.jobs,
             check=_check(stop, _RESUMES),
         )
+    _say(fetch.lines(fetched))
+    return 0
+
+
+def _fetch_vectors(flags: argparse.Namespace) -> int:
+    from prune_rl.dataset_tool import fetch, fetch_vectors
+
+    for name in ("run", "checkpoints"):
+        if getattr(flags, name) is not None:
+            raise ConfigError(f"--{name}: --dataset={flags.dataset} has no {name}s; leave it out")
+    if flags.dataset == "minari" and flags.mirror is None:
+        print(f"fetched: {fetch_vectors.minari(flags.out, flags.game)}")
+        return 0
+    one = fetch_vectors.d4rl if flags.dataset == "d4rl" else fetch_vectors.minari_mirror
+    with StopSignals() as stop:
+        check = _check(stop, _RESUMES)
+        fetched = one(flags.out, flags.game, mirror=flags.mirror, jobs=flags.jobs, check=check)
     _say(fetch.lines(fetched))
     return 0
 
@@ -130,6 +151,9 @@ def _make(flags: argparse.Namespace) -> int:
 
     if not flags.gin_files:
         raise ConfigError("--gin_files: none given; start from --gin_files=agents/dqn.gin (--help)")
+    if flags.checkpoint_rows is not None and flags.format in ("d4rl", "minari"):
+        problem = f"a run of --format={flags.format} is one file; leave it out"
+        raise ConfigError(f"--checkpoint_rows={flags.checkpoint_rows}: {problem}")
     malloc.keep_memory()
     compilation_cache.enable()
     create = partial(
@@ -140,7 +164,12 @@ def _make(flags: argparse.Namespace) -> int:
     )
     rows = {} if flags.checkpoint_rows is None else {"checkpoint_rows": flags.checkpoint_rows}
     made = make(
-        flags.out, format=flags.format, agent_steps=flags.agent_steps, create_runner=create, **rows
+        flags.out,
+        format=flags.format,
+        agent_steps=flags.agent_steps,
+        collect_steps=flags.collect_steps,
+        create_runner=create,
+        **rows,
     )
     print(made)
     return 0
@@ -164,9 +193,10 @@ def _num_rows(run: "Run") -> int:
 
 def _format_of(run: "Run") -> Any:
     """The module that reads the format of a run."""
-    from prune_rl.datasets import dqn_replay, rlu
+    from prune_rl.datasets import d4rl, dqn_replay, minari, rlu
 
-    return dqn_replay if run.protocol["format"] == "dqn_replay" else rlu
+    modules = {"dqn_replay": dqn_replay, "rl_unplugged": rlu, "d4rl": d4rl, "minari": minari}
+    return modules[run.protocol["format"]]
 
 
 def _require_writable(flags: argparse.Namespace) -> None:

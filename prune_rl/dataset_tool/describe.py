@@ -9,6 +9,7 @@ import numpy as np
 from prune_rl.dataset_tool.statistics import Summary, summarise
 from prune_rl.datasets.experience import Block, Run, Share
 from prune_rl.progress import in_bytes
+from prune_rl.specs import ObservationSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def describe(run: Run, watch: Callable[[int], None]) -> Description:
                 yield block
                 watch(int(np.count_nonzero(block.starts)))
 
-    summary = summarise(blocks(), run.num_actions or 0)
+    summary = summarise(blocks(), run.action_spec)
     return Description(run, summary, sum(part.num_rows for part in parts), _disk_bytes(run))
 
 
@@ -74,7 +75,7 @@ def as_json(description: Description) -> dict[str, Any]:
         "transitions": summary.transitions,
         "frames": description.num_rows,
         "bytes_on_disk": description.disk_bytes,
-        "bytes_of_frames_in_ram": description.num_rows * int(np.prod(spec.frame_shape)),
+        "bytes_of_frames_in_ram": description.num_rows * _frame_bytes(spec),
         "episodes": len(summary.episodes.returns),
         "terminated": summary.terminated,
         "truncated": summary.truncated,
@@ -105,8 +106,7 @@ def lines(description: Description) -> Iterator[str]:
     yield _row("returns", f"{_in_words(said['returns_of_stored_rewards'])}")
     yield _row("", "of rewards as stored: clipped to [-1, 1] unless the protocol says else")
     yield _row("lengths", f"{_in_words(said['lengths'])}  (transitions)")
-    shares = np.array(said["actions"]) / max(said["transitions"], 1)
-    yield _row("actions", "  ".join(f"{i}: {x:.1%}" for i, x in enumerate(shares)))
+    yield _row("actions", "  ".join(_actions(description.summary)))
     yield _row("rewards", "  ".join(f"{x:,} {sign}" for sign, x in said["rewards"].items()))
 
 
@@ -154,8 +154,23 @@ def _row(what: str, text: str) -> str:
     return f"  {what:<13}{text}"
 
 
+def _actions(summary: Summary) -> Iterator[str]:
+    """How often each was played, or mean and standard deviation of each number of vectors."""
+    for i, own in enumerate(summary.actions):
+        if summary.actions.ndim == 1:
+            yield f"{i}: {own / max(summary.transitions, 1):.1%}"
+        else:
+            yield f"{i}: {own[0]:.2f} ± {own[1]:.2f}"
+
+
+def _frame_bytes(spec: ObservationSpec) -> int:
+    return int(np.prod(spec.frame_shape)) * np.dtype(spec.dtype).itemsize
+
+
 def _disk_bytes(run: Run) -> int | None:
     path = Path(str(run.protocol.get("path", "")))
+    if path.is_file():
+        return path.stat().st_size
     if not run.protocol.get("path") or not path.is_dir():
         return None
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -20,7 +20,8 @@ from prune_rl.progress import Bar, in_bytes
 
 _STORED = ("observation", "action", "reward", "terminal")
 _BESIDE = ("add_count", "invalid_range")
-_COMES_LAST = {"about.json", "dataset_info.json"}  # what is there with them counts as complete
+# What is there with one of these counts as complete.
+_COMES_LAST = {"about.json", "dataset_info.json", "metadata.json"}
 _CHECKPOINT = re.compile(r"(?:_ckpt\.|checkpoint_)(\d+)")
 
 

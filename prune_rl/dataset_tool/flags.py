@@ -1,11 +1,13 @@
 """The flags of `python -m prune_rl.datasets`, and what their help teaches."""
 
+import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
 _DESCRIPTION = """\
-Lists public datasets of Atari games, fetches them, checks and describes what is
-on disk, and makes datasets here. Each command has a --help of its own.
+Lists public datasets of Atari games and of robots, fetches them, checks and
+describes what is on disk, and makes datasets here. Each command has a --help of
+its own.
 """
 _EPILOG = """\
 examples:
@@ -29,7 +31,7 @@ Fetches a run of a game, several files at a time. What is cut is resumed, by the
 the same command; a file is in its place only if it is whole and has its checksum, that of the
 mirror's SHA256SUMS or of the run's about.json, else the server's, else gzip's own. Files that are
 there are not fetched again. Of --dataset=rlu without a mirror, tensorflow-datasets fetches and
-prepares all of a run, and starts anew when it is interrupted.
+prepares all of a run, and starts anew when it is interrupted; of minari, Minari itself fetches.
 """
 _FETCH_EPILOG = """\
 examples:
@@ -42,6 +44,11 @@ examples:
   # (it cannot resume within a file; nginx can)
   python -m prune_rl.datasets fetch --dataset=dqn_replay --game=Pong --run=1 \\
     --mirror=http://big-disk:8000 --out=data/dqn_replay
+
+  # robots; where D4RL and Minari keep theirs, a training finds them by their names
+  python -m prune_rl.datasets fetch --dataset=d4rl --game=halfcheetah-medium-v2 --out=data/d4rl
+  python -m prune_rl.datasets fetch --dataset=minari --game=mujoco/hopper/expert-v0 \\
+    --out=data/minari
 
   # a mirror's list of checksums, which --dataset=rlu needs of it
   find . -type f ! -name SHA256SUMS | xargs -d '\\n' sha256sum > SHA256SUMS
@@ -58,12 +65,20 @@ transitions, frames, bytes, episodes, their returns (of rewards as stored, which
 lengths, how they ended, which actions were played.
 """
 _MAKE = """\
-Trains an agent and writes what it sees as it goes, for others to learn from.
+Trains an agent and writes what it sees as it goes, for others to learn from: a replay, as D4RL
+calls it. With --collect_steps it writes instead what the trained agent plays afterwards, from the
+start of an episode on, exploring as in training and learning nothing: so D4RL's random, medium and
+expert data were made.
 """
 _MAKE_EPILOG = """\
-example:
+examples:
   python -m prune_rl.datasets make --out=data/breakout --format=dqn_replay --agent_steps=100000 \\
     --gin_files=experiments/minatar_breakout.gin
+
+  # medium data of a robot: what SAC plays after 100,000 agent steps
+  python -m prune_rl.datasets make --out=data/medium --format=d4rl --agent_steps=100000 \\
+    --collect_steps=100000 --gin_files=agents/sac.gin --gin_files=suites/mujoco.gin \\
+    --gin_bindings='create_mujoco_environment.game_name="HalfCheetah-v5"'
 """
 
 
@@ -111,9 +126,12 @@ def _add_path(own: ArgumentParser) -> None:
 
 def _add_fetch(own: ArgumentParser) -> None:
     add = own.add_argument
-    add("--dataset", required=True, choices=("dqn_replay", "rlu"), help="see list")
-    add("--game", required=True, type=_name, help="as `list` spells it")
-    add("--run", required=True, type=int, help="1 to 5")
+    add(
+        "--dataset", required=True, choices=("dqn_replay", "rlu", "d4rl", "minari"), help="see list"
+    )
+    text = "as `list` spells it; of d4rl and minari the set, as halfcheetah-medium-v2"
+    add("--game", required=True, type=_name, help=text)
+    add("--run", type=int, help="1 to 5; of dqn_replay and rlu")
     add("--out", required=True, type=Path, metavar="ROOT", help="GAME/RUN/... goes below it")
     text = "numbers from 0, as 0-4 or 0,10,20; default: all"
     add("--checkpoints", type=_checkpoints, metavar="LIST", help=text)
@@ -125,9 +143,13 @@ def _add_fetch(own: ArgumentParser) -> None:
 def _add_make(own: ArgumentParser) -> None:
     add = own.add_argument
     add("--out", required=True, type=Path, metavar="ROOT", help="a directory that is empty or new")
-    text = "MinAtar: dqn_replay only"
-    add("--format", required=True, choices=("dqn_replay", "rlu"), help=text)
-    add("--agent_steps", required=True, type=_count, metavar="N", help="of each seed, a run each")
+    text = "MinAtar: dqn_replay only; robots: d4rl or minari"
+    formats = ("dqn_replay", "rlu", "d4rl", "minari")
+    add("--format", required=True, choices=formats, help=text)
+    text = "of training, of each seed, a run each"
+    add("--agent_steps", required=True, type=_count, metavar="N", help=text)
+    text = "play so many more after training, learning nothing, and keep these alone"
+    add("--collect_steps", type=_count, metavar="N", help=text)
     add("--gin_files", action="append", default=[], metavar="FILE", help="as in prune_rl.train")
     text = "one gin binding, applied after the files; repeatable"
     add("--gin_bindings", action="append", default=[], metavar="'NAME=VALUE'", help=text)
@@ -167,6 +189,6 @@ def _url(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not text.replace("_", "").isalnum():
+    if not re.fullmatch(r"[\w-]+(/[\w-]+)*", text):
         raise ArgumentTypeError(f"{text!r}: expected a game, as Pong")
     return text

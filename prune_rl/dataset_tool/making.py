@@ -1,11 +1,12 @@
 """Makes a dataset: trains an agent as `prune_rl.train` does, and keeps all that it sees.
 
 Unlike a replay it forgets nothing. Nothing is evaluated or logged, and only the dataset is saved.
+Instead of its training, what the agent plays after it can be kept (`collecting`).
 """
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,10 @@ import numpy as np
 from prune_rl import __version__, configuration
 from prune_rl.acting.episodes import Episode
 from prune_rl.composition import compose
-from prune_rl.datasets.recorder import CHECKPOINT_ROWS, Played, Recorder
+from prune_rl.dataset_tool.collecting import collect
+from prune_rl.datasets.recorder import CHECKPOINT_ROWS, Played, Recorder, RunsRecorder
 from prune_rl.datasets.staging import staged
+from prune_rl.datasets.vector_recorder import WRITERS, vector_recorder
 from prune_rl.errors import ConfigError, require, require_choice
 from prune_rl.grid import Grid
 from prune_rl.recording.progress import RunProgress, say_diverged
@@ -27,7 +30,7 @@ from prune_rl.runner import Runner
 from prune_rl.signals import Stopped, StopSignals
 from prune_rl.sources.online import OnlineSource
 
-FORMATS = ("dqn_replay", "rlu")
+FORMATS = ("dqn_replay", "rlu", *WRITERS)
 _SHOWN_EPISODES = 100  # the newest ones, over all seeds
 
 
@@ -93,6 +96,7 @@ def make(
     format: str,
     agent_steps: int,
     create_runner: Callable[[Path], Runner],
+    collect_steps: int | None = None,
     checkpoint_rows: int = CHECKPOINT_ROWS,
 ) -> Made:
     """Trains for `agent_steps` of each seed and writes the directory `out`, as a whole or not.
@@ -105,6 +109,8 @@ def make(
         agent_steps: of each seed, at least 1.
         create_runner: called with a directory that it must not write to; its one iteration lasts
             `agent_steps`, as that of the function above.
+        collect_steps: agent steps of each seed that are played after training; only these are kept
+            then. None keeps the training.
         checkpoint_rows: rows in a file of the DQN-replay layout.
 
     Raises:
@@ -118,11 +124,19 @@ def make(
         runner = create_runner(folder)
         with closing(runner.source):
             source, played = _playable(runner, format)
-            replays = folder if format == "dqn_replay" else folder / ".dqn_replay"
-            with Recorder(replays, played, len(runner.seeds), checkpoint_rows) as recorder:
-                source.watch(recorder)
+            replays = folder if format != "rlu" else folder / ".dqn_replay"
+            with _recorder(replays, played, len(runner.seeds), format, checkpoint_rows) as recorder:
+                if collect_steps is None:
+                    source.watch(recorder)
                 episodes = _train(runner, agent_steps, stop)
-                abouts = recorder.finish(_facts(runner, source, episodes))
+                if collect_steps is not None:
+                    check = partial(_require_going_on, stop)
+                    clips = source.clips_rewards
+                    episodes = collect(runner, recorder, collect_steps, clips=clips, check=check)
+                collected = {} if collect_steps is None else {"collect_steps": collect_steps}
+                abouts = recorder.finish(
+                    [own | collected for own in _facts(runner, source, episodes)]
+                )
         if format == "rlu":
             with stop.raising("stopped while it was converted; nothing of it is kept"):
                 _convert(replays, folder)
@@ -153,11 +167,28 @@ def _playable(runner: Runner, format: str) -> tuple[OnlineSource, Played]:
     if format == "rlu" and suite == "minatar":
         advice = "MinAtar is written in the DQN-replay layout only: --format=dqn_replay"
         raise ConfigError(f"--format=rlu: {advice}")
+    is_image = source.observation_spec.is_image  # a vector format says so itself
+    if format in WRITERS and source.clips_rewards and not is_image:
+        expected = f"expected False: data of --format={format} hold rewards as they are"
+        raise ConfigError(f"OnlineSource.clip_rewards=True: {expected}")
     if format == "rlu":
         from prune_rl.datasets import rlu_records
 
         rlu_records.tensorflow()  # says that it is missing before it is trained
     return source, Played(suite, game, source.observation_spec, source.action_spec)
+
+
+def _require_going_on(stop: StopSignals) -> None:
+    if stop.received is not None:
+        raise Stopped(stop.received, "stopped while it was collected; nothing of it is kept")
+
+
+def _recorder(
+    root: Path, played: Played, num_runs: int, format: str, checkpoint_rows: int
+) -> RunsRecorder:
+    if format in WRITERS:
+        return vector_recorder(root, played, num_runs, format)
+    return Recorder(root, played, num_runs, checkpoint_rows)
 
 
 def _train(runner: Runner, agent_steps: int, stop: StopSignals) -> list[Episode]:
@@ -199,7 +230,7 @@ def _show(progress: RunProgress, steps: int, runner: Runner, episodes: Sequence[
 
 def _facts(
     runner: Runner, source: OnlineSource, episodes: Sequence[Episode]
-) -> list[Mapping[str, Any]]:
+) -> list[dict[str, Any]]:
     """What about.json says of each run beyond its files."""
     stored = "clipped to [-1, 1]" if source.clips_rewards else "as they are"
     shared = {

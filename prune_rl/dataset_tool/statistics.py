@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prune_rl.datasets.experience import Block
-from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED
+from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED, ActionSpec, Box, Discrete
 
 
 class Episodes(NamedTuple):
@@ -33,7 +33,8 @@ class Summary(NamedTuple):
         truncated: how many were broken off, likewise.
         cut: how many go on where the data do not.
         headless: how many ended, but nobody knows where they began: rows before them are lost.
-        actions: (A,) int64, how often each was played.
+        actions: (A,) int64, how often each was played; of vectors (A, 2) float64, the mean and the
+            standard deviation of each of their numbers.
         rewards: (3,) int64, how many were below 0, 0, and above.
     """
 
@@ -56,26 +57,55 @@ class _Stretch(NamedTuple):
     returned: float = 0.0
 
 
-def summarise(blocks: Iterable[Block], num_actions: int = 0) -> Summary:
+def summarise(blocks: Iterable[Block], action_spec: ActionSpec | None = None) -> Summary:
     """Counts the starts of a run's blocks, all its parts' in their order.
 
     Where a part ends in the middle of an episode its last transition is truncated, as rows beyond
     are another part's: the episode goes on where the next start shows the frame it led to.
 
     Args:
-        num_actions: A, where it is known; else it is as many as were played.
+        action_spec: of the actions; None of numbers of which there are as many as were played.
     """
-    tally = _Tally(num_actions)
+    tally = _Tally(_Moments(action_spec) if isinstance(action_spec, Box) else _Counts(action_spec))
     for block in blocks:
         tally.add(block)
     return tally.summary()
 
 
+class _Counts:
+    """How often each number was an action."""
+
+    def __init__(self, spec: Discrete | None) -> None:
+        self.summary = np.zeros(spec.num_actions if spec else 0, np.int64)
+
+    def add(self, actions: np.ndarray) -> None:
+        counts = np.bincount(actions, minlength=len(self.summary))
+        counts[: len(self.summary)] += self.summary
+        self.summary = counts
+
+
+class _Moments:
+    """Mean and standard deviation of each number of vectors."""
+
+    def __init__(self, spec: Box) -> None:
+        self._count, self._sums = 0, np.zeros((2, *spec.shape))
+
+    def add(self, actions: np.ndarray) -> None:
+        own = actions.astype(np.float64)
+        self._count += len(own)
+        self._sums += own.sum(axis=0), (own**2).sum(axis=0)
+
+    @property
+    def summary(self) -> np.ndarray:
+        mean, square = self._sums / max(self._count, 1)
+        return np.stack([mean, np.sqrt(np.maximum(square - mean**2, 0))], axis=1)
+
+
 class _Tally:
     """What was counted so far; three numbers of each episode are kept."""
 
-    def __init__(self, num_actions: int) -> None:
-        self._actions = np.zeros(num_actions, np.int64)
+    def __init__(self, actions: _Counts | _Moments) -> None:
+        self._actions = actions
         self._rewards, self._ends = np.zeros(3, np.int64), np.zeros(4, np.int64)
         self._whole: list[tuple[float, int, int]] = []
         self._transitions = self._cut = self._headless = 0
@@ -110,14 +140,12 @@ class _Tally:
             truncated=int(self._ends[TRUNCATED]),
             cut=self._cut + (self._open is not None),
             headless=self._headless,
-            actions=self._actions,
+            actions=self._actions.summary,
             rewards=self._rewards,
         )
 
     def _count(self, actions: np.ndarray, rewards: np.ndarray) -> None:
-        counts = np.bincount(actions, minlength=len(self._actions))
-        counts[: len(self._actions)] += self._actions
-        self._actions = counts
+        self._actions.add(actions)
         self._rewards += np.bincount(np.sign(rewards).astype(np.int64) + 1, minlength=3)
 
     def _see_final(self, block: Block, row: int) -> None:

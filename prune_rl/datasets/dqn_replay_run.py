@@ -20,10 +20,10 @@ from prune_rl.datasets.dqn_replay_files import (
     read_checkpoint,
 )
 from prune_rl.datasets.dqn_replay_part import CheckpointPart, Source
-from prune_rl.datasets.experience import Damaged, Share
+from prune_rl.datasets.experience import Damaged, Share, require_fraction
 from prune_rl.datasets.stretches import Stretch, draw, keep, outline
 from prune_rl.errors import ConfigError
-from prune_rl.specs import ObservationSpec
+from prune_rl.specs import Discrete, ObservationSpec
 
 UNFINISHED = "about.json is missing: what wrote this run did not finish"
 _MOST_ACTIONS = {"atari": 18, "minatar": 6}  # of any game
@@ -51,6 +51,11 @@ class DQNReplayRun:
     digests: Mapping[str, Mapping[str, Any]] | None
     fields: Mapping[int, set[str]]
     missing: list[str]
+
+    @property
+    def action_spec(self) -> Discrete | None:
+        """See `Run`."""
+        return None if self.num_actions is None else Discrete(self.num_actions)
 
     @property
     def most_actions(self) -> int:
@@ -87,6 +92,7 @@ class DQNReplayRun:
             ConfigError: there is nothing to read.
             Damaged: a file is not what it should be.
         """
+        require_fraction(share, self.folder)
         read = partial(
             read_checkpoint,
             self.folder,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from prune_rl.errors import ConfigError
-from prune_rl.specs import ObservationSpec
+from prune_rl.specs import ActionSpec, ObservationSpec
 
 
 class Share(NamedTuple):
@@ -20,15 +20,20 @@ class Share(NamedTuple):
     Attributes:
         fraction: of the transitions of every part, in (0, 1].
         unit: 'windows', what lies together: consecutive rows of a checkpoint's file, whole episodes
-            of a split; or 'transitions', each drawn by itself, which touches more frames.
+            of a split; 'transitions', each drawn by itself, which touches more frames; or 'first'
+            and 'last', those that a reader meets first and last.
         seed: decides where windows begin and which transitions are drawn.
         horizon: n of the n-step returns, in agent steps: so many further rows a transition needs.
+        count: so many transitions of the run instead of a fraction, which then is 1; None else.
+        held_out: the last so many of the run are not there for it; None for all are.
     """
 
     fraction: float = 1.0
     unit: str = "windows"
     seed: int = 0
     horizon: int = 1
+    count: int | None = None  # type: ignore[assignment]  # in the place of tuple.count
+    held_out: int | None = None
 
 
 class Block(NamedTuple):
@@ -40,7 +45,7 @@ class Block(NamedTuple):
 
     Attributes:
         frames: (n, *frame_shape), of the run's spec.
-        actions: (n,) int32.
+        actions: (n,) int32, or (n, A) float32 of a `Box`.
         rewards: (n,) float32, as stored.
         ages: (n,) int32, rows since the episode's first: frames from before it are zeros.
         ends: (n,) uint8, codes of `prune_rl.specs`.
@@ -89,11 +94,12 @@ class Run(Protocol):
     """What one agent saw while it was trained on a game.
 
     Attributes:
-        game: in the spelling of `environments.games`: 'Pong', or 'breakout' on MinAtar.
-        suite: 'atari' or 'minatar'.
+        game: in the spelling of `environments.games`: 'Pong', 'breakout' on MinAtar, or
+            'HalfCheetah-v5', as gymnasium calls what the data are of, or what is nearest to it.
+        suite: 'atari', 'minatar' or 'mujoco'.
         number: as the dataset counts its runs, from 1 in those published.
         observation_spec: of its frames, and how many make an observation.
-        num_actions: None where nothing on disk says so; then it is that of the game.
+        action_spec: None where nothing on disk says so; then it is that of the game.
         protocol: JSON facts for the provenance stamp: format, path, clipped rewards and so on.
         absent: checkpoints of which nothing is there, in words: of a run that came in part.
         gaps: these, and what else should be there and is not, in words; it is left out.
@@ -112,7 +118,7 @@ class Run(Protocol):
     def observation_spec(self) -> ObservationSpec: ...
 
     @property
-    def num_actions(self) -> int | None: ...
+    def action_spec(self) -> ActionSpec | None: ...
 
     @property
     def protocol(self) -> Mapping[str, Any]: ...
@@ -133,9 +139,20 @@ class Run(Protocol):
     def identity(self) -> str:
         """64 hexadecimal digits that change with any byte of the data.
 
-        Reads next to nothing once `parts` were asked for.
+        Reads next to nothing once `parts` were asked for, but of formats without checksums all.
         """
 
 
 class Damaged(ConfigError):  # noqa: N818
     """A file of a dataset is not what it should be; the message names it and the offset."""
+
+
+def require_fraction(share: Share, path: object) -> None:
+    """Raises `ConfigError` if a share is counted, of data in which only fractions are taken."""
+    if share.held_out is not None:
+        found = f"Dataset.held_out={share.held_out} of {path}"
+        raise ConfigError(f"{found}: expected None: some are held out of vectors alone")
+    if share.count is not None or share.unit == "first":
+        asked = f"{share.count:,} transitions" if share.count is not None else "the first"
+        found = f"{asked} of {path} were asked for"
+        raise ConfigError(f"{found}; expected a fraction: counts are of vectors alone")

@@ -15,7 +15,21 @@ def datasets_below(path: Path, is_one: Callable[[Path, Sequence[str]], bool]) ->
         if is_one(Path(name), files):
             folders.clear()
             yield Path(name)
-        folders[:] = [own for own in sorted(folders) if _is_entered(Path(name, own))]
+        _prune(name, folders)
+
+
+def files_below(path: Path, suffix: str) -> Iterator[Path]:
+    """The files whose names end so, in `path` and the folders below it; or `path`, if it is one."""
+    if path.is_file() and path.suffix == suffix:
+        yield path
+    for name, folders, files in os.walk(path, followlinks=True):
+        yield from (Path(name, own) for own in sorted(files) if own.endswith(suffix))
+        _prune(name, folders)
+
+
+def _prune(name: str, folders: list[str]) -> None:
+    """Leaves those folders of a folder, in order, that are looked into."""
+    folders[:] = [own for own in sorted(folders) if _is_entered(Path(name, own))]
 
 
 def _is_entered(folder: Path) -> bool:

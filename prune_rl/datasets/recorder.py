@@ -17,7 +17,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -40,10 +40,10 @@ class Played(NamedTuple):
     """Whose play is recorded.
 
     Attributes:
-        suite: 'atari' or 'minatar'.
+        suite: 'atari', 'minatar' or 'mujoco'.
         game: in the spelling of `environments.games`.
-        observation_spec: of uint8 images.
-        action_spec: a `Discrete` one.
+        observation_spec: of uint8 images, or of vectors for a format that holds them.
+        action_spec: a `Discrete` one, or a `Box` beside vectors.
     """
 
     suite: str
@@ -52,40 +52,36 @@ class Played(NamedTuple):
     action_spec: ActionSpec
 
 
-class Recorder:
-    """Runs 1 to S below a directory; a context manager that closes its files, finished or not.
+class RunWriter(Protocol):
+    """Writes one run; every method raises `OSError` where it cannot."""
 
-    It is told what a replay is told, see `ReplayBuffer.add_first` and `ReplayBuffer.add`. Memory
-    does not grow with the number of rows.
+    def begin(self, frame: np.ndarray) -> None:
+        """Makes `frame` the first of an episode."""
+
+    def add(
+        self, action: Any, reward: Any, terminated: bool, cut: bool, next_frame: np.ndarray
+    ) -> None:
+        """Writes a transition from the current frame; `next_frame` is current from now on."""
+
+    def finish(self, about: dict[str, Any]) -> dict[str, Any]:
+        """Ends the files, which say `about`; returns that with "rows" and "transitions"."""
+
+    def abandon(self) -> None:
+        """Closes what is open."""
+
+
+class RunsRecorder:
+    """Runs 1 to S; a context manager that closes their files, finished or not.
+
+    It is told what a replay is told, see `ReplayBuffer.add_first` and `ReplayBuffer.add`.
 
     Args:
-        root: where GAME/RUN/replay_logs/ are made.
-        played: see `Played`.
-        num_runs: S.
-        checkpoint_rows: rows in a file, but for the last one.
-
-    Raises:
-        ConfigError: the layout has no place for such frames or actions.
-        OSError: it cannot be written; so do all methods.
+        runs: a writer for each.
+        about: JSON that all of them say.
     """
 
-    def __init__(
-        self, root: Path, played: Played, num_runs: int, checkpoint_rows: int = CHECKPOINT_ROWS
-    ) -> None:
-        spec, actions = played.observation_spec, played.action_spec
-        if not (spec.is_image and spec.dtype is np.uint8 and isinstance(actions, Discrete)):
-            expected = "frames of uint8 images and actions that are numbers"
-            raise ConfigError(f"a dataset of {played.game}: expected {expected}, not {spec}")
-        self._about: dict[str, Any] = {
-            "format": about_file.FORMAT,
-            "suite": played.suite,
-            "game": played.game,
-            "num_actions": actions.num_actions,
-            "frame_shape": spec.frame_shape,
-            "stack_size": spec.stack_size,
-        }
-        folders = [root / played.game / str(i + 1) / "replay_logs" for i in range(num_runs)]
-        self._runs = [_Run(folder, spec, checkpoint_rows) for folder in folders]
+    def __init__(self, runs: Sequence[RunWriter], about: Mapping[str, Any]) -> None:
+        self._runs, self._about = runs, dict(about)
 
     def add_first(self, frames: np.ndarray) -> None:
         """Takes the runs' first frames, (S, *frame_shape)."""
@@ -118,12 +114,46 @@ class Recorder:
         own = zip(self._runs, facts, strict=True)
         return [run.finish(self._about | {"run": i} | dict(x)) for i, (run, x) in enumerate(own, 1)]
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         for run in self._runs:
             run.abandon()
+
+
+class Recorder(RunsRecorder):
+    """Of the DQN-replay layout. Memory does not grow with the number of rows.
+
+    Args:
+        root: where GAME/RUN/replay_logs/ are made.
+        played: see `Played`.
+        num_runs: S.
+        checkpoint_rows: rows in a file, but for the last one.
+
+    Raises:
+        ConfigError: the layout has no place for such frames or actions.
+        OSError: it cannot be written; so do all methods.
+    """
+
+    def __init__(
+        self, root: Path, played: Played, num_runs: int, checkpoint_rows: int = CHECKPOINT_ROWS
+    ) -> None:
+        spec, actions = played.observation_spec, played.action_spec
+        if not (spec.is_image and spec.dtype is np.uint8 and isinstance(actions, Discrete)):
+            expected = "frames of uint8 images and actions that are numbers"
+            advice = "vectors go with --format=d4rl or minari"
+            raise ConfigError(f"a dataset of {played.game}: expected {expected}; {advice}")
+        about = {
+            "format": about_file.FORMAT,
+            "suite": played.suite,
+            "game": played.game,
+            "num_actions": actions.num_actions,
+            "frame_shape": spec.frame_shape,
+            "stack_size": spec.stack_size,
+        }
+        folders = [root / played.game / str(i + 1) / "replay_logs" for i in range(num_runs)]
+        super().__init__([_Run(folder, spec, checkpoint_rows) for folder in folders], about)
 
 
 class _Run:

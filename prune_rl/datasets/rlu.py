@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from prune_rl.datasets import rlu_parts, rlu_records
-from prune_rl.datasets.experience import Damaged, Share
+from prune_rl.datasets.experience import Damaged, Share, require_fraction
 from prune_rl.datasets.folders import datasets_below
 from prune_rl.datasets.rlu_parts import Split, SplitPart, impossible, part_of
 from prune_rl.datasets.rlu_records import Counted, Episode, Shard
 from prune_rl.errors import ConfigError
+from prune_rl.specs import Discrete
 
 _BUILDERS = ("rlu_atari", "rlu_atari_checkpoints", "rlu_atari_checkpoints_ordered")
 _FEATURES = {*rlu_records.FLAGS, "observation", "action", "reward"}
@@ -103,7 +104,7 @@ class RLURun:
 
     suite = "atari"
     observation_spec = rlu_parts.SPEC
-    num_actions: int | None = None
+    action_spec: Discrete | None = None
 
     def __init__(self, path: Path, game: str, number: int, info: Mapping[str, Any]) -> None:
         self.path, self.game, self.number = path, game, number
@@ -138,6 +139,7 @@ class RLURun:
             ConfigError: no split is there.
             Damaged: a file is not what it should be.
         """
+        require_fraction(share, self.path)
         name, counted = f"{self.game}/{self.number}", self._count()
         return [
             part_of(name, split, counted[split.name].lengths, share, self.number)

@@ -13,6 +13,7 @@ import numpy as np
 
 from prune_rl.datasets.dqn_replay_files import Rows
 from prune_rl.datasets.experience import Share
+from prune_rl.errors import require
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED
 
 
@@ -100,7 +101,7 @@ def _ends(terminals: np.ndarray, truncations: np.ndarray) -> np.ndarray:
         [TRUNCATED, FINAL, TERMINATED],
         GOES_ON,
     ).astype(np.uint8)
-    return _sealed(ends, np.array([len(ends) - 1]))  # what the last action led to is not known
+    return sealed(ends, np.array([len(ends) - 1]))  # what the last action led to is not known
 
 
 def draw(outline: Outline, share: Share, stream: Sequence[int]) -> np.ndarray:
@@ -108,14 +109,20 @@ def draw(outline: Outline, share: Share, stream: Sequence[int]) -> np.ndarray:
 
     A window is so many transitions that follow each other in the file. Whole numbers `stream` seed
     what is drawn.
+
+    Raises:
+        ConfigError: there are not so many.
     """
-    if share.fraction >= 1:
+    if share.fraction >= 1 and share.count is None and share.held_out is None:
         return outline.startable
-    likely = np.flatnonzero(outline.startable & (outline.ages >= 0))
+    likely = _not_held_out(np.flatnonzero(outline.startable & (outline.ages >= 0)), share)
     drawn = np.zeros(len(outline.rows), bool)
     if not likely.size:
         return drawn
-    count = max(round(share.fraction * len(likely)), 1)
+    count = _count(share, len(likely))
+    if share.unit in ("first", "last"):
+        drawn[likely[:count] if share.unit == "first" else likely[-count:]] = True
+        return drawn
     random = np.random.Generator(np.random.PCG64(stream))
     if share.unit == "transitions":
         drawn[random.choice(likely, count, replace=False, shuffle=False)] = True
@@ -125,9 +132,26 @@ def draw(outline: Outline, share: Share, stream: Sequence[int]) -> np.ndarray:
     return drawn & outline.startable
 
 
+def _not_held_out(likely: np.ndarray, share: Share) -> np.ndarray:
+    """Rows at which transitions may start, without the last ones."""
+    held_out, there = share.held_out or 0, len(likely)
+    expected = f"fewer than the {there:,} transitions that there are"
+    require(held_out < max(there, 1), "Dataset.held_out", held_out, expected)
+    return likely[: there - held_out]
+
+
+def _count(share: Share, there: int) -> int:
+    """How many transitions a share takes of those that are there."""
+    if share.count is None:
+        return max(round(share.fraction * there), 1)
+    expected = f"at most the {there:,}" + " that are not held out" * (share.held_out is not None)
+    require(share.count <= there, "Dataset.num_transitions", share.count, expected)
+    return share.count
+
+
 def keep(rows: Rows, outline: Outline, starts: np.ndarray, stack_size: int, horizon: int) -> Kept:
     """The rows of the transitions that start at `starts`, (m,) bool: their stacks and windows."""
-    kept = _reached(outline, np.flatnonzero(starts), stack_size, horizon)
+    kept = reached(outline, np.flatnonzero(starts), stack_size, horizon)
     numbers = outline.rows[kept]
     breaks = np.append(np.diff(numbers) != 1, True)[: len(numbers)]
     return Kept(
@@ -136,13 +160,13 @@ def keep(rows: Rows, outline: Outline, starts: np.ndarray, stack_size: int, hori
         actions=rows.actions[numbers],
         rewards=rows.rewards[numbers],
         ages=outline.ages[kept].astype(np.int32),
-        ends=_sealed(outline.ends[kept], np.flatnonzero(breaks)),
+        ends=sealed(outline.ends[kept], np.flatnonzero(breaks)),
         starts=starts[kept],
     )
 
 
-def _reached(outline: Outline, starts: np.ndarray, stack_size: int, horizon: int) -> np.ndarray:
-    """Which rows belong to a stack or a window from `starts`, of the same episode; (m,) bool."""
+def reached(outline: Outline, starts: np.ndarray, stack_size: int, horizon: int) -> np.ndarray:
+    """Which rows belong to a stack or a window of `starts` (k,), of the same episode; (m,) bool."""
     offset = np.arange(len(outline.rows)) - outline.rows  # of places in the outline
     first = np.maximum(outline.rows - stack_size + 1, outline.lows) + offset
     last = np.minimum(outline.rows + horizon, outline.highs) + offset
@@ -152,7 +176,7 @@ def _reached(outline: Outline, starts: np.ndarray, stack_size: int, horizon: int
     return np.cumsum(changes[:-1]) > 0
 
 
-def _sealed(ends: np.ndarray, lasts: np.ndarray) -> np.ndarray:
+def sealed(ends: np.ndarray, lasts: np.ndarray) -> np.ndarray:
     """`ends` (m,) where no window leads beyond `lasts`, the rows that nothing follows.
 
     Such a row is FINAL, and the one before TRUNCATED: its return bootstraps from the last frame.

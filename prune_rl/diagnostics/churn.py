@@ -19,7 +19,7 @@ def value_churn(before: jax.Array, after: jax.Array) -> jax.Array:
         after: the same shape, of the network one gradient step later.
 
     Returns:
-        float32 scalar >= 0, in units of (clipped) return; NaN if a value is.
+        float32 scalar >= 0, in units of return of stored rewards; NaN if a value is.
     """
     _check(before, after)
     return jnp.abs(after - before).mean()

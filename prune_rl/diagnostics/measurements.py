@@ -18,7 +18,7 @@ from prune_rl.diagnostics.srank import srank
 from prune_rl.learning.state import AgentState, Network, Params
 from prune_rl.specs import Batch, Inputs
 
-MATRIX, CHURN = "gradient_covariance", "churn"
+MATRIX, CHURN, VALIDATION = "gradient_covariance", "churn", "validation"
 _CHUNK = 256  # observations that go through the network at once
 Row = dict[str, Any]  # floats by name, dicts of floats by layer, and `MATRIX`
 
@@ -113,7 +113,10 @@ def _gradient_covariance(own: Measured) -> Row:
 
 def _churn(own: Measured) -> Row:
     values = own.q_values, own.updated_q_values
-    return {"value_churn": value_churn(*values), "policy_churn": policy_churn(*values)}
+    row: Row = {"value_churn": value_churn(*values)}
+    if own.q_values.shape[-1] > 1:  # of actions taken there is one value, and no best
+        row["policy_churn"] = policy_churn(*values)
+    return row
 
 
 MEASUREMENTS = {
@@ -132,6 +135,11 @@ MEASUREMENTS = {
     "mask_churn": Measurement(lambda own: {"mask_churn": own.network.opt_state.churn}),
     "churn": Measurement(_churn, "q_values", ("values", CHURN)),
     "loss": Measurement(lambda own: {"probe_loss": own.mean_gradient[0]}, "losses", ("values",)),
+    "validation_loss": Measurement(
+        lambda own: {"validation_loss": own.loss(own.network.params, own.probe[VALIDATION])},
+        "losses",
+        (VALIDATION,),
+    ),
     "grad_norm": Measurement(
         lambda own: {"probe_grad_norm": optax.tree.norm(own.mean_gradient[1])},
         "losses",

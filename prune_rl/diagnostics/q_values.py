@@ -19,7 +19,7 @@ def q_variance(q: jax.Array) -> jax.Array:
         q: (batch, actions) float32, Q(s, a) of the online network.
 
     Returns:
-        float32 scalar >= 0, in squared units of (clipped) return.
+        float32 scalar >= 0, in squared units of return of stored rewards.
     """
     chex.assert_rank(q, 2)
     return _variance(q)
@@ -32,7 +32,7 @@ def q_target_variance(targets: jax.Array) -> jax.Array:
         targets: (batch,) float32, bootstrapped n-step targets.
 
     Returns:
-        float32 scalar >= 0, in squared units of (clipped) return.
+        float32 scalar >= 0, in squared units of return of stored rewards.
     """
     chex.assert_rank(targets, 1)
     return _variance(targets)
@@ -47,7 +47,7 @@ def q_norm(q: jax.Array) -> jax.Array:
         q: (batch, actions) float32.
 
     Returns:
-        float32 scalar >= 0, in units of (clipped) return.
+        float32 scalar >= 0, in units of return of stored rewards.
     """
     chex.assert_rank(q, 2)
     return jnp.mean(jnp.linalg.norm(q, axis=-1))

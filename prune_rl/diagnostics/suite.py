@@ -9,7 +9,7 @@ import gin
 import jax
 import jax.numpy as jnp
 
-from prune_rl.diagnostics.measurements import CHURN, MEASUREMENTS, Measured, Row
+from prune_rl.diagnostics.measurements import CHURN, MEASUREMENTS, VALIDATION, Measured, Row
 from prune_rl.errors import require
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.quantities import Quantities
@@ -19,6 +19,7 @@ from prune_rl.replay.ram import require_room
 from prune_rl.settings import Count, NotNegative, OneOf, Range, checked
 from prune_rl.specs import Draw, Probe, bytes_of
 
+_HELD_OUT = "fixed data of which some are held out (Dataset.held_out); here nothing is"
 _SIZES = (  # settings that are numbers of transitions
     *("probe_size", "srank_probe_size", "dormant_probe_size", "churn_batch_size"),
     "num_gradients",
@@ -52,14 +53,16 @@ class Diagnostics:
 
     They see transitions of each seed's source, drawn anew at every measurement and apart from what
     training samples: one batch for srank, one for dormancy, one for the gradient covariance, one
-    to update on for churn, and one for values, targets, loss and gradient norm together.
+    to update on for churn, and one for values, targets, loss and gradient norm together. The
+    validation loss is that of transitions that are held out of fixed data (`Dataset.held_out`).
 
     Attributes:
-        quantities: names among `MEASUREMENTS`; None for all that the agent has.
+        quantities: names among `MEASUREMENTS`; None for all that the agent and its source have.
         period: iterations between measurements, which come after the training phase.
         fixed_probe: the transitions of the first measurement serve all later ones instead, and
             lie in the checkpoints (81 MB of each seed on Atari).
-        probe_size: transitions for values, targets, loss and gradient norm.
+        probe_size: transitions for values, targets, loss and gradient norm; and held-out ones for
+            the validation loss.
         srank_probe_size: observations for srank, whose rank it bounds: never fewer are drawn than
             there are features. 2,048 as in google-research's coherence_compute.py.
         dormant_probe_size: observations for dormancy; 256 as in Dopamine's labs/redo.
@@ -85,13 +88,17 @@ class Diagnostics:
     dead_neurons_threshold: NotNegative = 0.025
     srank_delta: Annotated[float, Range(above=0, below=1), "a number in (0, 1), as 0.01"] = 0.01
 
-    def bind(self, learner: Learner) -> BoundDiagnostics:
+    def bind(self, learner: Learner, *, has_held_out: bool = False) -> BoundDiagnostics:
         """The compiled measurement of an agent.
 
+        Args:
+            learner: of the agent.
+            has_held_out: whether its source has transitions that are never learned from.
+
         Raises:
-            ConfigError: the agent lacks a quantity.
+            ConfigError: the agent or its source lacks a quantity.
         """
-        names = self._names(learner.quantities)
+        names = self._names(learner.quantities, has_held_out)
 
         def measure(state: AgentState, probe: Mapping[str, Probe]) -> Row:
             row: Row = {}
@@ -161,9 +168,12 @@ class Diagnostics:
             "dormant": Draw(self.dormant_probe_size, inputs_only=True),
             "gradients": Draw(self.num_gradients),
             CHURN: Draw(self.churn_batch_size),
+            VALIDATION: Draw(self.probe_size, held_out=True),
         }
 
-    def _names(self, networks: Mapping[str, Quantities]) -> dict[str, list[str]]:
+    def _names(
+        self, networks: Mapping[str, Quantities], has_held_out: bool
+    ) -> dict[str, list[str]]:
         """The measurements of each network: those asked for that it has."""
 
         def has(quantities: Quantities, name: str) -> bool:
@@ -171,10 +181,12 @@ class Diagnostics:
             return needs is None or bool(getattr(quantities, needs))
 
         available = [x for x in MEASUREMENTS if any(has(own, x) for own in networks.values())]
-        asked = available if self.quantities is None else list(self.quantities)
+        there = [x for x in available if has_held_out or VALIDATION not in MEASUREMENTS[x].probes]
+        asked = there if self.quantities is None else list(self.quantities)
         for name in asked:
             expected = f"what this agent and network have: {', '.join(available)}"
             require(name in available, "Diagnostics.quantities", name, expected)
+            require(name in there, "Diagnostics.quantities", name, _HELD_OUT)
         return {network: [x for x in asked if has(own, x)] for network, own in networks.items()}
 
 

@@ -17,7 +17,7 @@ class Environment(Protocol):
     Attributes:
       observation_spec: form of its frames, and how many make an observation.
       action_spec: form of its actions.
-      frame_skip: frames (emulator ticks) per agent step.
+      frame_skip: frames per agent step: ticks of an emulator, steps of a simulator.
       steps_off_gil: whether `step` releases the interpreter, so that threads pay.
       life_lost: whether the last step ended a life but not the episode, and learning is to take
         it for a terminal.

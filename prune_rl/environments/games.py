@@ -1,7 +1,7 @@
 """Names of games: the paper's sets, and every Atari game that ale-py carries.
 
 Sets: Obando-Ceron et al. 2024, appendix B; the two smallest, section 5. Atari names are Dopamine's
-(`MsPacman`).
+(`MsPacman`), MuJoCo's gymnasium's (`Ant-v5`).
 """
 
 from prune_rl.errors import ConfigError, nearest
@@ -37,6 +37,11 @@ ATARI_60 = (
 )
 MINATAR_2 = ("breakout", "asterix")  # ours, of results/minatar_scaling
 MINATAR = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+# Section 4.5 plays five of MuJoCo and names two, Walker2d and Ant; the others are those that
+# Haarnoja et al. 2018 (SAC, figure 1) add to them. The paper's are of version 2.
+MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
+# What a suite's game may be instead: D4RL's sets are nearer to version 4.
+OLDER = {game.replace("v5", "v4"): game for game in MUJOCO}
 
 SUITES = {
     "atari_2": ATARI_2,
@@ -47,6 +52,7 @@ SUITES = {
     "atari_60": ATARI_60,
     "minatar_2": MINATAR_2,
     "minatar": MINATAR,
+    "mujoco": MUJOCO,
 }
 
 

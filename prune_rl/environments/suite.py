@@ -5,7 +5,7 @@ from typing import Annotated
 
 import gin
 
-from prune_rl.environments.games import SUITES
+from prune_rl.environments.games import OLDER, SUITES
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.settings import OneOf, checked
 
@@ -37,14 +37,15 @@ class Suite:
         """Returns `game` if it is one of `games` and of this suite.
 
         Raises:
-          ConfigError: it is not, or it is None; names `binding` and the nearest valid game.
+          ConfigError: it is not, or it is None; names `binding` and the nearest valid game. One
+            of an older version belongs to the suites of its newest.
         """
         example = (self.games or games)[0]
         if game is None:
             raise ConfigError(f"{binding}: not set; name a game, such as {binding}={example!r}")
         if game not in games:
             raise ConfigError(f"{binding}={game!r}: no such game; {nearest(game, games)}")
-        if self.games and game not in self.games:
+        if self.games and OLDER.get(game, game) not in self.games:
             hint = nearest(game, self.games)
             raise ConfigError(f"{binding}={game!r}: not in suite {self.name}; {hint}")
         return game

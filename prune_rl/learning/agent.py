@@ -11,6 +11,7 @@ from prune_rl.settings import Count, CountOrZero, Fraction, OneOf, Range
 from prune_rl.specs import ActionSpec, ObservationSpec
 
 _RATIO = "a whole number K, or 1/P as 0.25"
+ReplayRatio = Annotated[float, Range(above=0), _RATIO]
 _ROUNDING = 0.01  # of a period: 0.333 means one update every 3 agent steps
 
 
@@ -40,7 +41,7 @@ class Agent:
     gamma: Fraction = 0.99
     update_horizon: Count = 1
     min_replay_history: CountOrZero = 20_000
-    replay_ratio: Annotated[float, Range(above=0), _RATIO] = 0.25
+    replay_ratio: ReplayRatio = 0.25
     replay_scheme: str = "uniform"
     seed_strategy: Annotated[str, OneOf(["auto"], STRATEGIES)] = "auto"
 
@@ -67,6 +68,11 @@ class Agent:
         gin can scope a pruner or an optimizer to one, as `actor/create_optimizer.eps = 1e-8`.
         """
         raise NotImplementedError
+
+    @property
+    def periods(self) -> Mapping[str, int]:
+        """Gradient steps of the agent for one of a network, where it learns at fewer than all."""
+        return {}
 
     def exploration(self, agent_steps: int) -> dict[str, float]:
         """Numbers that `Learner.act` takes in training, by the names that they are logged by."""

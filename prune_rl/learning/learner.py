@@ -17,6 +17,9 @@ from prune_rl.specs import Batch
 Optimizers = Mapping[str, SparseOptimizer]  # of each network, by name
 Metrics = dict[str, jax.Array]
 Updated = tuple[AgentState, Metrics, jax.Array]  # and new priorities
+# One in so many updates has its metrics kept, so that fetching them never stalls the learner; the
+# first is one of them.
+METRICS_PERIOD = 10
 _WATCHED = ("loss", "grad_norm")  # metrics, of any network, by which a seed is seen to diverge
 # One in so many updates looks at all weights too: at each of them it would cost 6 % of an update of
 # the Nature CNN on CPU, and weights that are not finite show in the loss but where nothing reads

@@ -25,6 +25,9 @@ def create_optimizer(
     eps: Positive = 1.5e-4,
     weight_decay: NotNegative = 0.0,
     unit_norm_penalty: NotNegative = 0.0,
+    l1_penalty: NotNegative = 0.0,
+    learning_rate_decay: Literal["none", "cosine"] = "none",
+    num_gradient_steps: int | None = None,
 ) -> optax.GradientTransformation:
     """Creates an optimizer; defaults are those of Dopamine 4.1.2 (jax/agents/dqn/configs/dqn.gin).
 
@@ -39,18 +42,44 @@ def create_optimizer(
             source); with 'adamw' the step is learning_rate·weight_decay·w larger (Loshchilov &
             Hutter 2019).
         unit_norm_penalty: >= 0, coefficient c of `penalize_norms`.
+        l1_penalty: >= 0, coefficient c of `penalize_sizes`.
+        learning_rate_decay: 'none', or 'cosine' for a rate that falls to 0 at the run's end
+            (Loshchilov & Hutter 2017, without restarts).
+        num_gradient_steps: those that it will make in the run, which a decay is over.
 
     Raises:
         ConfigError: an argument is outside its range; names the gin binding.
     """
+    rate: optax.ScalarOrSchedule = learning_rate
+    if learning_rate_decay == "cosine":
+        if num_gradient_steps is None:
+            raise ValueError("a decay needs num_gradient_steps")
+        rate = optax.cosine_decay_schedule(learning_rate, max(1, num_gradient_steps))
     if name == "adamw":
-        optimizer = optax.adamw(learning_rate, beta1, beta2, eps, weight_decay=weight_decay)
+        optimizer = optax.adamw(rate, beta1, beta2, eps, weight_decay=weight_decay)
     else:
-        optimizer = optax.adam(learning_rate, beta1, beta2, eps)
+        optimizer = optax.adam(rate, beta1, beta2, eps)
     before = [penalize_norms(unit_norm_penalty)] if unit_norm_penalty else []
+    if l1_penalty:
+        before.append(penalize_sizes(l1_penalty))
     if name == "adam" and weight_decay:
         before.append(optax.add_decayed_weights(weight_decay))
     return optax.chain(*before, optimizer) if before else optimizer
+
+
+def penalize_sizes(coefficient: float) -> optax.GradientTransformation:
+    """Adds the gradient of coefficient·Σ|w| over every kernel, and what is tied to one.
+
+    Tibshirani 1996, as part of the loss; a weight of zero gets none.
+    """
+
+    def add(path: Any, grad: jax.Array, param: jax.Array) -> jax.Array:
+        return grad + coefficient * jnp.sign(param) if is_weight(tensor_name(path)) else grad
+
+    def update(grads: Any, params: Any = None) -> Any:
+        return jax.tree_util.tree_map_with_path(add, grads, params)
+
+    return optax.stateless(update)
 
 
 def penalize_norms(coefficient: float) -> optax.GradientTransformation:

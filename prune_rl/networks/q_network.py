@@ -1,6 +1,5 @@
 """Action values, or their distributions, from features."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import gin
@@ -9,10 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from prune_rl.networks.headed import Headed
 from prune_rl.networks.initializers import INITIALIZERS
 from prune_rl.networks.noisy import dense
 from prune_rl.networks.precision import PRECISIONS, at_least_float32, wide_dot_general
-from prune_rl.networks.torsos.torso import FEATURES
 from prune_rl.settings import OneOf, checked
 
 _LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with a finite gradient
@@ -20,7 +19,7 @@ _LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with
 
 @gin.configurable(allowlist=["normalize_representation", "kernel_init"])
 @checked
-class QNetwork(nn.Module):
+class QNetwork(Headed):
     """A torso and one dense layer, or two where dueling, to action values or logits.
 
     Sources: Dopamine 4.1.2, dopamine/jax/networks.py (NatureDQNNetwork, RainbowNetwork,
@@ -46,7 +45,6 @@ class QNetwork(nn.Module):
         values = network.apply(params, observation)  # (A,) float32; logits (A, N) if N > 1
     """
 
-    torso: nn.Module
     num_actions: int
     num_atoms: int = 1
     vmax: float = 10.0
@@ -104,20 +102,6 @@ class QNetwork(nn.Module):
         return jnp.matmul(nn.softmax(outputs), self.support, precision=lax.Precision.HIGHEST)
 
     @property
-    def wiring(self) -> Mapping[str, tuple[str, ...]]:
-        """Hidden layers and their readers by path, as 'torso/Dense_0': ('head',); see `Torso`."""
-        inner = getattr(self.torso, "wiring", {})
-        last = ("advantage", "value") if self.dueling else ("head",)
-
-        def paths(readers: tuple[str, ...]) -> tuple[str, ...]:
-            named = ([f"torso/{x}"] if x != FEATURES else last for x in readers)
-            return tuple(path for group in named for path in group)
-
-        return {f"torso/{layer}": paths(readers) for layer, readers in inner.items()}
-
-    @property
-    def counted(self) -> Mapping[str, str]:
-        """Hidden layers whose dormant units are counted, by path, and whose output shows them."""
-        more = getattr(self.torso, "counted", {})
-        named = {f"torso/{layer}": f"torso/{module}" for layer, module in more.items()}
-        return {layer: layer for layer in self.wiring} | named
+    def readers(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The last layers."""
+        return ("advantage", "value") if self.dueling else ("head",)

@@ -54,9 +54,10 @@ class Reset(Periodic):
     ) -> Network:
         """See `Intervention`; `inputs` are not looked at."""
         del inputs
-        layers = self._layers(network.params)
+        layers, whole = self._layers(network.params), self.reset_layers == "all"
         renewed = {
-            name: jnp.full(leaf.shape, name.rpartition("/")[0] in layers)
+            # Normalisations and deviations of actions are in no layer that has a kernel.
+            name: jnp.full(leaf.shape, whole or name.rpartition("/")[0] in layers)
             for name, leaf in flatten_dict(network.params["params"], sep="/").items()
         }
         tree = {"params": unflatten_dict(renewed, sep="/")}

@@ -7,9 +7,10 @@ weights at zero: the parameters are the sparse network, whatever the method, and
 a method needs are in the state.
 """
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -42,6 +43,8 @@ class Pruner:
             weights (`Method.ranks_single_weights`).
         drop_fraction: maps the step to the fraction that dynamic methods replace at it.
         rng_seed: of the random masks and scores.
+        period: steps of the schedule for one update; masks that any of them changes are made at
+            that update.
 
     >>> import jax.numpy as jnp, optax
     >>> from prune_rl.pruning.config import create_updater_from_config
@@ -68,6 +71,7 @@ class Pruner:
     pattern: Pattern = _UNSTRUCTURED
     drop_fraction: optax.Schedule = _no_drop
     rng_seed: int = 8
+    period: int = 1
 
     def wrap(
         self, optimizer: optax.GradientTransformation, members: int | None = None
@@ -101,14 +105,14 @@ class Pruner:
                 raise ValueError("a pruned optimizer needs params: update(grads, state, params)")
             if not jax.tree.leaves(state.masks):
                 updates, inner = optimizer.update(grads, state.inner_state, params, **extra_args)
-                count = optax.safe_increment(state.count)
-                return updates, state._replace(inner_state=inner, count=count)
+                return updates, state._replace(inner_state=inner, count=self._next(state.count))
             return self._update(optimizer, grads, state, params, extra_args)
 
         def apply(params: Any, state: SparseState) -> Any:
             return apply_masks(params, state.masks)
 
-        one = SparseOptimizer(init, update, self._forward_params, apply, self.distribution)
+        dense = _dense if self.method.keeps_dense_weights else None
+        one = SparseOptimizer(init, update, self._forward_params, apply, dense, self.distribution)
         if members is None:
             return one
         return of_members(one, members, jax.random.PRNGKey(self.rng_seed))
@@ -151,7 +155,7 @@ class Pruner:
     def _forward_params(self, params: Any, state: SparseState) -> Any:
         if not self.method.scores_dense or not jax.tree.leaves(state.masks):
             return params
-        is_update = self.schedule.is_mask_update(state.count)
+        is_update = self._is_mask_update(state.count)
         return jax.lax.cond(is_update, lambda: _dense(params, state), lambda: params)
 
     def _update(
@@ -163,7 +167,7 @@ class Pruner:
         extra_args: dict[str, Any],
     ) -> tuple[Any, SparseState]:
         method = self.method
-        is_update = self.schedule.is_mask_update(state.count)
+        is_update = self._is_mask_update(state.count)
         weights = _dense(params, state) if method.keeps_dense_weights else params
         masks, churn = self._next_masks(is_update, state, weights, grads)
         kept = unpack_like(masks, params)
@@ -183,7 +187,7 @@ class Pruner:
         updates, inner = jax.lax.cond(is_update, skip, train) if skips else train()
         new_weights = self._new_weights(weights, updates, kept)
         updates = jax.tree.map(_sparse_update, params, weights, updates, kept)
-        count = optax.safe_increment(state.count)
+        count = self._next(state.count)
         return updates, SparseState(masks, inner, count, new_weights, state.key, churn)
 
     def _new_weights(self, weights: Any, updates: Any, kept: Any) -> Any:
@@ -218,16 +222,25 @@ class Pruner:
         if method.keeps_dense_weights:
             active = jax.tree.map(jnp.ones_like, active)  # any weight may come back
         targets = self._targets(weights)
+        # The last of the steps that the update stands for: one of them may be the schedule's end.
+        step = state.count + (self.period - 1)
         if method.whole_network:
-            return self._network_masks(state.count, scores, active, targets)
-        sparsities = jax.tree.map(lambda own: self.schedule.sparsity(own, state.count), targets)
+            return self._network_masks(step, scores, active, targets)
+        sparsities = jax.tree.map(lambda own: self.schedule.sparsity(own, step), targets)
         return jax.tree.map(self.pattern, scores, active, sparsities)
 
-    def _network_masks(self, count: jax.Array, scores: Any, active: Any, targets: Any) -> Any:
+    def _is_mask_update(self, count: jax.Array) -> jax.Array:
+        steps = [self.schedule.is_mask_update(count + own) for own in range(self.period)]
+        return reduce(operator.or_, steps)
+
+    def _next(self, count: jax.Array) -> jax.Array:
+        return optax.safe_increment(count + (self.period - 1))
+
+    def _network_masks(self, step: jax.Array, scores: Any, active: Any, targets: Any) -> Any:
         different = set(jax.tree.leaves(targets))
         if len(different) > 1:
             raise ValueError("one threshold has one target sparsity: use distributions.uniform")
-        sparsity = self.schedule.sparsity(different.pop(), count)
+        sparsity = self.schedule.sparsity(different.pop(), step)
         return network_masks(scores, active, sparsity, normalized=self.method.normalized)
 
     def _targets(self, params: Any) -> Any:

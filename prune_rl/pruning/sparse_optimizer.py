@@ -42,6 +42,8 @@ class SparseOptimizer(NamedTuple):
         update: (grads, state, params, **extra_args) -> (updates, SparseState).
         forward_params: (params, state) -> the parameters at which to take the gradients.
         apply_masks: (params, state) -> the parameters with pruned weights exactly 0.
+        dense_params: (params, state) -> the parameters with the values that pruned weights still
+            have in their places; None if the method leaves them none.
         target_sparsities: params of one network -> the sparsity of each tensor when all is done,
             None where it stays dense.
         seed_axes: of the state, a `vmap` prefix for an axis of seeds in front of everything.
@@ -52,6 +54,7 @@ class SparseOptimizer(NamedTuple):
     update: Callable[..., tuple[Any, SparseState]]
     forward_params: Callable[[Any, SparseState], Any]
     apply_masks: Callable[[Any, SparseState], Any]
+    dense_params: Callable[[Any, SparseState], Any] | None
     target_sparsities: Callable[[Any], Any]
     seed_axes: SparseState = _AXES
     members: int | None = None
@@ -79,8 +82,13 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
         updates: tuple[Any, SparseState] = mapped(grads, state, params, **extra_args)
         return updates
 
-    forward_params, apply_masks = (
-        jax.vmap(function, (0, _AXES)) for function in (one.forward_params, one.apply_masks)
+    dense = one.dense_params
+    return SparseOptimizer(
+        init,
+        update,
+        forward_params=jax.vmap(one.forward_params, (0, _AXES)),
+        apply_masks=jax.vmap(one.apply_masks, (0, _AXES)),
+        dense_params=None if dense is None else jax.vmap(dense, (0, _AXES)),
+        target_sparsities=one.target_sparsities,
+        members=members,
     )
-    targets = one.target_sparsities
-    return SparseOptimizer(init, update, forward_params, apply_masks, targets, members=members)

@@ -19,7 +19,7 @@ IDENTIFYING = {
     "clock": "which of the counters is the x axis",
     "agent_steps": "environment steps per seed; frame_skip frames each",
     "gradient_steps": "optimizer updates per seed; pruning schedules count these",
-    "frames": "emulator ticks",
+    "frames": "ticks of the emulator, or steps of the simulator",
     "diverged_at": "gradient step since which the seed is frozen: not finite; else not there",
     "non_finite": "names of what is null because it was infinite or NaN",
 }
@@ -41,8 +41,10 @@ class Metric(NamedTuple):
     label: str = ""
 
 
+_NORMALIZED = "of the mean return: 0 a random player, 100 an expert (the data's own, or D4RL's)"
 _EPISODES = (
     Metric("episode_return_mean", "mean sum of raw rewards", "AverageReturns", "episode return"),
+    Metric("normalized_score", _NORMALIZED, "NormalizedScore", "normalised score"),
     Metric("episode_length_mean", "mean agent steps", "AverageEpisodeLength", "episode length"),
     Metric("num_episodes", "episodes that ended in the phase", "NumEpisodes", "episodes"),
 )
@@ -55,6 +57,8 @@ _UPDATES = (
     Metric("loss", "mean over updates looked at", "Loss"),
     Metric("grad_norm", "L2 norm, mean over updates looked at", "GradientNorm", "gradient norm"),
     Metric("q_mean", "mean Q of the actions taken", "MeanQ", "mean Q"),
+    Metric("entropy", "of the actor in nats, mean of -log density of actions drawn", "Entropy"),
+    Metric("alpha", "temperature before its update", "Temperature", "temperature"),
 )
 # Over the steps of the phase that the process made which wrote them; in timing.jsonl.
 _TIMES = (
@@ -62,11 +66,16 @@ _TIMES = (
     Metric("gradient_steps_per_second", "per seed, in training", "AverageGradientStepsPerSecond"),
 )
 _DIAGNOSTICS = (
-    Metric("q_target_variance", "squared clipped return", "QTargetVariance", "Q-target variance"),
-    Metric("q_variance", "squared clipped return", "QVariance", "Q variance"),
+    Metric(
+        "q_target_variance",
+        "squared return of stored rewards",
+        "QTargetVariance",
+        "Q-target variance",
+    ),
+    Metric("q_variance", "squared return of stored rewards", "QVariance", "Q variance"),
     Metric("parameter_norm", "L2 norm over all parameters", "ParametersNorm"),
     Metric("parameter_norm_by_tensor", "L2 norm of each tensor", None, "parameter norm"),
-    Metric("q_norm", "clipped return, L2 norm over actions", "QNorm", "Q norm"),
+    Metric("q_norm", "return of stored rewards, L2 norm over actions", "QNorm", "Q norm"),
     Metric("srank", "singular values of the features", "Srank"),
     Metric("dormant", "fraction of units", "DormantFraction", "dormant units (fraction)"),
     Metric("dormant_by_layer", "fraction of a layer's units", None, "dormant units (fraction)"),
@@ -81,7 +90,9 @@ _DIAGNOSTICS = (
     Metric(
         "mask_churn", "fraction at last mask update", "MaskChurn", "mask bits changed (fraction)"
     ),
-    Metric("value_churn", "clipped return, mean |change of Q| by one update", "ValueChurn"),
+    Metric(
+        "value_churn", "return of stored rewards, mean |change of Q| by one update", "ValueChurn"
+    ),
     Metric(
         "policy_churn",
         "fraction of states whose greedy action one update changed",
@@ -89,6 +100,7 @@ _DIAGNOSTICS = (
         "policy churn (fraction)",
     ),
     Metric("probe_loss", "mean over the probe", "ProbeLoss", "loss on the probe"),
+    Metric("validation_loss", "mean over a probe of what is held out", "ValidationLoss"),
     Metric("probe_grad_norm", "L2 norm of mean", "ProbeGradientNorm", "gradient norm on the probe"),
 )
 

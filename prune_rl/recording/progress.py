@@ -49,9 +49,10 @@ class RunProgress:
         now = time.monotonic()
         self._next, self._done = now + self._period, max(self._done, steps)
         rate = (self._done - self._first) / max(now - self._started, 1e-9)
+        at = min(iteration + 1, self._num_iterations)  # its last evaluation may go on after it
         returned = "-" if mean_return is None else f"{mean_return:.2f}"
         text = (
-            f"iteration {iteration + 1}/{self._num_iterations} {phase}  "
+            f"iteration {at}/{self._num_iterations} {phase}  "
             f"{rate:,.0f} {self._unit}/s  return {returned}  sparsity {sparsity:.3f}"
         )
         if self._on_terminal:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prune_rl.acting.episodes import Episode, episodes_to_states, states_to_episodes
+from prune_rl.environments.reference_scores import References
 from prune_rl.learning.state import Params
 from prune_rl.recording.logs import Positions, RunLog
 from prune_rl.recording.progress import RunProgress, say_diverged
@@ -40,10 +41,18 @@ class Recorder:
       log: says which clock the run goes by.
       progress: in steps of that clock.
       seeds: S of them.
+      references: scores of the game, if it has any.
     """
 
-    def __init__(self, log: RunLog, progress: RunProgress, seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        log: RunLog,
+        progress: RunProgress,
+        seeds: Sequence[int],
+        references: References | None = None,
+    ) -> None:
         self._log, self._progress, self._seeds = log, progress, seeds
+        self._references = references
         self._episodes: list[Episode] = []  # of the phase that is under way
         self._started, self._first = time.monotonic(), 0
         self._said: set[int] = set()  # seeds of which it was said that they have diverged
@@ -95,7 +104,8 @@ class Recorder:
         for i, row in enumerate(self._rows(now, phase)):
             own = [episode for episode in self._episodes if episode.seed_index == i]
             own_metrics = {name: float(values[i]) for name, values in metrics.items()}
-            self._log.metrics(row | episode_fields(own) | own_metrics | dict(fields))
+            played = episode_fields(own, self._references)
+            self._log.metrics(row | played | own_metrics | dict(fields))
         self._time(now, phase)
         self._say_diverged(now)
         self.show(now, phase)

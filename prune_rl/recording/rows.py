@@ -7,15 +7,25 @@ import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
+from prune_rl.environments.reference_scores import References, normalized
 from prune_rl.learning.seed_axis import map_seeds, split_seeds
 from prune_rl.learning.state import Params
 from prune_rl.pruning.sparsity import weight_sparsity
 
 
-def episode_fields(episodes: Sequence[Episode]) -> dict[str, float | int | None]:
-    """Mean raw return, mean length (agent steps) and number of one seed's episodes."""
+def episode_fields(
+    episodes: Sequence[Episode], references: References | None = None
+) -> dict[str, float | int | None]:
+    """Mean raw return, mean length (agent steps) and number of one seed's episodes.
+
+    And the normalised score of that return, where there are reference scores.
+    """
+    own, score = mean_return(episodes), {}
+    if references is not None:
+        score = {"normalized_score": None if own is None else normalized(own, references)}
     return {
-        "episode_return_mean": mean_return(episodes),
+        "episode_return_mean": own,
+        **score,
         "episode_length_mean": _mean([episode.length for episode in episodes]),
         "num_episodes": len(episodes),
     }

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from prune_rl.errors import ConfigError
-from prune_rl.replay.ring import ROW_FIELDS, fill, row_dtypes, state_of
+from prune_rl.replay.ring import ROW_FIELDS, FrameRing, fill, row_dtypes, state_of
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED, ActionSpec, Batch, Inputs, ObservationSpec
 from prune_rl.state import State
 
@@ -66,6 +66,21 @@ def empty(num_rows: int, observation_spec: ObservationSpec, action_spec: ActionS
     arrays = {name: jnp.zeros((rows[name], *x.shape), x.base) for name, x in dtypes.items()}
     cursor, age = jnp.int32(-1), jnp.int32(0)
     return DeviceRing(**arrays, cursor=cursor, age=age, stack_size=observation_spec.stack_size)
+
+
+def bytes_of(ring: FrameRing) -> int:
+    """Of device memory, for its copy."""
+    row = sum(dtype.itemsize for dtype in ring.dtypes.values())
+    return ring.num_rows * row + ring.dtypes["frames"].itemsize
+
+
+def copy_of(ring: FrameRing) -> DeviceRing:
+    """The rows of the one seed of a ring that is full and in memory, to be read only."""
+    fields = {name: jnp.array(own) for name, own in ring.fields_of(0).items()}
+    blank = jnp.zeros_like(fields["frames"][:1])
+    fields["frames"] = jnp.concatenate([fields["frames"], blank])
+    newest = jnp.int32(ring.num_rows - 1)
+    return DeviceRing(**fields, cursor=newest, age=fields["ages"][-1], stack_size=ring.stack_size)
 
 
 def start(ring: DeviceRing, frame: jax.Array) -> DeviceRing:

@@ -80,6 +80,11 @@ class FrameRing:
         )
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether frames lie beside the other fields."""
+        return isinstance(self._frames, np.ndarray)
+
+    @property
     def num_seeds(self) -> int:
         """S."""
         return len(self.cursors)

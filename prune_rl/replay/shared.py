@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from prune_rl.errors import require
-from prune_rl.randomness import replay_streams
+from prune_rl.randomness import device_keys, replay_streams
+from prune_rl.replay import device_ring
+from prune_rl.replay.device_data import DeviceData, SeedsDraws
 from prune_rl.replay.ring import FrameRing
 from prune_rl.replay.transitions import inputs, transitions
 from prune_rl.specs import Batch, Draw, Probe
@@ -34,6 +37,10 @@ class SharedReplay:
       horizon: n of the n-step return, in agent steps.
       gamma: discount per agent step.
       batch_size: transitions per seed in a batch.
+      held_out: of each seed, positions of transitions that only a `Draw` of such gets; or empty.
+
+    Attributes:
+      has_held_out: whether there are such.
     """
 
     def __init__(
@@ -46,7 +53,9 @@ class SharedReplay:
         horizon: int,
         gamma: float,
         batch_size: int,
+        held_out: Sequence[np.ndarray] = (),
     ) -> None:
+        self._held_out, self.has_held_out = held_out, bool(held_out)
         self._ring, self._starts, self._seeds = ring, starts, seeds
         self._identities = identities
         self._horizon, self._gamma, self.batch_size = horizon, gamma, batch_size
@@ -86,17 +95,48 @@ class SharedReplay:
 
     def probe(self, draw: Draw, name: str) -> Probe:
         """What `draw` asks, a function of seed, name and data; moves nothing."""
-        places = self._draw(f"probe {name}", 1, draw.size)[:, 0]
+        starts = self._held_out if draw.held_out else self._starts
+        places = self._draw(f"probe {name}", 1, draw.size, starts)[:, 0]
         if draw.inputs_only:
             return inputs(self._ring, places)
         return transitions(self._ring, places, self._horizon, self._gamma)
 
-    def _draw(self, name: str, count: int, size: int | None = None) -> np.ndarray:
+    def _draw(
+        self,
+        name: str,
+        count: int,
+        size: int | None = None,
+        starts: Sequence[np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Positions (S, count, size) from the stream of that name of each seed."""
         shape = (count, self.batch_size if size is None else size)
         streams = replay_streams(self._seeds, name)
-        pairs = zip(self._starts, streams, strict=True)
+        pairs = zip(self._starts if starts is None else starts, streams, strict=True)
         return np.stack([own[stream.integers(len(own), size=shape)] for own, stream in pairs])
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether its frames are."""
+        return self._ring.is_in_memory
+
+    @property
+    def device_bytes(self) -> int:
+        """Of device memory, for what `on_device` copies."""
+        starts = {id(own): own for own in self._starts}.values()
+        num_starts = sum(len(own) for own in starts)
+        return device_ring.bytes_of(self._ring) + num_starts * np.dtype(np.int32).itemsize
+
+    def on_device(self) -> tuple[DeviceData, list[SeedsDraws]]:
+        """The rows in device memory, once, and what each seed draws of them there."""
+        groups = list({id(own): own for own in self._starts}.values())
+        firsts = np.cumsum([0, *(len(own) for own in groups)])
+        places = {id(own): first for own, first in zip(groups, firsts.tolist(), strict=False)}
+        draws = [
+            SeedsDraws(np.int32(places[id(own)]), np.int32(len(own)), device_keys(seed))
+            for own, seed in zip(self._starts, self._seeds, strict=True)
+        ]
+        starts = jnp.asarray(np.concatenate(groups), jnp.int32)
+        return DeviceData(device_ring.copy_of(self._ring), starts), draws
 
     def get_state(self) -> list[State]:
         """Of each seed, which data it draws from and how often it has; see `Replay`."""
@@ -118,9 +158,10 @@ class SharedReplay:
         require(seeds == expected, "replay state: seeds", seeds, str(expected))
         for state, own in zip(states, self._identities, strict=True):
             was = array_to_json(state["data"])
-            differ = [name for name in own if name != "path" and was.get(name) != own[name]]
+            names = own | was
+            differ = [name for name in names if name != "path" and was.get(name) != own.get(name)]
             theirs = {name: was.get(name) for name in differ}
             began = f"the data that the run began with, {theirs}"
-            require(not differ, "Dataset.path", {name: own[name] for name in differ}, began)
+            require(not differ, "Dataset.path", {name: own.get(name) for name in differ}, began)
         self._ahead.clear()
         self._drawn, self._asked = int(states[0]["drawn"]), int(states[0]["asked"])

@@ -55,7 +55,7 @@ def draw_curve(
     return [(label, *row) for row in zip(found.steps[kept].tolist(), found.mean[kept], strict=True)]
 
 
-def claims_of(reference: Reference, figure: int, agents: Collection[str]) -> Sequence[Claim]:
+def claims_of(reference: Reference, figure: int | str, agents: Collection[str]) -> Sequence[Claim]:
     """What the paper says of the figure's `agents`; nothing unless it is asked for."""
     known = [x for x in paper_claims() if reference.paper and x.figure == str(figure)]
     return [claim for claim in known if claim.agent in ("", *agents)]

@@ -5,7 +5,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from prune_rl.reporting.config import Config, class_name, number, setting
+from prune_rl.reporting.config import Config, class_name, number, setting, settings
+from prune_rl.reporting.offline import (
+    PATH,
+    data_of,
+    in_thousands,
+    is_offline,
+    last_parts,
+    samples_of,
+)
+from prune_rl.reporting.pruned import Pruning, read_pruning
 
 # Agents that share a class are told apart by these settings, the first that fit; see
 # gin_configs/agents. Any other mix of Rainbow's parts is 'rainbow'.
@@ -18,68 +27,53 @@ _VARIANTS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
         ("c51", {**dict.fromkeys(_FULL, False), "replay_scheme": "uniform", "update_horizon": 1}),
     ),
     "CQLAgent": (("cql", {"num_atoms": 1}), ("cql_c51", {})),
+    "TD3BCAgent": (("td3_bc", {}),),
 }
-_RATIOS = {"der": 1.0, "drq_eps": 1.0}  # replay ratios that arms do not name
+_RATIOS = {"der": 1.0, "drq_eps": 1.0, "sac": 1.0}  # replay ratios that arms do not name
 _RATIO = 0.25  # nor this one, of the other agents
-_STARTS = {"polynomial": 0.2, "periodic": 0, "one_shot": 0}  # of pruning, as resolve_schedule
-_END = 0.8
-_AT_ONCE, _DROP_AND_GROW = "one_shot 0", "periodic 0-80%"
-_SCHEDULES = {  # of pruning/*.gin, which arms do not name; else _SCHEDULE
-    **{"snip": _AT_ONCE, "global_snip": _AT_ONCE, "rigl": _DROP_AND_GROW, "set": _DROP_AND_GROW},
-}
-_SCHEDULE = "polynomial 20%-80%"
 _CALLED = re.compile(r"@(?:[\w./]*[./])?(\w+)\(\)")
 
 
 def agent_of(config: Config) -> str:
-    """'dqn', 'c51', 'rainbow', 'full_rainbow', 'der', 'drq_eps', 'cql', 'cql_c51' or 'sac'.
+    """'dqn', 'c51', 'rainbow', 'full_rainbow', 'der', 'drq_eps', 'cql', 'cql_c51', 'td3_bc', …
 
     That is the name of the agent's file, by its class and settings; another agent is its class in
     small letters, without 'Agent'.
     """
     name = class_name(config.get("Runner.agent"))
-    for variant, settings in _VARIANTS.get(name, ()):
-        if all(setting(config, f"{name}.{key}") == value for key, value in settings.items()):
+    for variant, own in _VARIANTS.get(name, ()):
+        if all(setting(config, f"{name}.{key}") == value for key, value in own.items()):
             return variant
     return name.removesuffix("Agent").lower()
 
 
 def torso_of(config: Config) -> tuple[str, str]:
-    """'minatar', 'nature', …, and the class, as 'MinAtarTorso'; '' twice for an agent without."""
+    """'minatar', 'nature', …, and the class, as 'MinAtarTorso'; '' twice for an agent without.
+
+    Of an agent of several networks it is the actor's.
+    """
     agent = class_name(config.get("Runner.agent"))
-    name = class_name(setting(config, f"{agent}.torso", config.get("torso")))
+    actors = setting(config, f"{agent}.actor_torso", config.get("torso"))
+    name = class_name(setting(config, f"{agent}.torso", actors))
     return name.removesuffix("Torso").lower(), name
 
 
-def schedule_of(config: Config, pruner: str) -> str:
-    """When masks change, as 'polynomial 20%-80%' or 'periodic 0-200,000'; '' if they do not.
-
-    A share is one of the run, a whole number gradient steps.
-    """
-    name = "create_updater_from_config"
-    kind = setting(config, f"{name}.schedule_type", "polynomial")
-    if kind not in _STARTS or pruner in ("no_prune", "static_sparse"):
-        return ""
-    start = _step(config, f"{name}.update_start_step", _STARTS[kind])
-    end = _step(config, f"{name}.update_end_step", _END)
-    return f"{kind} {start}" if kind == "one_shot" else f"{kind} {start}-{end}"
-
-
-def _step(config: Config, binding: str, default: float) -> str:
-    given = setting(config, binding)  # None: gin's way to leave it
-    step = default if given is None else number(config, binding, default)
-    return f"{100 * step:g}%" if isinstance(step, float) else f"{step:,}"
-
-
 def baseline_of(config: Config) -> str:
-    """'reset', 'redo', 'weight_decay', 'l2', 'l2_unit_norm', joined by '+'; '' if none."""
+    """What is done to keep a network plastic, or from overfitting, joined by '+'; '' if nothing.
+
+    'reset', 'redo', 'weight_decay', 'l2', 'l2_unit_norm', 'l1', 'dropout', 'layer_norm',
+    'spectral_norm'.
+    """
     named = {
-        "weight_decay": setting(config, "create_optimizer.weight_decay", 0.0),
-        "l2_unit_norm": setting(config, "create_optimizer.unit_norm_penalty", 0.0),
-        "l2": setting(config, "QNetwork.normalize_representation", False),
+        "weight_decay": "create_optimizer.weight_decay",
+        "l2_unit_norm": "create_optimizer.unit_norm_penalty",
+        "l1": "create_optimizer.l1_penalty",
+        "l2": "QNetwork.normalize_representation",
+        **{x: f"MLPTorso.{x}" for x in ("dropout", "layer_norm", "spectral_norm")},
     }
     called = _CALLED.findall(config.get("Runner.interventions", ""))
-    return "+".join([name.lower() for name in called] + [x for x in named if named[x]])
+    there = [x for x, binding in named.items() if any(settings(config, binding))]
+    return "+".join([name.lower() for name in called] + there)
 
 
 @dataclass(frozen=True)
@@ -91,9 +85,9 @@ class Setup:
         torso: 'minatar', 'nature', 'impala', …; '' for an agent without one.
         width: of the torso.
         pooled: whether its features are averaged over the picture, not flattened.
-        pruner: 'magnitude', …; 'no_prune' for a dense one.
-        sparsity: that pruning aims at; 0 without a pruner. Of several networks, the first's.
-        schedule: see `schedule_of`.
+        data: how good they are, see `data_of`; '' where no data are learnt from, or not known.
+        samples: how many transitions of them; 0 for all.
+        pruner, sparsity, schedule, networks: see `Pruning`.
         baseline: see `baseline_of`.
         game: its name; of an environment that is no game, the function that makes it.
         replay_ratio: gradient steps per agent step; 0 where no agent acts (offline).
@@ -105,9 +99,12 @@ class Setup:
     torso: str
     width: float
     pooled: bool
+    data: str
+    samples: int
     pruner: str
     sparsity: float
     schedule: str
+    networks: str
     baseline: str
     game: str
     replay_ratio: float
@@ -118,23 +115,32 @@ class Setup:
     def arm(self) -> str:
         """What is compared, in words: 'dqn impala x3 magnitude 95%'.
 
-        What is as usual is not named: replay ratio 0.25 (1 of DER and DrQ(ε)), the schedule of the
-        pruner's own file, flattened features, fp32.
+        What is as usual is not named: replay ratio 0.25 (1 of SAC, DER and DrQ(ε)), the schedule of
+        the pruner's own file, flattened features, fp32.
         """
-        dense = self.pruner == "no_prune"
-        usual_schedule = self.schedule in ("", _SCHEDULES.get(self.pruner, _SCHEDULE))
         usual_ratio = self.replay_ratio in (0, _RATIOS.get(self.agent, _RATIO))
         parts = [
             *(self.agent, self.torso, f"x{self.width:g}" if self.torso else ""),
             "pooled" if self.pooled else "",
-            "dense" if dense else f"{self.pruner} {100 * self.sparsity:.10g}%",
-            "" if usual_schedule else self.schedule,
+            *self.data_words,
+            *self.pruning.words,
             self.baseline,
             "" if usual_ratio else f"ratio {self.replay_ratio:g}",
             "" if self.precision == "fp32" else self.precision,
             self.apart,
         ]
         return " ".join(part for part in parts if part)
+
+    @property
+    def pruning(self) -> Pruning:
+        """What is done to its weights."""
+        return Pruning(self.pruner, self.sparsity, self.schedule, self.networks)
+
+    @property
+    def data_words(self) -> list[str]:
+        """What it learns from, as ['expert', '5k']; those that are known."""
+        known = [self.data, in_thousands(self.samples) if self.samples else ""]
+        return [word for word in known if word]
 
 
 def read_setup(config: Config) -> Setup:
@@ -143,8 +149,7 @@ def read_setup(config: Config) -> Setup:
     Raises:
         ConfigError: a number is none; names the binding.
     """
-    updater, agent = "create_updater_from_config", class_name(config.get("Runner.agent"))
-    pruner = setting(config, f"{updater}.pruner_type", "no_prune")
+    agent = class_name(config.get("Runner.agent"))
     name, torso = torso_of(config)
     environment = class_name(config.get("Runner.create_environment_fn"))
     return Setup(
@@ -152,9 +157,9 @@ def read_setup(config: Config) -> Setup:
         torso=name,
         width=number(config, f"{torso}.width", 1),
         pooled=bool(setting(config, f"{torso}.global_average_pooling", False)),
-        pruner=pruner,
-        sparsity=0.0 if pruner == "no_prune" else float(number(config, f"{updater}.sparsity", 0)),
-        schedule=schedule_of(config, pruner),
+        data=data_of(config),
+        samples=samples_of(config),
+        **read_pruning(config)._asdict(),
         baseline=baseline_of(config),
         game=str(setting(config, f"{environment}.game_name", environment)),
         replay_ratio=0.0
@@ -165,16 +170,11 @@ def read_setup(config: Config) -> Setup:
     )
 
 
-def is_offline(config: Config) -> bool:
-    """Whether it learns from fixed data, and counts gradient steps."""
-    return class_name(config.get("Runner.create_source_fn")).startswith("Dataset")
-
-
 # What runs of one arm may differ in: their seeds, what is measured, when they save.
 _FREE = re.compile(
     r"Runner\.(seed|num_seeds|checkpoint_minutes|diagnostics|evaluation_steps|num_eval_episodes)"
     r"|Diagnostics\..*|Suite\..*|.*\.seed_strategy|.*\.game_name"
-    r"|Dataset\.(run|path|chunks|cache_gib)"
+    r"|Dataset\.(run|chunks|cache_gib)"
 )
 _BRACKETS = str.maketrans("[]", "()")  # gin writes a list where a user did
 
@@ -208,15 +208,21 @@ def _differing(configs: Sequence[Config]) -> set[str]:
     values: dict[str, set[str]] = defaultdict(set)
     for config in configs:
         for name, text in config.items():
-            values[name].add(text.translate(_BRACKETS))
+            values[name].add(_plain(name, text))
     return {x for x, own in values.items() if len(own) > 1 and not _FREE.fullmatch(x)}
 
 
+def _plain(name: str, text: str) -> str:
+    """The text of a setting without what says nothing."""
+    return (last_parts(text) if name == PATH else text).translate(_BRACKETS)
+
+
 def _of_the_game(configs: Sequence[Config]) -> set[str]:
-    """Bindings of what makes the environments, and which function does."""
+    """Bindings of what makes the environments, which function does, and where their data lie."""
     makers = {class_name(config.get(_ENVIRONMENT)) for config in configs} - {""}
     names = {name for config in configs for name in config}
-    return {_ENVIRONMENT} | {x for x in names if x.rpartition(".")[0].split("/")[-1] in makers}
+    made = {x for x in names if x.rpartition(".")[0].split("/")[-1] in makers}
+    return {_ENVIRONMENT, PATH} | made
 
 
 _ENVIRONMENT = "Runner.create_environment_fn"
@@ -235,4 +241,5 @@ def _words(config: Config, telling: Iterable[str]) -> str:
     named = [name for name in config if name in telling]
     short = [re.sub(r"^(q|torso)/", "", name).split("/") for name in named]
     words = ["/".join([*scopes, last.rpartition(".")[2]]) for *scopes, last in short]
-    return ", ".join(f"{word}={config[name]}" for word, name in zip(words, named, strict=True))
+    values = [last_parts(config[name]) if name == PATH else config[name] for name in named]
+    return ", ".join(f"{word}={text}" for word, text in zip(words, values, strict=True))

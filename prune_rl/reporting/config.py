@@ -36,14 +36,21 @@ def setting(config: Config, binding: str, default: Any = None) -> Any:
     Of several scopes it is the first's. A macro, as '%torso', is what it stands for; what is no
     Python literal, as '@DQNAgent()', is its text.
     """
-    for name, text in config.items():
-        if name.endswith(binding) and name.rpartition("/")[2] == binding:
-            text = config.get(text[1:], text) if text.startswith("%") else text
-            try:
-                return ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                return text
-    return default
+    return next(iter(settings(config, binding)), default)
+
+
+def settings(config: Config, binding: str) -> list[Any]:
+    """The values of `binding` in all scopes where it stands; see `setting`."""
+    named = (name for name in config if name.endswith(binding))
+    texts = [config[name] for name in named if name.rpartition("/")[2] == binding]
+    return [_value(config.get(x[1:], x) if x.startswith("%") else x) for x in texts]
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def number(config: Config, binding: str, default: float) -> float:

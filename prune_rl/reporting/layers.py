@@ -1,5 +1,6 @@
 """Sparsity and dormancy of single layers over time."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.study import Arm, Study
 from prune_rl.reporting.words import file_name, games_in_words, of_group, unfinished, whose
 
+_TITLE = 40  # characters in a line of a panel's title
 LAYERS = {"sparsity_by_layer": "train", "dormant_by_layer": "diagnostics"}  # whose rows hold it
 
 
@@ -29,7 +31,8 @@ def draw_layers(study: Study, group: Sequence[Arm], quantity: str) -> Picture | 
         for name, color in zip(names, colors(len(names)), strict=True):
             steps, values = lines[arm.name].get(name, ([], []))
             axes.plot(steps, values, color=color, label=name, marker=".")
-        axes.set_title(f"{arm.setting} {arm.method}", fontsize="small")
+        title = textwrap.fill(f"{arm.setting} {arm.method}", _TITLE)
+        axes.set_title(title, fontsize="small")
         axes.set_ylim(-0.03, 1.03)
         axes.grid(alpha=0.3)
         steps_axis(axes, study.steps_label)

@@ -1,10 +1,14 @@
 """Scores of games on one scale: 0 a random player and 1 a person, or 1 an arm of one's own.
 
+Or that of D4RL, 0 a random player and 100 an expert, by the references of a run's data, or by its
+own for the robots that `reference_scores` has.
+
 data/human_scores.csv holds returns of a random and of a human player (Mnih et al. 2015, Wang et al.
 2016), as in Dopamine (labs/atari_100k/normalization_utils.py at commit a6f414c) and in DQN Zoo
 (dqn_zoo/atari_data.py at 359945d); its last column says which has them. They agree but in
 VideoPinball's random player, where Dopamine has 0 and DQN Zoo 16,256.9: Dopamine's, as the paper's
-agents are. Five of the paper's 60 games have none, nor have MinAtar's: `units_of` serves there.
+agents are. Five of the paper's 60 games have none, nor have MinAtar's or MuJoCo's: `units_of` or
+`expert_normalized` serves there.
 """
 
 import csv
@@ -15,7 +19,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from prune_rl.environments.games import MINATAR
+from prune_rl.environments.games import MINATAR, MUJOCO, OLDER
+from prune_rl.environments.reference_scores import (
+    References,
+    normalized,
+    reference_scores,
+    require_reference_scores,
+)
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.reporting.runs import Floats
 from prune_rl.reporting.table import Score
@@ -52,6 +62,11 @@ def normalize(game: str, score: _Returns) -> _Returns:
         ConfigError: nobody's score on `game` is known.
     """
     if game not in human_scores():
+        if game in (*MUJOCO, *OLDER):
+            expert = "D4RL's expert is its scale: --normalize=d4rl"
+            arm = "normalise it by an arm, as --normalize='sac mlp x1 dense'"
+            advice = expert if reference_scores(game) else arm
+            raise ConfigError(f"{game}: has no human score; {advice}")
         unknown = game not in (*WITHOUT_HUMAN, *MINATAR)
         hint = f"; {nearest(game, human_scores())}" if unknown else ""
         raise ConfigError(
@@ -60,6 +75,16 @@ def normalize(game: str, score: _Returns) -> _Returns:
         )
     players = human_scores()[game]
     return (score - players.random) / (players.human - players.random)
+
+
+def expert_normalized(game: str, score: _Returns, references: References | None) -> _Returns:
+    """D4RL's score of a return or an array of them: 100 (score - random) / (expert - random).
+
+    Raises:
+        ConfigError: there are no `references`, and D4RL has none of `game`.
+    """
+    known = references or require_reference_scores(game)
+    return normalized(score, known)  # type: ignore[return-value]
 
 
 def units_of(scores: Sequence[Score], arm: str) -> Mapping[str, float]:

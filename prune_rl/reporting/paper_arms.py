@@ -30,8 +30,8 @@ def usual(arms: Sequence[Arm], *names: str) -> list[Arm]:
 
 
 def plain(arms: Sequence[Arm]) -> list[Arm]:
-    """Without baselines."""
-    return [arm for arm in arms if not arm.settings.baseline]
+    """Without baselines, and without those whose networks are pruned each in its own way."""
+    return [x for x in arms if not (x.settings.baseline or x.settings.networks)]
 
 
 def at_width(arms: Sequence[Arm], covered: Callable[[list[Arm]], bool]) -> list[Arm]:

@@ -1,4 +1,4 @@
-"""How the paper's figures are drawn: panels of IQMs, schedules, small multiples, heat maps."""
+"""How the paper's figures are drawn: panels of IQMs, schedules, curves of single games."""
 
 import math
 from collections.abc import Sequence
@@ -6,45 +6,37 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.typing import ColorType
 
 from prune_rl.errors import ConfigError
 from prune_rl.pruning.schedule_settings import resolve_schedule
 from prune_rl.pruning.schedules import PolynomialSchedule
-from prune_rl.recording.metrics import METRICS
 from prune_rl.reporting.against import claims_of, draw_gains, gains, in_words
 from prune_rl.reporting.config import setting
-from prune_rl.reporting.diagnostics import FIGURE_11, PHASE, RETURNS
+from prune_rl.reporting.diagnostics import RETURNS
 from prune_rl.reporting.figures import (
-    SEEDS_BAND,
     colors,
     dotted,
-    draw_mean,
     from_zero,
     grid,
     legend,
     say,
     steps_axis,
 )
-from prune_rl.reporting.heatmaps import (
-    Maps,
-    Matrix,
-    draw_rows,
-    mean_off_diagonal,
-    read_matrices,
-)
+from prune_rl.reporting.offline import in_thousands
 from prune_rl.reporting.overview import draw_iqm_curve
-from prune_rl.reporting.pictures import Numbers, Picture
+from prune_rl.reporting.paper_curves import Cell, draw_cells, not_drawn
+from prune_rl.reporting.pictures import Number, Numbers, Picture, figure_name
 from prune_rl.reporting.references import Claim
-from prune_rl.reporting.runs import PHASES, bootstrap_interval, curve, nanmean
 from prune_rl.reporting.study import HUMAN, Arm, Study, is_dense
 from prune_rl.reporting.trainings import Training
-from prune_rl.reporting.words import BOOTSTRAP, named, unfinished
+from prune_rl.reporting.words import BOOTSTRAP, unfinished
 
 _COLUMNS = 5
-_AXES = {"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"}
-# Of its figures 13 and 11, and how many games a picture shows.
-_OF_THE_PAPER = ("Breakout", "VideoPinball", "BeamRider", "Enduro")
-ANALYSED, MAPPED = 6, 2
+_AXES = {
+    **{"width": "width", "sparsity": "sparsity", "replay_ratio": "replay ratio"},
+    "samples": "transitions learnt from",
+}
 
 
 class Line(NamedTuple):
@@ -56,6 +48,8 @@ class Line(NamedTuple):
 
 class Panel(NamedTuple):
     """One panel: 'final' IQMs over the `axis` (an attribute of `Training`), or 'curves'.
+
+    Or 'returns' of a single game, which is then the axis.
 
     `left_out` are arms of the kinds that its figure shows, named in the caption; of the first.
     """
@@ -72,7 +66,7 @@ class Panel(NamedTuple):
         return [arm for line in self.lines for arm in line.arms.values()]
 
 
-def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
+def draw_panels(study: Study, number: Number, title: str, panels: list[Panel]) -> Picture | None:
     """IQMs, panel by panel, a row for each agent that has several; a label has one colour.
 
     None where returns of several games have no scale.
@@ -100,15 +94,27 @@ def draw_panels(study: Study, number: int, title: str, panels: list[Panel]) -> P
     note = f"line: IQM over games and seeds; {marks}: {BOOTSTRAP}{dotted(every)}; "
     note += study.scale.note
     arms = {arm.name: arm for panel in panels for arm in panel.arms}
-    note += _not_drawn(panels) + unfinished(study, [*arms.values()], study.games)
+    note += missed(panels) + unfinished(study, [*arms.values()], study.games)
     note += in_words(claims)
     say(figure, title, note)
     header = ("panel", "line", "arm", "x", "iqm", "low", "high")
-    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+    return Picture(figure_name(number), title, f"{note}.", figure, header, numbers)
 
 
-def _not_drawn(panels: Sequence[Panel]) -> str:
-    return named("not drawn", [arm.name for panel in panels for arm in panel.left_out])
+def missed(panels: Sequence[Panel]) -> str:
+    return not_drawn([arm for panel in panels for arm in panel.left_out])
+
+
+def draw_games(study: Study, number: Number, title: str, panels: list[Panel]) -> Picture | None:
+    """The paper's figures 9 and 17: returns against steps, a panel for each game and width."""
+    cells = [
+        Cell(x.title, x.axis, RETURNS, {line.label: line.arms[0] for line in x.lines})
+        for x in panels
+    ]
+    agents = {arm.settings.agent for arm in panels[0].arms}
+    note = missed(panels) + in_words(claims_of(study.reference, number, agents))
+    columns = len({cell.game for cell in cells})
+    return draw_cells(study, figure_name(number), title, cells, columns, note)
 
 
 def _draw_claims(axes: Axes, study: Study, panel: Panel, claims: Sequence[Claim]) -> None:
@@ -135,7 +141,7 @@ def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
             _, middle, low, high = np.transpose(rows)
             places = [values.index(x) + shift for x, *_ in rows]
             bars = np.abs([middle - low, high - middle])
-            color = study.palette.get(line.label, "#444444")
+            color = study.palette.get(line.label, _color(study, panel, line))
             axes.errorbar(
                 places,
                 middle,
@@ -151,9 +157,16 @@ def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
     return numbers
 
 
+def _color(study: Study, panel: Panel, line: Line) -> ColorType:
+    """Of a line whose label is no method's: its last arm's, unless its arms are of one line."""
+    return "#444444" if panel.axis == "sparsity" else study.color([*line.arms.values()][-1])
+
+
 def _tick(axis: str, value: float) -> str:
     if axis == "sparsity":
         return f"{100 * value:g} %" if value else "dense"
+    if axis == "samples":
+        return in_thousands(int(value)) if value else "all"
     return f"×{value:g}" if axis == "width" else f"{value:g}"  # noqa: RUF001
 
 
@@ -167,7 +180,7 @@ def _draw_curves(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
     return numbers
 
 
-def draw_schedules(study: Study, number: int, title: str, panels: list[Panel]) -> Picture:
+def draw_schedules(study: Study, number: Number, title: str, panels: list[Panel]) -> Picture:
     """The paper's figure 2: sparsity as the settings have it, and as it was counted."""
     planned: dict[tuple[tuple[int, ...], tuple[float, ...]], list[Arm]] = {}
     for arm in (arm for panel in panels for arm in panel.arms):
@@ -190,7 +203,7 @@ def draw_schedules(study: Study, number: int, title: str, panels: list[Panel]) -
     note = "line: target sparsity by the settings (equation 1); dots: counted in weights; no band"
     say(figure, title, note)
     header = ("arm", "what", "gradient_steps", "sparsity")
-    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
+    return Picture(figure_name(number), title, f"{note}.", figure, header, numbers)
 
 
 def _planned(own: Training) -> tuple[tuple[int, ...], tuple[float, ...]]:
@@ -207,92 +220,3 @@ def _planned(own: Training) -> tuple[tuple[int, ...], tuple[float, ...]]:
     progress = np.clip((at - schedule.update_start_step) / length, 0, 1)
     sparsity = own.sparsity * (1 - (1 - progress) ** schedule.power)  # the paper's equation 1
     return tuple(map(int, at)), tuple(sparsity.tolist())
-
-
-def measured(arm: Arm) -> bool:
-    """Whether diagnostics were measured in a run of it."""
-    return any(row["phase"] == PHASE for own in arm.trainings for row in own.rows)
-
-
-def few_games(arms: Sequence[Arm], most: int) -> list[str]:
-    """At most so many of the games that the arms share: the paper's first."""
-    shared = set.intersection(*(set(arm.games) for arm in arms))
-    first = [game for game in _OF_THE_PAPER if game in shared]
-    return sorted([*first, *sorted(shared - {*first})][:most])
-
-
-def draw_analyses(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
-    """The paper's figure 11: a row for each game, a column for each quantity."""
-    arms, games = panels[0].arms, few_games(panels[0].arms, ANALYSED)
-    if not games:
-        return None
-    columns = len(FIGURE_11)
-    figure, every = grid(len(games) * columns, columns, (2.7, 2.3), sharex=True)
-    numbers = list[Numbers]()
-    pairs = [(game, quantity) for game in games for quantity in FIGURE_11]
-    for axes, (game, quantity) in zip(every, pairs, strict=True):
-        phase = study.phase if quantity == RETURNS else PHASE
-        for arm in arms:
-            seen = curve(arm.rows(game), phase, quantity)
-            draw_mean(axes, seen, study.color(arm), arm.method)
-            low, high = bootstrap_interval(seen.values)
-            rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
-            numbers += [(game, quantity, arm.name, *row) for row in rows]
-        axes.grid(alpha=0.3)
-        steps_axis(axes, "")
-        from_zero(axes)
-    for axes, quantity in zip(every, FIGURE_11, strict=False):
-        whose = f" ({PHASES[study.phase]})" if quantity == RETURNS else ""
-        axes.set_title(METRICS[quantity].label + whose, fontsize="medium")
-    for axes, game in zip(every[::columns], games, strict=True):
-        axes.set_ylabel(game)
-    for axes in every[-columns:]:
-        axes.set_xlabel(study.steps_label)
-    legend(figure, every)
-    note = f"line: mean over seeds; {SEEDS_BAND}{dotted(every)}{_not_drawn(panels)}"
-    note += unfinished(study, arms, games)
-    note += in_words(claims_of(study.reference, number, {arm.settings.agent for arm in arms}))
-    say(figure, title, note)
-    header = ("game", "quantity", "arm", study.clock, "mean", "low", "high")
-    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
-
-
-def draw_covariances(study: Study, number: int, title: str, panels: list[Panel]) -> Picture | None:
-    """The paper's figure 13: a row of heat maps for each arm, some seeds of each game."""
-    games, rows, numbers = few_games(panels[0].arms, MAPPED), list[Maps](), list[Numbers]()
-    seeds = 5 if len(games) < 2 else 3
-    for arm in panels[0].arms:
-        found = {game: _last_maps(arm, game) for game in games}
-        pairs = [(game, seed) for game, own in found.items() for seed in list(own)[:seeds]]
-        maps = [(game, seed, *found[game][seed]) for game, seed in pairs]
-        said = [(f"{game}, seed {seed}\nat {steps:,}", own) for game, seed, steps, own in maps]
-        rows.append((arm.method, said))
-        numbers += [
-            (game, arm.name, seed, steps, mean_off_diagonal(matrix))
-            for game, own in found.items()
-            for seed, (steps, matrix) in own.items()
-        ]
-    if not numbers:
-        return None
-    figure = draw_rows(rows)
-    note = "correlation of the gradients of transitions, in the order they were drawn, at the last "
-    note += f"measurement, at how many {study.steps_label}; |C|: mean off the diagonal; no band"
-    note += _not_drawn(panels) + unfinished(study, panels[0].arms, games)
-    agents = {arm.settings.agent for arm in panels[0].arms}
-    note += in_words(claims_of(study.reference, number, agents))
-    say(figure, title, note)
-    header = ("game", "arm", "seed", study.clock, "mean_abs_off_diagonal")
-    return Picture(f"figure_{number}", title, f"{note}.", figure, header, numbers)
-
-
-def _last_maps(arm: Arm, game: str) -> dict[int, tuple[int, Matrix]]:
-    """Steps and matrix by seed, of the runs that have stored any."""
-    found: dict[int, tuple[int, Matrix]] = {}
-    for own in (x for x in arm.trainings if x.game == game):
-        try:
-            stored = read_matrices(own.directory)
-        except ConfigError:  # has measured nothing yet
-            continue
-        pairs = zip(stored.seeds, stored.matrix, strict=True)
-        found |= {int(seed): (stored.steps, matrix) for seed, matrix in pairs}
-    return dict(sorted(found.items()))

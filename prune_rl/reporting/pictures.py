@@ -13,6 +13,9 @@ from prune_rl.reporting.figures import save
 from prune_rl.reporting.runs import write_rows
 
 Numbers = tuple[object, ...]  # a row of them
+Number = (
+    int | str
+)  # of a figure of a paper: 3; of others' 'sparse_reg_table_1', as grids are called
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -34,6 +37,11 @@ class Picture(NamedTuple):
     figure: Figure
     header: tuple[str, ...]
     numbers: list[Numbers]
+
+
+def figure_name(number: Number) -> str:
+    """The stem of a paper's figure: 'figure_3', 'sparse_reg_table_1'."""
+    return f"figure_{number}" if isinstance(number, int) else number
 
 
 _CONTENTS = "pictures.csv"

@@ -6,7 +6,8 @@ for example; statistics reduce the last. Games count alike, however many runs ea
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def _weights(num_runs: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.repeat([each // count for count in num_runs], num_runs)
 
 
-AGGREGATES: Mapping[str, Statistic] = {
+AGGREGATES: dict[str, Statistic] = {
     "iqm": iqm,
     "median": median,
     "mean": mean,
@@ -179,11 +180,14 @@ def _resamples(
         yield [resampled(arm, own) for arm, own in zip(arms, picks, strict=True)]
 
 
-def aggregate(arm: str, scores: Scores, rng: np.random.Generator) -> list[Estimate]:
-    """The `AGGREGATES` of one arm, of the same resamples each."""
+def aggregate(
+    arm: str, scores: Scores, rng: np.random.Generator, best: float = 1.0
+) -> list[Estimate]:
+    """The `AGGREGATES` of one arm, of the same resamples each; its gap is to the score `best`."""
     (seed,) = rng.integers(0, 2**63, 1)
     found = []
-    for name, statistic in AGGREGATES.items():
+    gap = partial(optimality_gap, gamma=best)
+    for name, statistic in (AGGREGATES | {"optimality_gap": gap}).items():
         own = interval(statistic, scores, rng=np.random.default_rng(seed))
         found.append(_estimate(arm, name, own, scores))
     return found

@@ -7,18 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.typing import ColorType
 
+from prune_rl.environments.reference_scores import References, agreed
 from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
 from prune_rl.reporting.against import Reference
 from prune_rl.reporting.arms import contradicts
 from prune_rl.reporting.figures import Steps, colors, whole_until
+from prune_rl.reporting.pruned import DENSE
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
 from prune_rl.reporting.table import Score, final_scores
 from prune_rl.reporting.trainings import FINAL, Training
 
 RETURNS = "episode_return_mean"
-HUMAN, RAW = "human", "raw"  # kinds of scales
+HUMAN, D4RL, RAW = "human", "d4rl", "raw"  # kinds of scales
 Normalize = Callable[[str, Floats], Floats]  # game and returns to scores; NaN: it has none
 
 
@@ -29,13 +31,15 @@ class Scale(NamedTuple):
         label: of an axis of such scores.
         note: what they are, in words.
         normalize: of a game's returns (...) the scores (...), NaN where the game has no scale.
-        kind: 'human', 'arm' or `RAW`, which makes no two games comparable.
+        kind: 'human', 'd4rl', 'arm' or `RAW`, which makes no two games comparable.
+        best: the score that an optimality gap is short of.
     """
 
     label: str
     note: str
     normalize: Normalize
     kind: str
+    best: float = 1.0
 
     @property
     def name(self) -> str:
@@ -60,16 +64,14 @@ class Arm(NamedTuple):
         own = self.settings
         words = ["pooled" if own.pooled else "", f"ratio {own.replay_ratio:g}", own.precision]
         named = [word for word in words if word and word in self.name]  # as usual: not named
-        return " ".join([f"x{own.width:g}", *named])
+        return " ".join([f"x{own.width:g}", *own.data_words, *named])
 
     @property
     def method(self) -> str:
         """What is done to the network: 'dense', 'magnitude 95%', 'redo'."""
         own = self.settings
-        pruned = "" if own.pruner == "no_prune" else f"{own.pruner} {100 * own.sparsity:.10g}%"
-        pruned = pruned or ("" if own.baseline else "dense")
-        schedule = own.schedule if own.schedule in self.name else ""
-        return " ".join(word for word in (pruned, schedule, own.baseline, own.apart) if word)
+        pruned = [] if own.pruner == DENSE and own.baseline else own.pruning.words
+        return " ".join(word for word in (*pruned, own.baseline, own.apart) if word)
 
     @property
     def games(self) -> list[str]:
@@ -138,6 +140,11 @@ class Study:
         """A generator that begins anew: a number depends on no other that is drawn before it."""
         return np.random.default_rng(self.seed)
 
+    def references(self, game: str) -> References | None:
+        """What 0 and 100 are of a game: those that all of its runs have, else D4RL's."""
+        own = [x.references for arm in self.arms for x in arm.trainings if x.game == game]
+        return agreed(own, game)
+
     def returns(self, arm: Arm, game: str) -> Curve:
         """Of all seeds of the arm on the game, NaN where a run has not come or no episode ended."""
         return curve(arm.rows(game), self.phase, RETURNS)
@@ -194,7 +201,7 @@ class Study:
         found = [
             own
             for arm in arms
-            for own in statistics.aggregate(arm.name, self.matrix(arm), self.rng())
+            for own in statistics.aggregate(arm.name, self.matrix(arm), self.rng(), self.scale.best)
             if not (self.scale.kind == RAW and own.statistic == "optimality_gap")
         ]
         for arm, other in self.pairs():
@@ -247,18 +254,18 @@ def find_arms(trainings: Sequence[Training]) -> list[Arm]:
 
 def _by_method(arm: Arm) -> tuple[object, ...]:
     own = arm.settings
-    return not is_dense(own), own.baseline, own.pruner, own.sparsity
+    return not is_dense(own), own.baseline, own.pruner, own.sparsity, own.networks
 
 
 def _order(arm: Arm) -> tuple[object, ...]:
     own = arm.settings
-    where = (own.agent, own.torso, own.width, own.pooled, own.replay_ratio)
+    where = (own.agent, own.torso, own.width, own.pooled, own.data, own.samples, own.replay_ratio)
     return (*where, *_by_method(arm), arm.name)
 
 
 def is_dense(training: Training) -> bool:
     """Neither pruned nor with a baseline."""
-    return training.pruner == "no_prune" and not training.baseline
+    return training.pruner == DENSE and not training.baseline
 
 
 def _contradicts(arm: Arm, other: Arm) -> bool:
@@ -268,7 +275,8 @@ def _contradicts(arm: Arm, other: Arm) -> bool:
 
 def _setting(arm: Arm) -> tuple[object, ...]:
     own = arm.settings
-    return own.agent, own.torso, own.width, own.pooled, own.replay_ratio, own.precision
+    data = own.data, own.samples
+    return own.agent, own.torso, own.width, own.pooled, *data, own.replay_ratio, own.precision
 
 
 def _spread(steps: Steps, values: Floats, onto: Steps) -> Floats:

@@ -16,12 +16,13 @@ class TidyRow(NamedTuple):
 
     Attributes:
         run: name of the run directory, see `Training.name`.
-        arm: what is compared, see `Setup.arm`; the next seven are parts of it.
+        arm: what is compared, see `Setup.arm`; the next nine are parts of it.
+        samples: transitions learnt from; 0 for all, or where it plays.
         phase: 'train' or 'eval'.
         clock: the counter that its curves are drawn against.
         agent_steps: of the seed, at the end of the iteration; 0 where it learns from data.
         gradient_steps: likewise.
-        frames: emulator ticks, likewise.
+        frames: ticks of the emulator, or steps of the simulator, likewise.
         episode_return: mean over the episodes that ended in the phase; NaN if none did.
     """
 
@@ -30,6 +31,8 @@ class TidyRow(NamedTuple):
     agent: str
     torso: str
     width: float
+    data: str
+    samples: int
     pruner: str
     sparsity: float
     baseline: str

@@ -1,16 +1,20 @@
 """What the runs below some folders trained, how far they are, and every row that they wrote."""
 
+import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from prune_rl.environments.reference_scores import References, references_of
 from prune_rl.errors import ConfigError
-from prune_rl.reporting.arms import Setup, is_offline, read_setup, tell_apart
-from prune_rl.reporting.config import Config, number, read_config
+from prune_rl.reporting.arms import Setup, read_setup, tell_apart
+from prune_rl.reporting.config import Config, class_name, number, read_config, setting
+from prune_rl.reporting.offline import PATH, is_offline
 from prune_rl.reporting.runs import Row, read_metrics
 
 _LOCKS = Path("/proc/locks")
@@ -32,6 +36,7 @@ class Training(Setup):
         num_iterations: that it is to make.
         num_steps: of its clock, likewise.
         seeds: that train in it; of `find_trainings`, those that no longer run has too.
+        references: the returns that are called 0 and 100, of its data or else D4RL's of its game.
         state: `RUNNING` while a process of this machine holds it, `FINISHED`, `DIVERGED` (it ended
             early, as none of its seeds learns any more), or `STOPPED` (it crashed, too, or runs on
             another machine).
@@ -46,6 +51,7 @@ class Training(Setup):
     num_iterations: int
     num_steps: int
     seeds: tuple[int, ...]
+    references: References | None
     state: str
     config: Config = field(repr=False)
     rows: Sequence[Row] = field(repr=False)
@@ -82,18 +88,40 @@ def read_training(directory: Path, root: Path | None = None) -> Training:
     seeds = tuple(range(first, first + count))
     done = min(_iterations(rows, seed) for seed in seeds)
     offline = "gradient_steps" if is_offline(config) else "agent_steps"
+    told = _of_data(directory, config)
+    game = told["game"] = _game(told, config) or setup.game
     return Training(
-        **vars(setup),
+        **vars(setup) | {"game": game},
         directory=directory,
         name=os.path.relpath(directory, root) if root and root != directory else directory.name,
         clock=rows[0]["clock"] if rows else offline,
         num_iterations=num_iterations,
         num_steps=num_iterations * num_steps,
         seeds=seeds,
+        references=references_of(told),
         state=_state(directory, done >= num_iterations, _all_diverged(rows, seeds)),
         config=config,
         rows=rows,
     )
+
+
+def _of_data(directory: Path, config: Config) -> dict[str, Any]:
+    """What the latest start says of its protocol, if it learns from data; {} where it cannot be."""
+    if not (is_offline(config) or setting(config, PATH)):
+        return {}
+    try:
+        starts = json.loads((directory / "provenance.json").read_text("utf-8"))
+        return dict(starts[-1]["protocol"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _game(told: Mapping[str, Any], config: Config) -> str:
+    """That of its fixed data, where the settings name none; '' otherwise."""
+    environment = class_name(config.get("Runner.create_environment_fn"))
+    if setting(config, f"{environment}.game_name") or not is_offline(config):
+        return ""
+    return str(told.get("game", ""))
 
 
 _COUNTS = {"seed": 0, "num_seeds": 1, "num_iterations": 1, "training_steps": 0}

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from prune_rl.acting.episodes import Episode
+from prune_rl.environments.scaled import Scale
 from prune_rl.errors import blaming, require
 from prune_rl.settings import checked
 from prune_rl.sources.source import Act, Replay, Setting
@@ -17,6 +18,8 @@ from prune_rl.state import State, part, per_seed
 
 class FixedData(Replay, Protocol):
     """A replay that is full from the start; its state is what decides the next draws.
+
+    It may have `scales`, of each seed the scale of its observations, on which games are shown too.
 
     Attributes:
         protocol: JSON facts for the provenance stamp.
@@ -48,26 +51,20 @@ def create_dataset(
         return create_dataset_fn(made)
 
 
-@gin.configurable
-@checked
-class DatasetSource:
-    """Batches of fixed data; see `Source`. The clock is the gradient step: one at every tick.
+class FixedSource:
+    """What sources of fixed data are alike in; see `Source`. The clock is the gradient step.
 
-    Args:
-        setting: what it is made for; the agent's `replay_scheme` must be 'uniform'.
-        create_dataset_fn: makes the data of all seeds.
-
-    Raises:
-        ConfigError: a setting is wrong.
+    Attributes:
+        scales: of each seed, on which it learns observations; None for as they are.
     """
 
     clock = "gradient_steps"
     agent_steps = frames = 0
 
-    def __init__(self, setting: Setting, *, create_dataset_fn: CreateDataset | None = None) -> None:
-        dataset = create_dataset("DatasetSource", create_dataset_fn, setting)
+    def __init__(self, dataset: FixedData) -> None:
         self.observation_spec, self.action_spec = dataset.observation_spec, dataset.action_spec
         self.protocol, self.replay = dataset.protocol, dataset
+        self.scales: Sequence[Scale] | None = getattr(dataset, "scales", None)
         self.steps = 0
 
     def num_gradient_steps(self, num_steps: int) -> int:
@@ -76,22 +73,8 @@ class DatasetSource:
 
     nominal_gradient_steps = num_gradient_steps
 
-    def updates_due(self) -> int:
-        """One."""
-        return 1
-
-    def update_priorities(self, priorities: jax.Array) -> None:
-        """Never called: no batch has probabilities."""
-        raise RuntimeError("fixed data are sampled uniformly")
-
     def start(self) -> None:
         """Nothing to begin."""
-
-    def tick(self, act: Act) -> list[Episode]:
-        """Counts a gradient step."""
-        del act
-        self.steps += 1
-        return []
 
     def get_state(self) -> list[State]:
         """See `Source`."""
@@ -105,3 +88,34 @@ class DatasetSource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+@gin.configurable
+@checked
+class DatasetSource(FixedSource):
+    """Batches of fixed data, which the host draws; see `Source`. One gradient step a tick.
+
+    Args:
+        setting: what it is made for; the agent's `replay_scheme` must be 'uniform'.
+        create_dataset_fn: makes the data of all seeds.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+
+    def __init__(self, setting: Setting, *, create_dataset_fn: CreateDataset | None = None) -> None:
+        super().__init__(create_dataset("DatasetSource", create_dataset_fn, setting))
+
+    def updates_due(self) -> int:
+        """One."""
+        return 1
+
+    def update_priorities(self, priorities: jax.Array) -> None:
+        """Never called: no batch has probabilities."""
+        raise RuntimeError("fixed data are sampled uniformly")
+
+    def tick(self, act: Act) -> list[Episode]:
+        """Counts a gradient step."""
+        del act
+        self.steps += 1
+        return []

@@ -41,12 +41,16 @@ class MixedSource(OnlineSource):
         # Data first: what memory they leave is the replay's.
         dataset = create_dataset("MixedSource", create_dataset_fn, setting)
         super().__init__(setting)
+        as_stored = getattr(dataset, "scales", None) is None
+        played = "False with @MixedSource: what is played is learned as it is"
+        require(as_stored, "Dataset.normalize_observations", True, played)
         joins = "False: a MixedSource joins its batches on the host"
         require(not self._buffer.ON_DEVICE, "OnlineSource.replay_on_device", True, joins)
         binding = "MixedSource.create_dataset_fn"
         require_same_specs(binding, dataset, self, "the environment's")
         _require_same_game(binding, dataset.protocol, self.protocol)
-        self.protocol = self.protocol | {"dataset": dataset.protocol}
+        brought = {x: y for x, y in dataset.protocol.items() if x == "reference_scores"}
+        self.protocol = self.protocol | {"dataset": dataset.protocol} | brought
         self.replay = MixedReplay(self._buffer, dataset, dataset_share)
 
 
@@ -63,6 +67,7 @@ class MixedReplay:
     def __init__(self, online: ReplayBuffer, dataset: FixedData, dataset_share: float) -> None:
         self._online, self._dataset, self._share = online, dataset, dataset_share
         self.batch_size = online.batch_size
+        self.has_held_out: bool = getattr(dataset, "has_held_out", False)
 
     def sample(self) -> Batch:
         """`batch_size` transitions of each seed; see `ReplayBuffer.sample`."""
@@ -74,7 +79,9 @@ class MixedReplay:
         return batch
 
     def probe(self, draw: Draw, name: str) -> Probe:
-        """What `draw` asks, of both; see `ReplayBuffer.probe`."""
+        """What `draw` asks, of both; see `ReplayBuffer.probe`. Only data are held out."""
+        if draw.held_out:
+            return self._dataset.probe(draw, name)
         drawn: Probe = self._joined(
             draw.size, lambda replay, own: replay.probe(draw._replace(size=own), name)
         )

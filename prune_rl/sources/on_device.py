@@ -99,7 +99,7 @@ class DeviceSource:
 
     @property
     def frames(self) -> int:
-        """Emulator ticks."""
+        """See `Source`."""
         return self.agent_steps * self.play.frame_skip
 
     @property

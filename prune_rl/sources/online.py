@@ -115,7 +115,7 @@ class OnlineSource:
 
     @property
     def frames(self) -> int:
-        """Emulator ticks."""
+        """See `Source`."""
         return self.agent_steps * self._environments.frame_skip
 
     def updates_due(self) -> int:

@@ -40,7 +40,10 @@ def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> N
 
 
 class Stored(Protocol):
-    """Transitions of S seeds to measure on, as `replay.buffer.ReplayBuffer` says."""
+    """Transitions of S seeds to measure on, as `replay.buffer.ReplayBuffer` says.
+
+    Where it `has_held_out`, a `Draw` may ask for those that are never learned from.
+    """
 
     def probe(self, draw: Draw, name: str) -> Probe: ...
 
@@ -68,7 +71,7 @@ class Source(Protocol):
             and a figure count.
         steps: of the clock, gone so far.
         agent_steps: taken in an environment by each seed; 0 for ever where there is none.
-        frames: emulator ticks of these.
+        frames: ticks of the emulator, or steps of the simulator, in these.
         protocol: JSON facts for the provenance stamp.
         replay: what probes are drawn from.
     """

@@ -42,6 +42,7 @@ def test_ours_runs_in_this_python():
         ("dopamine", "dopamine-4.1.2", "bash tests/parity/dopamine_environment.sh"),
         ("torch", "peer-torch", "bash benchmarks/peers/environment.sh torch"),
         ("rejax", "peer-rejax", "bash benchmarks/peers/environment.sh rejax"),
+        ("sbx", "peer-sbx", "bash benchmarks/peers/environment.sh sbx"),
     ],
 )
 def test_a_peer_is_where_its_script_puts_it(cache, name, folder, how):

@@ -55,6 +55,7 @@ def tiny_plan(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measuring, "start", start)
     monkeypatch.setattr(command, "groups", plan)
+    monkeypatch.setattr(command, "control_groups", list)
     monkeypatch.setattr(command, "starts", lambda: Starts("startup", []))
 
 

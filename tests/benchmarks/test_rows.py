@@ -4,20 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.control_rows import control_groups
 from benchmarks.pairs import Side
 from benchmarks.rows import groups
 from prune_rl import configuration
 
+_ALL = [*groups(), *control_groups()]
 _GROUPS = {group.name: group for group in groups()}
 _ROWS = {row.name: row for group in groups() for row in group.rows}
 
 
 def test_names_are_unique():
-    assert len(_GROUPS) == len(groups())
-    assert len(_ROWS) == sum(len(group.rows) for group in groups())
+    assert len({group.name for group in _ALL}) == len(_ALL)
+    names = [row.name for group in _ALL for row in group.rows]
+    assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("group", groups(), ids=lambda group: group.name)
+@pytest.mark.parametrize("group", _ALL, ids=lambda group: group.name)
 def test_a_row_is_named_after_its_group_and_made_of_its_sides(group):
     for row in group.rows:
         assert row.name == group.name or row.name.startswith(f"{group.name}/")
@@ -26,7 +29,7 @@ def test_a_row_is_named_after_its_group_and_made_of_its_sides(group):
 
 
 def _ours() -> Iterator[Side]:
-    sides = [side for group in groups() for side in group.sides.values()]
+    sides = [side for group in _ALL for side in group.sides.values()]
     for index, side in enumerate(sides):
         if side.module == "benchmarks.workers.ours" and side not in sides[:index]:
             yield side

@@ -6,7 +6,7 @@ import numpy as np
 
 from prune_rl.datasets.experience import Block
 from prune_rl.errors import ConfigError
-from prune_rl.specs import ObservationSpec
+from prune_rl.specs import Discrete, ObservationSpec
 
 
 class ScriptedRun:
@@ -15,7 +15,7 @@ class ScriptedRun:
     def __init__(self, lengths, *, number=1, path="", block_rows=4, last_ends=True):
         self.game, self.suite, self.number = "Pong", "atari", number
         self.observation_spec = ObservationSpec((84, 84, 1), stack_size=4)
-        self.num_actions, self.last_ends = 3, last_ends
+        self.action_spec, self.last_ends = Discrete(3), last_ends
         self.protocol = {"format": "dqn_replay", "path": str(path), "stored_rewards": "clipped"}
         self.lengths, self.block_rows = lengths, block_rows
         self.unreadable, self.absent = None, []

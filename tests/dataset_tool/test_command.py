@@ -47,7 +47,7 @@ def test_help_teaches_and_imports_nothing_heavy(name):
 def test_every_example_of_the_help_is_a_command():
     text = "\n".join([flags._EPILOG, flags._FETCH_EPILOG, flags._MAKE_EPILOG])
     examples = re.findall(r"python -m prune_rl\.datasets (.+)", text.replace("\\\n", " "))
-    assert len(examples) == 10
+    assert len(examples) == 13
     seen = {flags.parser().parse_args(shlex.split(example)).command for example in examples}
     assert seen == {"list", "fetch", "verify", "describe", "make"}
 
@@ -69,8 +69,9 @@ def test_list_says_games_sizes_licences_and_caveats(capfd):
         "licence: none found that is stated for the data; see https://research.google/",
         "atari_17 17/17",
         "atari-py <= 0.2.5",
+        "sets of other robots (mujoco/swimmer, D4RL/pen)",
     ):
-        assert words in text
+        assert words in " ".join(text.split())
     rows = {cells[0]: cells[1:] for x in text.splitlines() if len(cells := x.split("│")[1:-1]) == 4}
     marks = {game.strip(): [mark.strip() for mark in own] for game, own in rows.items()}
     assert marks["Pong"] == ["yes", "yes", "yes"]
@@ -99,7 +100,7 @@ def test_list_may_be_cut_short():
         ("fetch --game=../x", "'../x': expected a game, as Pong"),
         ("fetch --jobs=0", "invalid integer >= 1 value: '0'"),
         ("make --agent_steps=0", "invalid integer >= 1 value: '0'"),
-        ("make --format=d4rl", "invalid choice: 'd4rl'"),
+        ("make --format=d4r", "invalid choice: 'd4r'"),
         ("verify", "required: PATH"),
     ],
 )
@@ -277,11 +278,22 @@ def test_make_hands_on_what_the_flags_say(monkeypatch, capfd, tmp_path):
     monkeypatch.setitem(sys.modules, "prune_rl.dataset_tool.making", module)
     argv = [f"--out={tmp_path}", "--format=rlu", "--agent_steps=30", "--checkpoint_rows=7"]
     gin = ["--gin_files=a.gin", "--gin_files=b.gin", "--gin_bindings=x.y=1"]
-    assert command.main(["make", *argv, *gin]) == 0
+    assert command.main(["make", *argv, *gin, "--collect_steps=40"]) == 0
     assert capfd.readouterr().out == "what was made\n"
     composed = {"gin_files": ["a.gin", "b.gin"], "gin_bindings": ["x.y=1"], "agent_steps": 30}
     expected = {"out": tmp_path, "format": "rlu", "agent_steps": 30, "checkpoint_rows": 7}
-    assert made == {**expected, "runner": ("folder", composed)}
+    assert made == {**expected, "collect_steps": 40, "runner": ("folder", composed)}
+    made.clear()
+    assert command.main(["make", *argv[:-1], *gin]) == 0
+    assert made["collect_steps"] is None
+    assert "checkpoint_rows" not in made
+    capfd.readouterr()
+    argv[1] = "--format=d4rl"
+    assert command.main(["make", *argv, *gin]) == 2
+    said = (
+        "prune_rl.datasets: --checkpoint_rows=7: a run of --format=d4rl is one file; leave it out"
+    )
+    assert capfd.readouterr().err == f"{said}\n"
 
 
 def test_make_without_an_agent(monkeypatch, capfd, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from prune_rl.dataset_tool.statistics import summarise
 from prune_rl.datasets.experience import Block
+from prune_rl.specs import Box, Discrete
 
 _ON, _TERMINATED, _TRUNCATED, _FINAL = range(4)
 
@@ -64,14 +65,14 @@ def test_rows_that_parts_repeat_are_counted_once():
 
 
 def test_no_transition_is_no_episode():
-    summary = summarise([_block([(0, _FINAL, 0, 0, False)])], num_actions=2)
+    summary = summarise([_block([(0, _FINAL, 0, 0, False)])], Discrete(2))
     assert summary.transitions == summary.cut == len(summary.episodes.returns) == 0
     assert summary.actions.tolist() == [0, 0]
 
 
 def test_all_actions_of_a_game_are_counted_but_the_data_may_have_more():
-    assert summarise([_block(_ROWS)], num_actions=6).actions.tolist() == [2, 3, 0, 2, 0, 0]
-    assert summarise([_block(_ROWS)], num_actions=2).actions.tolist() == [2, 3, 0, 2]
+    assert summarise([_block(_ROWS)], Discrete(6)).actions.tolist() == [2, 3, 0, 2, 0, 0]
+    assert summarise([_block(_ROWS)], Discrete(2)).actions.tolist() == [2, 3, 0, 2]
 
 
 # An episode of 6 in two parts: the first ends with the row that its last transition led to, the
@@ -150,3 +151,16 @@ def test_long_returns_are_not_rounded_away():
     """In float32, 2**24 + 1 is 2**24."""
     long = _block([(0, _ON, 2.0**24, 0), (1, _ON, 1, 0), (2, _TERMINATED, 1, 0)])
     assert summarise([long]).episodes.returns.tolist() == [2.0**24 + 2]
+
+
+def test_of_vectors_the_mean_and_deviation_of_each_number_are_told():
+    rows = [(0, _ON, 1, 0), (1, _ON, 1, 0), (2, _TERMINATED, 1, 0), (3, _FINAL, 0, 0, False)]
+    actions = np.array([[0.5, -1], [-0.5, -1], [0, -1], [9, 9]], np.float32)
+    block = _block(rows)._replace(actions=actions)
+    summary = summarise([block], Box((-1.0,) * 2, (1.0,) * 2))
+    expected = [[0, np.std([0.5, -0.5, 0])], [-1, 0]]
+    np.testing.assert_allclose(summary.actions, expected, atol=1e-12)
+    halves = [type(block)(*(field[own] for field in block)) for own in (slice(1), slice(1, None))]
+    again = summarise(halves, Box((-1.0,) * 2, (1.0,) * 2))
+    np.testing.assert_allclose(again.actions, expected, atol=1e-12)
+    assert summary.rewards.tolist() == [0, 0, 3]

@@ -9,6 +9,7 @@ import pytest
 from prune_rl.datasets.dqn_replay import find_runs, problems
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.errors import ConfigError
+from prune_rl.specs import Discrete
 
 from . import replay_logs as logs
 
@@ -223,7 +224,7 @@ def test_gaps_of_a_published_run(tmp_path):
         logs.write_checkpoint(folder, number, ROWS[:20], (84, 84), 19, np.arange(5))
     (folder / name("action", 4)).unlink()
     (run,) = find_runs(folder)
-    assert (run.suite, run.game, run.number, run.num_actions) == ("atari", "Seaquest", 3, None)
+    assert (run.suite, run.game, run.number, run.action_spec) == ("atari", "Seaquest", 3, None)
     assert len(run.missing) == 4 * 47 + 1
     assert run.gaps == ["no files of checkpoints 2-3, 5-49", f"no {name('action', 4)}"]
     assert list(problems(run)) == [f"{folder}: no {name('action', 4)}"]
@@ -305,7 +306,7 @@ def test_facts_of_a_run_of_ours(tmp_path):
     folder = tmp_path / "breakout/1/replay_logs"
     logs.write_ours(folder, ROWS, SIZES, (10, 10, 4), 1, suite="minatar", game="breakout")
     (run,) = find_runs(tmp_path)
-    assert (run.suite, run.game, run.num_actions) == ("minatar", "breakout", 6)
+    assert (run.suite, run.game, run.action_spec) == ("minatar", "breakout", Discrete(6))
     assert run.observation_spec.frame_shape == (10, 10, 4)
     assert run.observation_spec.stack_size == 1
     assert run.protocol == {"format": "dqn_replay", "path": str(folder), "agent": "dqn"}

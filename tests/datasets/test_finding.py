@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prune_rl.datasets.experience import Share
 from prune_rl.datasets.finding import find_runs
 from prune_rl.errors import ConfigError
 
@@ -121,3 +122,11 @@ def test_a_path_without_data_is_refused(tmp_path):
             find_runs("Dataset.path", path)
     with pytest.raises(ConfigError, match="no such directory"):
         find_runs("Dataset.path", Path(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("share", [Share(count=3), Share(unit="first")])
+def test_of_frames_only_fractions_are_taken(tmp_path, write, share):
+    write(tmp_path, "Pong", 1)
+    (run,) = find_runs("Dataset.path", tmp_path)
+    with pytest.raises(ConfigError, match="expected a fraction: counts are of vectors alone"):
+        run.parts(share)

@@ -29,7 +29,7 @@ from tests.datasets.rl_unplugged import (
 
 def test_a_run_is_found_and_read_as_it_was_written(written, episodes):
     run = the_run(written)
-    assert (run.game, run.number, run.suite, run.num_actions) == ("Pong", 3, "atari", None)
+    assert (run.game, run.number, run.suite, run.action_spec) == ("Pong", 3, "atari", None)
     assert run.observation_spec.shape == (4, 84, 84, 1)
     assert run.gaps == []
     assert json.loads(json.dumps(run.protocol)) == {

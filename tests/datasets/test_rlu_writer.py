@@ -10,7 +10,7 @@ from prune_rl.datasets.experience import Block, Share
 from prune_rl.datasets.rlu import find_runs, problems
 from prune_rl.datasets.rlu_writer import write
 from prune_rl.errors import ConfigError
-from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED, ObservationSpec
+from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED, Discrete, ObservationSpec
 
 _FOLDER = "rlu_atari_checkpoints_ordered/Pong_run_2/1.1.0"
 _SPEC = ObservationSpec(frame_shape=(84, 84, 1), stack_size=4)
@@ -54,7 +54,7 @@ def _scripted(*parts, suite="atari", spec=_SPEC, error=None):
         suite=suite,
         number=2,
         observation_spec=spec,
-        num_actions=6,
+        action_spec=Discrete(6),
         protocol={"format": "scripted"},
         parts=ask,
     )

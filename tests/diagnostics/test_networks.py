@@ -39,7 +39,6 @@ OF_CRITIC = OF_ACTOR | {
     "gradient_covariance",
     "gradient_correlation",
     "value_churn",
-    "policy_churn",
     "probe_loss",
     "probe_grad_norm",
 }
@@ -214,7 +213,6 @@ def _of_member(state, probe, seed, member):
         "q_target_variance": y.var(),
         "q_norm": np.abs(q).mean(),  # of one value a state
         "value_churn": np.abs(q_after - q).mean(),
-        "policy_churn": 0.0,  # likewise
         "dormant": dormant,
         "dormant_by_layer": {"hidden": dormant},
         "dead_units": dead,
@@ -243,8 +241,7 @@ def test_of_a_network_with_members_a_row_says_the_mean_of_theirs(rows, state, pr
         else:
             np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5, err_msg=name)
         differ = {float(np.sum(jax.tree.leaves(own[name])[0])) for own in members}
-        # Targets are the actor's, and one value has one best.
-        assert len(differ) > 1 or name in ("q_target_variance", "policy_churn"), name
+        assert len(differ) > 1 or name == "q_target_variance", name  # targets are the actor's
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

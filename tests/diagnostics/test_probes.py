@@ -200,12 +200,38 @@ def test_srank_never_sees_fewer_observations_than_there_are_features(asked, draw
         (["q_norm", "dormant"], {"values", "dormant"}),
         (["gradient_covariance"], {"gradients"}),
         (["churn"], {"values", "churn"}),
+        (["validation_loss"], {"validation"}),
+        (["loss", "validation_loss"], {"values", "validation"}),
         (["mask_churn", "dead_units", "parameter_norm"], set()),
     ],
 )
 def test_only_what_is_measured_is_drawn(quantities, drawn):
-    bound = Diagnostics(quantities=quantities).bind(_learner())
+    bound = Diagnostics(quantities=quantities).bind(_learner(), has_held_out=True)
     assert bound.draws.keys() == drawn
+    assert {name for name, own in bound.draws.items() if own.held_out} == drawn & {"validation"}
+
+
+def test_the_validation_loss_is_that_of_the_held_out_probe():
+    asked = Diagnostics(quantities=["loss", "validation_loss"], probe_size=7)
+    bound, probe = asked.bind(_learner(), has_held_out=True), _probe()
+    assert bound.draws == {"values": Draw(7), "validation": Draw(7, held_out=True)}
+    other = _batch(7, seed=31)
+    rows = bound.rows(_state(), {"values": probe["values"], "validation": other})
+    for seed, row in enumerate(rows):
+        assert row.keys() == {"probe_loss", "validation_loss"}
+        scale, target = ((2.0, 5.0), (3.0, 7.0))[seed]
+        for name, batch in (("probe_loss", probe["values"]), ("validation_loss", other)):
+            own = jax.tree.map(lambda leaf, i=seed: np.float64(leaf[i]), batch)
+            errors = scale * own.r_t - target * own.discount_t
+            assert row[name] == pytest.approx((errors**2).mean(), rel=1e-5)
+
+
+def test_where_nothing_is_held_out_there_is_no_validation_loss():
+    assert "validation" not in DIAGNOSTICS.bind(_learner()).draws
+    assert "validation" in DIAGNOSTICS.bind(_learner(), has_held_out=True).draws
+    expected = r"^Diagnostics\.quantities='validation_loss': expected fixed data of which some are"
+    with pytest.raises(ConfigError, match=expected):
+        Diagnostics(quantities=["loss", "validation_loss"]).bind(_learner())
 
 
 def test_only_what_is_asked_for_is_in_the_rows():
@@ -222,7 +248,7 @@ def test_an_agent_that_lacks_a_quantity_is_told_so_only_when_it_is_asked_for(nee
     lost = {name for name, m in MEASUREMENTS.items() if m.needs == needs}
     for name in lost:
         with pytest.raises(ConfigError, match=rf"Diagnostics\.quantities='{name}'.*mask_churn"):
-            Diagnostics(quantities=[name]).bind(without)
+            Diagnostics(quantities=[name]).bind(without, has_held_out=True)
     bound, probe = DIAGNOSTICS.bind(without), _probe()
     (row, _) = bound.rows(_state(), {name: probe[name] for name in bound.draws})
     assert not lost & row.keys()

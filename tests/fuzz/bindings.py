@@ -74,6 +74,10 @@ KINDS = {
     "folder or none": (("none",), ("string",)),
     "share": (("one", "fraction"), ()),
     "number or none": (("none", "one"), ("count",)),
+    "number": (
+        ("negative", "negative float", "zero", "one", "count", "fraction", "above one", "huge"),
+        ("too large",),
+    ),
     "any or zero": (("zero", "one", "count", "huge"), ("too large",)),
     "torso": ((), ("made",)),
     "interventions": (("empty list",), ()),
@@ -92,6 +96,7 @@ RIGHT = {
     "DQNAgent.seed_strategy": ["'vmap'", "'unroll'"],
     "DQNAgent.precision": ["'tf32'", "'bf16'"],
     "create_optimizer.name": ["'adamw'"],
+    "create_optimizer.learning_rate_decay": ["'cosine'", "'none'"],
     "create_updater_from_config.pruner_type": ["'random'", "'snip'", "'rigl'"],
     "create_updater_from_config.dist_type": ["'uniform'"],
     "create_updater_from_config.sparsity_type": ["'channel_-1'"],
@@ -128,8 +133,32 @@ _TORSO = {
     **{"global_average_pooling": "bool"},
     **{"noisy": "never true", "parent": "only none", "name": "only none", "dtype": "only none"},
 }
+_ACTOR = (
+    *("gamma", "update_horizon", "min_replay_history", "replay_ratio", "replay_scheme"),
+    *("seed_strategy", "actor_torso"),
+)
+_CRITIC = (*_ACTOR, "critic_torso", "num_critics", "target_smoothing_coefficient")
+_MLP = ("units", "width", "kernel_init", "parent", "name")
+# Actions are numbered here: no agent of continuous ones is made, nor a torso of vectors.
+_ELSEWHERE = {
+    "SACAgent": (
+        *_CRITIC,
+        *("initial_temperature", "target_entropy", "learn_temperature", "backup_entropy"),
+    ),
+    "BCAgent": (*_ACTOR, "policy"),
+    "TD3BCAgent": (*_CRITIC, "alpha", "policy_noise", "noise_clip", "policy_delay"),
+    "AWACAgent": (*_CRITIC, "advantage_temperature", "largest_weight"),
+    "IQLAgent": (
+        *_CRITIC,
+        *("value_torso", "expectile", "advantage_scale", "largest_weight", "bounded_mean"),
+    ),
+    "MLPTorso": (*_MLP, "depth", "layer_norm", "spectral_norm", "dropout"),
+    "SimBaTorso": (*_MLP, "num_blocks"),
+    "create_mujoco_environment": ("seed", "game_name"),
+}
 _PERIODIC = {"reset_period": "period", "reset_start_step": "start", "reset_end_step": "end"}
 PARAMETERS = {
+    **{name: dict.fromkeys(own, "given by the code") for name, own in _ELSEWHERE.items()},
     "DQNAgent": _AGENT,
     "RainbowAgent": _RAINBOW,
     "CQLAgent": _RAINBOW | dict.fromkeys(("cql_coefficient", "td_coefficient"), "not negative"),
@@ -160,7 +189,8 @@ PARAMETERS = {
     "create_optimizer": {
         **{"name": "choice", "learning_rate": "positive", "eps": "positive"},
         **{"beta1": "below one", "beta2": "below one"},
-        **{"weight_decay": "not negative", "unit_norm_penalty": "not negative"},
+        **dict.fromkeys(("weight_decay", "unit_norm_penalty", "l1_penalty"), "not negative"),
+        **{"learning_rate_decay": "choice", "num_gradient_steps": "given by the code"},
     },
     "create_updater_from_config": {
         **dict.fromkeys(("num_gradient_steps", "nominal_gradient_steps"), "given by the code"),
@@ -196,10 +226,17 @@ PARAMETERS = {
         **{"setting": "given by the code", "path": "folder", "chunks": "folder or none"},
         **{"run": "number or none", "seed": "any or zero", "fraction": "share"},
         **{"unit": "choice", "batch_size": "size", "cache_gib": "positive"},
+        **dict.fromkeys(("num_transitions", "held_out"), "only none"),  # of vectors alone
+        **{"normalize_observations": "never true", "normalization_eps": "positive"},
+        **{"normalize_rewards": "bool", "reward_scale": "number", "reward_shift": "number"},
+        "timeouts": "choice",
     },
     # Nothing here trains a cell of a grid, or learns from data of another source.
-    "Grid": dict.fromkeys(("axes", "shared", "num_seeds", "seeds_per_cell"), "given by the code"),
+    "Grid": dict.fromkeys(
+        ("axes", "shared", "games", "num_seeds", "seeds_per_cell"), "given by the code"
+    ),
     "DatasetSource": dict.fromkeys(("setting", "create_dataset_fn"), "given by the code"),
+    "DeviceDatasetSource": dict.fromkeys(("setting", "create_dataset_fn"), "given by the code"),
     "MixedSource": dict.fromkeys(
         ("setting", "create_dataset_fn", "dataset_share"), "given by the code"
     ),

@@ -29,7 +29,7 @@ def read(path):
     """(parameter, value) of every line of a gin file, in their order.
 
     `Grid.axes` gives one for each choice, as `Grid.axes/width/x3`; an include is a parameter
-    called 'include'.
+    called 'include', and one bound in a scope begins with it, as 'actor/create_optimizer.eps'.
     """
     with path.open() as file:
         parsed = list(config_parser.ConfigParser(file, _AsWritten()))
@@ -40,8 +40,8 @@ def _rows(statement):
     if isinstance(statement, config_parser.IncludeStatement):
         return [("include", statement.filename)]
     assert isinstance(statement, config_parser.BindingStatement), statement
-    assert not statement.scope, f"the golden table knows no scopes: {statement}"
-    name = ".".join(part for part in (statement.selector, statement.arg_name) if part)
+    scope = f"{statement.scope}/" if statement.scope else ""
+    name = scope + ".".join(part for part in (statement.selector, statement.arg_name) if part)
     if name != "Grid.axes":
         return [(name, statement.value)]
     return [

@@ -16,6 +16,7 @@ _ELSEWHERE = {
     "ImpalaTorso": _TORSO,
     "MinAtarTorso": _TORSO,
     "create_atari_environment": {"game_name"},
+    "create_optimizer": {"num_gradient_steps"},
     "Runner": {
         *("agent", "num_seeds", "seed", "interventions", "diagnostics"),
         "checkpoint_minutes",  # of the machine, not of the experiment
@@ -25,7 +26,15 @@ _ELSEWHERE = {
     "ReplayBuffer": {"update_horizon", "gamma", "longest_run", "create_sampler"},
 }
 # Parameters that it sets otherwise: a reference to what a file chooses, the paper's share.
-_CHOSEN = {"torso", "create_environment_fn", "create_source_fn", "fraction"}
+_CHOSEN = {
+    "torso",
+    "actor_torso",
+    "critic_torso",
+    "value_torso",
+    "create_environment_fn",
+    "create_source_fn",
+    "fraction",
+}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +44,11 @@ _CHOSEN = {"torso", "create_environment_fn", "create_source_fn", "fraction"}
         ("agents/rainbow.gin", "RainbowAgent"),
         ("agents/cql.gin", "CQLAgent"),
         ("agents/cql.gin", "Dataset"),
+        ("agents/sac.gin", "SACAgent"),
+        ("agents/bc.gin", "BCAgent"),
+        ("agents/td3_bc.gin", "TD3BCAgent"),
+        ("agents/awac.gin", "AWACAgent"),
+        ("agents/iql.gin", "IQLAgent"),
         ("agents/atari.gin", "create_optimizer"),
         ("agents/atari.gin", "create_atari_environment"),
         ("agents/atari.gin", "Runner"),
@@ -79,4 +93,11 @@ def test_a_pruning_file_leaves_nothing_to_the_one_before_it():
     for name, path in gin_files.shipped_gin_files().items():
         if name.startswith("pruning/") and not name.endswith(("/none.gin", "_of_100m.gin")):
             said = dict(bindings.read(path))
-            assert {f"create_updater_from_config.{x}" for x in required} <= set(said), name
+            pruners = {
+                x.rpartition("create_")[0]: y for x, y in said.items() if x.endswith("pruner_type")
+            }
+            assert "" in pruners, f"{name} leaves networks out"
+            for scope in pruners:
+                if said[f"{scope}create_updater_from_config.pruner_type"] != "no_prune":
+                    own = {f"{scope}create_updater_from_config.{x}" for x in required}
+                    assert own <= set(said), name

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from prune_rl.errors import ConfigError
-from prune_rl.learning.optimizers import create_optimizer, penalize_norms
+from prune_rl.learning.optimizers import create_optimizer, penalize_norms, penalize_sizes
 
 
 def test_adam_follows_kingma_and_ba():
@@ -91,6 +91,33 @@ def test_the_norm_penalty_adds_the_gradient_of_its_formula():
     jax.tree.map(np.testing.assert_array_equal, penalised, grads)
 
 
+def test_the_l1_penalty_adds_the_sign_of_kernels_alone():
+    params, grads = _tree(0), _tree(1)
+    params["kernel"][0, 0] = 0.0
+    penalised, _ = penalize_sizes(0.3).update(grads, optax.EmptyState(), params)
+    expected = grads["kernel"] + np.float32(0.3) * np.sign(params["kernel"])
+    np.testing.assert_allclose(penalised["kernel"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(penalised["bias"], grads["bias"])
+    zeros = jax.tree.map(np.zeros_like, grads)
+    shrunk = _steps(create_optimizer(learning_rate=1e-2, l1_penalty=1.0), params, [zeros] * 200)
+    assert np.abs(shrunk["kernel"]).max() < np.abs(params["kernel"]).max()
+    np.testing.assert_array_equal(shrunk["bias"], params["bias"])
+
+
+def test_a_cosine_takes_the_learning_rate_to_zero_at_the_last_step():
+    optimizer = create_optimizer(
+        learning_rate=0.1, learning_rate_decay="cosine", num_gradient_steps=8
+    )
+    params, state, sizes = np.float32(0.0), optimizer.init(np.float32(0.0)), []
+    for _ in range(10):  # of a constant gradient Adam's steps are the rate itself
+        updates, state = optimizer.update(np.float32(1.0), state, params)
+        sizes.append(float(-updates))
+    expected = [0.05 * (1 + np.cos(np.pi * min(step, 8) / 8)) for step in range(10)]
+    np.testing.assert_allclose(sizes, expected, rtol=1e-2, atol=1e-7)
+    with pytest.raises(ValueError, match="num_gradient_steps"):
+        create_optimizer(learning_rate_decay="cosine")
+
+
 def test_the_norm_penalty_is_on_weights_by_name():
     params = {
         "kernel": jnp.full((3, 4), 2.0),
@@ -124,6 +151,8 @@ def test_the_norm_penalty_pulls_norms_to_one():
         ("name", "adamax"),
         ("weight_decay", -1e-5),
         ("unit_norm_penalty", -1),
+        ("l1_penalty", -0.1),
+        ("learning_rate_decay", "linear"),
     ],
 )
 def test_a_wrong_value_names_its_binding(name, value):

@@ -118,6 +118,7 @@ _TAGS = {
     "gradient_correlation": "GradientCorrelation",
     "mask_churn": "MaskChurn",
     "probe_loss": "ProbeLoss",
+    "validation_loss": "ValidationLoss",
     "probe_grad_norm": "ProbeGradientNorm",
     "critic/loss": "critic/Loss",
 }

@@ -15,12 +15,15 @@ _PLAYED = {
     "episode_return_mean",
     "episode_length_mean",
     "num_episodes",
+    "normalized_score",
     "epsilon",
     "agent_steps_per_second",
     "gradient_steps_per_second",
     "loss",
     "grad_norm",
     "q_mean",
+    "entropy",
+    "alpha",
 }
 _MEASURED = {
     "q_variance",
@@ -35,6 +38,7 @@ _MEASURED = {
     "value_churn",
     "policy_churn",
     "probe_loss",
+    "validation_loss",
     "probe_grad_norm",
 }
 

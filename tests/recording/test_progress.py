@@ -32,6 +32,15 @@ def test_plain_line_says_where_the_run_stands():
     assert line.count("\n") == 1
 
 
+def test_an_evaluation_after_the_last_iteration_is_none_of_another():
+    stream = io.StringIO()
+    with RunProgress(
+        clock="gradient_steps", total_steps=4, done_steps=0, num_iterations=2, stream=stream
+    ) as shown:
+        shown.show(4, iteration=2, phase="eval", mean_return=None, sparsity=0.0)
+    assert stream.getvalue().startswith("iteration 2/2 eval")
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """What `time.monotonic` says, in seconds; the test moves it."""

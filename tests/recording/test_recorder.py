@@ -112,7 +112,8 @@ def test_rows_hold_the_names_of_the_registry_and_no_others(start, written, clock
     assert diagnostics == _ALWAYS | _measured(5).keys() - {MATRIX}
     assert evaluation == _ALWAYS | _PLAYED
     speeds = {f"{name}_per_second" for name in CLOCKS}
-    assert train | diagnostics == METRICS.keys() - speeds | _ALWAYS
+    of_robots = {"normalized_score", "alpha", "entropy"}
+    assert train | diagnostics == METRICS.keys() - speeds - of_robots | _ALWAYS
 
 
 def test_a_row_is_of_its_seeds_episodes_weights_and_losses(start, written):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from prune_rl.acting.episodes import Episode
+from prune_rl.environments.reference_scores import References
 from prune_rl.recording.metrics import describe
 from prune_rl.recording.rows import episode_fields, mean_return, sparsity_fields
 
@@ -19,6 +20,15 @@ def test_episodes_of_a_seed_by_hand():
     }
     assert mean_return(episodes) == 1.5
     assert all(describe(name).name == name for name in fields)
+
+
+def test_a_return_is_scored_where_the_game_has_references():
+    references = References(random=-20.0, expert=80.0)
+    episodes = [Episode(0, 30.0, 10, True), Episode(0, 50.0, 21, False)]
+    fields = episode_fields(episodes, references)
+    assert fields == episode_fields(episodes) | {"normalized_score": 60.0}
+    assert describe("normalized_score").tag == "NormalizedScore"
+    assert episode_fields([], references)["normalized_score"] is None
 
 
 def test_no_episode_has_no_mean():

@@ -28,7 +28,8 @@ _FEW = {phase: {k: v[:2] for k, v in fields.items()} for phase, fields in _PHASE
 
 _COLUMNS = ["run", "seed", "iteration", "phase", "agent_steps", "gradient_steps", "frames"]
 _COLUMNS += ["episode_return_mean", "num_episodes", "sparsity"]
-_LATER_COLUMNS = ["episode_length_mean", "epsilon", "loss", "grad_norm", "q_mean"]
+_LATER_COLUMNS = ["normalized_score", "episode_length_mean", "epsilon", "loss", "grad_norm"]
+_LATER_COLUMNS += ["q_mean", "entropy", "alpha"]
 _LATER_COLUMNS += ["agent_steps_per_second", "gradient_steps_per_second"]
 
 
@@ -195,7 +196,9 @@ def test_picture_and_numbers_of_two_runs(tmp_path, write_run):
     }
     header, *lines = numbers.read_text().splitlines()
     assert header == ",".join([*_COLUMNS, "clock", *_LATER_COLUMNS])
-    assert lines[-1] == "pruned,5,1,train,200,50,800,51.0,2,0.5,agent_steps" + "," * 7
+    assert lines[-1] == "pruned,5,1,train,200,50,800,51.0,2,0.5,agent_steps" + "," * len(
+        _LATER_COLUMNS
+    )
 
 
 def test_numbers_of_training_and_of_single_networks_are_in_the_csv(tmp_path, write_values):

@@ -25,6 +25,7 @@ _TITLES = {
     "value_churn": "value churn",
     "policy_churn": "policy churn (fraction)",
     "probe_loss": "loss on the probe",
+    "validation_loss": "validation loss",
     "probe_grad_norm": "gradient norm on the probe",
     "sparsity": "sparsity",
 }

@@ -39,12 +39,14 @@ def mixed(tmp_path, write_training):
 def test_every_return_is_a_row_that_says_what_it_is_of(mixed):
     rows = tidy(mixed)
     assert len(rows) == 6
-    dense = ("dqn minatar x1 dense", "dqn", "minatar", 1, "no_prune", 0.0, "", 0.25, "breakout")
+    dense = ("dqn minatar x1 dense", "dqn", "minatar", 1, "", 0)
+    dense += ("no_prune", 0.0, "", 0.25, "breakout")
     when = ("agent_steps", 200, 50, 800)
     assert rows[2] == TidyRow("a", *dense, 5, 1, "train", *when, 2)
     assert math.isnan(rows[1].episode_return)
     assert (rows[1].seed, rows[1].iteration) == (6, 0)
-    pruned = ("cql minatar x8 magnitude 90%", "cql", "minatar", 8, "magnitude", 0.9, "", 0.0)
+    pruned = ("cql minatar x8 magnitude 90%", "cql", "minatar", 8, "", 0)
+    pruned += ("magnitude", 0.9, "", 0.0)
     when = ("gradient_steps", 0, 100, 0)
     assert rows[-1] == TidyRow("b", *pruned, "breakout", 0, 0, "eval", *when, 7)
 

@@ -19,6 +19,8 @@ from prune_rl.reporting.trainings import (
     read_training,
 )
 
+from . import control_trees
+
 _FOUR = [[1, 2, 3, 4]]
 
 
@@ -317,3 +319,17 @@ def test_a_sweep_is_read_in_seconds(tmp_path, write_training, count):
     start = time.process_time()
     assert len(find_trainings([tmp_path])) == count
     assert time.process_time() - start < 0.02 * count
+
+
+def test_a_game_that_only_the_data_name_is_that_of_the_latest_start(tmp_path):
+    """As in a run that learns from the one game at a path."""
+    control_trees.write_run(tmp_path / "run", game="Ant-v5")
+    path = tmp_path / "run/config.gin"
+    named = "create_mujoco_environment.game_name = 'Ant-v5'\n"
+    path.write_text(path.read_text().replace(named, ""))
+    assert read_training(tmp_path / "run").game == "create_mujoco_environment"
+    starts = [{"protocol": {"game": x}} for x in ("Hopper-v5", "Walker2d-v5")]
+    (tmp_path / "run/provenance.json").write_text(json.dumps(starts))
+    assert read_training(tmp_path / "run").game == "Walker2d-v5"
+    path.write_text(path.read_text() + named)
+    assert read_training(tmp_path / "run").game == "Ant-v5"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prune_rl.datasets.experience import Block
-from prune_rl.specs import FINAL, GOES_ON, ObservationSpec
+from prune_rl.specs import FINAL, GOES_ON, Discrete, ObservationSpec
 
 SPEC = ObservationSpec((10, 10, 4))
 
@@ -59,6 +59,10 @@ class ScriptedRun:
     suite: str = "minatar"
     observation_spec: ObservationSpec = SPEC
     asked: list = field(default_factory=list)
+
+    @property
+    def action_spec(self):
+        return None if self.num_actions is None else Discrete(self.num_actions)
 
     @property
     def protocol(self):

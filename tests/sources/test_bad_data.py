@@ -12,7 +12,7 @@ import pytest
 
 from prune_rl import train
 from prune_rl.datasets.dqn_replay_part import CheckpointPart
-from prune_rl.sources import stored
+from prune_rl.sources import chosen
 from tests.interrupted.ends import left, snapshot
 
 _FRAMES = "$store$_observation_ckpt.1.gz"
@@ -72,7 +72,7 @@ def test_an_atari_game_is_not_in_these_data(made_data, refused):
 def test_no_path_or_nothing_there_is_named(made_data, refused, tmp_path):
     assert refused(None).startswith("Dataset.path: not set; name a dataset")
     missing = tmp_path / "nowhere"
-    assert refused(missing) == f"Dataset.path='{missing}': no such directory"
+    assert refused(missing) == f"Dataset.path='{missing}': no such directory or file"
     (tmp_path / "empty").mkdir()
     said = refused(tmp_path / "empty")
     assert said.startswith(f"Dataset.path='{tmp_path / 'empty'}': no dataset there; expected GAME")
@@ -167,7 +167,7 @@ def test_a_missing_file_is_said_and_its_checkpoint_left_out(
 
 
 def test_more_than_memory_holds_is_refused_before_a_frame_is_read(made_data, refused, monkeypatch):
-    monkeypatch.setattr(stored, "available_bytes", lambda: 30_000)
+    monkeypatch.setattr(chosen, "available_bytes", lambda: 30_000)
     monkeypatch.setattr(CheckpointPart, "blocks", None)
     line = refused(made_data)
     assert line.startswith("Dataset.fraction=0.5: needs 0.00 GiB, 0.00 GiB are available; the la")

@@ -4,6 +4,7 @@ import gin
 import numpy as np
 import pytest
 
+from prune_rl.environments.reference_scores import references_of
 from prune_rl.errors import ConfigError
 from prune_rl.replay.buffer import ReplayBuffer
 from prune_rl.sources.mixed import MixedSource
@@ -77,6 +78,16 @@ def test_its_clock_is_the_environments(make_source):
     assert (source.clock, source.steps, source.agent_steps) == ("agent_steps", 15, 15)
     assert source.protocol["game"] == "breakout"
     assert source.protocol["dataset"] == {"suite": "minatar", "played_by": "a random policy"}
+
+
+def test_returns_are_scored_by_the_references_of_the_data(make_setting, played_games):
+    def with_references(setting):
+        data = played_games(setting)
+        data.protocol = {**data.protocol, "reference_scores": [1.0, 9.0]}
+        return data
+
+    source = MixedSource(make_setting(), create_dataset_fn=with_references)
+    assert references_of(source.protocol) == (1.0, 9.0)
 
 
 def test_bad_settings_are_one_line(make_source, make_setting, played_games):

@@ -5,7 +5,7 @@ import pytest
 
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.errors import ConfigError
-from prune_rl.sources import stored
+from prune_rl.sources import chosen
 from prune_rl.sources.stored import load_dataset
 from tests.sources.scripted_run import ScriptedRun
 
@@ -15,7 +15,7 @@ def loaded(monkeypatch, make_setting):
     """Loads scripted runs; returns the data."""
 
     def load(*runs, seeds=(3, 4), game=None, agent=None, **settings):
-        monkeypatch.setattr(stored, "find_runs", lambda binding, path: list(runs))
+        monkeypatch.setattr(chosen, "find_runs", lambda binding, path: list(runs))
         setting = make_setting(seeds, **(agent or {}))._replace(game=game)
         return load_dataset(setting, **({"path": "data/x"} | settings))
 
@@ -93,7 +93,7 @@ def test_provenance_says_which_data(loaded):
 
 
 def test_more_than_memory_holds_is_refused_before_it_is_read(loaded, monkeypatch):
-    monkeypatch.setattr(stored, "available_bytes", lambda: 3000)
+    monkeypatch.setattr(chosen, "available_bytes", lambda: 3000)
     run = ScriptedRun(1, error=AssertionError("it was read"))
     expected = r"Dataset.fraction=0.5: needs .*largest that fits is 0.24, or keep frames on disk"
     with pytest.raises(ConfigError, match=expected):
@@ -101,7 +101,7 @@ def test_more_than_memory_holds_is_refused_before_it_is_read(loaded, monkeypatch
 
 
 def test_a_cache_that_memory_does_not_hold_is_refused(loaded, monkeypatch, tmp_path):
-    monkeypatch.setattr(stored, "available_bytes", lambda: 3000)
+    monkeypatch.setattr(chosen, "available_bytes", lambda: 3000)
     run = ScriptedRun(1, error=AssertionError("it was read"))
     expected = r"Dataset.cache_gib=1.0: 0.00 GiB with all that is not frames; expected less than"
     with pytest.raises(ConfigError, match=expected):

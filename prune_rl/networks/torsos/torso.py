@@ -75,3 +75,10 @@ def merge_stack(observation: jax.Array) -> jax.Array:
     stack, height, width, channels = observation.shape
     image = jnp.moveaxis(observation, 0, 2)  # (H, W, stack, C)
     return image.reshape(height, width, stack * channels).astype(jnp.float32) / 255.0
+
+
+def require_vector(observation: jax.Array) -> jax.Array:
+    """The same (D,) float32; raises `ConfigError` for images."""
+    valid, expected = observation.ndim == 1, "vectors; images need another torso"
+    require(valid, "torso: observations of shape", observation.shape, expected)
+    return observation
