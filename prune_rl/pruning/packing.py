@@ -28,8 +28,8 @@ def unpack(packed: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     size = math.prod(shape)
     chex.assert_type(packed, jnp.uint8)
     chex.assert_shape(packed, (-(-size // 8),))
-    # Each byte eight times, as an array of its own: fused with what reads a mask, eight bits at a
-    # time made that several times slower on CPU. A bit of each weight's own byte costs nothing.
+    # A bit of each weight's own byte, read by flat places: `jnp.unpackbits` made what reads a mask
+    # slower in compiled loops on CPU (benchmarks/README.md).
     own = lax.optimization_barrier(jnp.broadcast_to(packed[:, None], (len(packed), 8)).reshape(-1))
     places = lax.iota(jnp.uint32, size) & 7  # from the most significant bit
     bits = (own[:size].astype(jnp.uint32) << places) & 128
