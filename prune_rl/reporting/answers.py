@@ -67,6 +67,7 @@ def answer_study(argv: Sequence[str], description: str | None, asked: Questions)
         return 2
     print("not finished:", *missing, sep="\n  ")
     answers = asked.answers(scores)
+    flags.out.mkdir(parents=True, exist_ok=True)
     write_rows(flags.out / "answers.csv", Answer._fields, answers)
     rows = [(*cell, seed, x) for cell, own in sorted(scores.items()) for seed, x in own.items()]
     write_rows(flags.out / "scores.csv", (*asked.columns, "seed", "score"), rows)

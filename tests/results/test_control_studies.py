@@ -48,8 +48,9 @@ def _write(folder, cell, scores, *, offline=False, done=20):
 
 
 def _answers(name, tmp_path, *folders):
-    assert _script(name).main([*map(str, folders), f"--out={tmp_path}"]) == 0
-    with (tmp_path / "answers.csv").open() as file:
+    out = tmp_path / "new/answers"
+    assert _script(name).main([*map(str, folders), f"--out={out}"]) == 0
+    with (out / "answers.csv").open() as file:
         return {row["claim"]: row for row in csv.DictReader(file)}
 
 
@@ -84,7 +85,7 @@ def test_sacs_claims_are_answered_by_their_rules(sac, tmp_path, capsys):
     _is(rows["4. width helps pruned more, Walker2d-v5"], 10, few, seeds=1)
     said = capsys.readouterr().out
     assert "sac/x3/95/HalfCheetah-v5/0: stopped after 7 of 20 iterations" in said
-    scores = (tmp_path / "scores.csv").read_text().splitlines()
+    scores = (tmp_path / "new/answers/scores.csv").read_text().splitlines()
     assert len(scores) == 1 + 12 + 2
     assert scores[1].startswith("sac,x1,95,HalfCheetah-v5,0,35.0")
 
