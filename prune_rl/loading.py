@@ -3,7 +3,7 @@
 Nothing is written, no lock is taken, and gin is afterwards what it was before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,24 +42,21 @@ def load_run(directory: str | Path, *, seed: int | None = None) -> LoadedRun:
         ConfigError: there is no run, no checkpoint, no such seed, or what is there is damaged.
     """
     saved = read_run(Path(directory))
-    seeds = sorted(saved.checkpoint.seeds)
-    own = seeds[0] if seed is None else seed
-    require(own in seeds, "seed", own, f"one of those of {directory}: {_listed(seeds)}")
-    return _load(saved, [own])[0]
+    return _load(saved, [min(saved.checkpoint.seeds) if seed is None else seed])[0]
 
 
-def load_seeds(directory: str | Path) -> list[LoadedRun]:
-    """All seeds of a run, of one checkpoint; see `load_run`."""
+def load_seeds(directory: str | Path, seeds: Collection[int] | None = None) -> list[LoadedRun]:
+    """Some seeds of a run, or all, in their order and of one checkpoint; see `load_run`."""
     saved = read_run(Path(directory))
-    return _load(saved, sorted(saved.checkpoint.seeds))
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+    return _load(saved, sorted(saved.checkpoint.seeds if seeds is None else set(seeds)))
 
 
 def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
     run, protocol = saved.checkpoint.run, saved.start["protocol"]
+    there = sorted(saved.checkpoint.seeds)
+    for seed in seeds:
+        known = f"one of the run's: {', '.join(map(str, there))}"
+        require(seed in there, f"{saved.directory}: seed", seed, known)
     with gin_state.configured_by(saved.directory / "config.gin") as runner:
         agent: Agent = runner["agent"]
         observation_spec, action_spec = _specs(saved, runner)
@@ -70,7 +67,7 @@ def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
         "config": saved.config,
         "agent": agent,
         "learner": learner,
-        "seeds": tuple(sorted(saved.checkpoint.seeds)),
+        "seeds": tuple(there),
         "agent_steps": run["steps"] if run["clock"] == "agent_steps" else 0,
         "observation_spec": observation_spec,
         "action_spec": action_spec,
