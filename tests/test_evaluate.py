@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from prune_rl import evaluate
 from prune_rl.acting.lanes import Lanes, acting
 from prune_rl.loading import load_run
+
+from .films import frames_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -32,12 +33,6 @@ def evaluated(trained, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(folder)) == ["eval.json", "x.mp4"]
     return json.loads((folder / "eval.json").read_text()), done.stdout, folder / "x.mp4"
-
-
-def frames_of(path):
-    reader = imageio_ffmpeg.read_frames(str(path))
-    width, height = next(reader)["size"]
-    return np.array([np.frombuffer(x, np.uint8).reshape(height, width, 3) for x in reader])
 
 
 def test_json_has_the_episodes_that_the_lanes_play(trained, evaluated):

@@ -335,7 +335,7 @@ def _flip(run):
     [
         (_remove("checkpoints"), "run: no checkpoint yet"),
         (_remove("checkpoints/0"), "run: no checkpoint yet"),
-        (_remove("provenance.json"), "run: no checkpoint yet"),
+        (_remove("provenance.json"), "provenance.json: not there yet"),
         (_remove("config.gin"), r"run: holds no run \(config.gin\)"),
         (_flip, "checkpoint 0 is damaged .*its bytes are not those that were written"),
         (_write("checkpoints/0/manifest.json", "{"), "checkpoint 0 is damaged .*cannot be read"),
