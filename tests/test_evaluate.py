@@ -18,6 +18,12 @@ from .films import frames_of
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
 
+@pytest.fixture(autouse=True)
+def _no_choice_of_opengl(monkeypatch):
+    """That is one of the process, and MinAtar needs none."""
+    monkeypatch.setenv("DISPLAY", ":0")
+
+
 @pytest.fixture(scope="module")
 def trained(trained_minatar, quick_compiling):
     return trained_minatar(files=("pruning/magnitude.gin",))
@@ -64,7 +70,7 @@ def test_the_video_has_a_frame_for_each_step_and_a_second_for_each_score(evaluat
     assert len(frames) == sum(lengths) + 2 * 15
     # The first picture of a game is not the last; the last stands still.
     held = frames[lengths[0] : lengths[0] + 15]
-    assert abs(held[1:].astype(int) - held[:-1]).max() < 40
+    assert abs(held[1:].astype(int) - held[:-1]).mean() < 0.5  # as far as H.264 has it
     assert (abs(frames[0].astype(int) - frames[lengths[0] - 1])[:, :420] > 100).sum() > 1000
 
 

@@ -62,7 +62,7 @@ def test_episodes_are_those_of_an_evaluation_with_the_same_streams(runs, ten):
         for number, episode in zip((lane, lane + LANES), found, strict=True):
             if number < 10:
                 assert ten[number] == (number, *episode[1:])
-    assert len({own.length for own in ten}) > 2
+    assert len({own.length for own in ten}) > 1
 
 
 def test_an_episode_depends_on_nothing_beside_it(make, ten):
