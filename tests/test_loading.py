@@ -187,8 +187,7 @@ def test_sac_acts_and_judges_by_what_numpy_makes_of_its_weights(begun):
     np.testing.assert_array_equal(mask, np.asarray(kernel) != 0)
     both = np.concatenate([seen, actions], axis=1)
     values = [_mlp(critic, both, (member,))[:, 0] for member in (0, 1)]
-    assert (values[0] < values[1]).any()
-    assert (values[0] > values[1]).any()
+    assert (values[0] != values[1]).all()
     np.testing.assert_allclose(run.values(seen), np.minimum(*values), rtol=1e-3, atol=1e-4)
 
 
