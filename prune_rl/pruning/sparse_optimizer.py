@@ -32,6 +32,7 @@ class SparseState(NamedTuple):
 # With one `count` for all, the choice to make new masks is one branch under `vmap`, not a
 # selection between masks computed at every step.
 _AXES = SparseState(masks=0, inner_state=0, count=None, weights=0, key=0, churn=0)
+_MEMBERS = "members"  # name of their axis where they are mapped
 
 
 class SparseOptimizer(NamedTuple):
@@ -46,6 +47,7 @@ class SparseOptimizer(NamedTuple):
             have in their places; None if the method leaves them none.
         target_sparsities: params of one network -> the sparsity of each tensor when all is done,
             None where it stays dense.
+        scores_next: state -> whether the next update makes masks of gradients at dense weights.
         seed_axes: of the state, a `vmap` prefix for an axis of seeds in front of everything.
         members: how many networks it is for, their axis first everywhere; None for one without.
     """
@@ -56,6 +58,7 @@ class SparseOptimizer(NamedTuple):
     apply_masks: Callable[[Any, SparseState], Any]
     dense_params: Callable[[Any, SparseState], Any] | None
     target_sparsities: Callable[[Any], Any]
+    scores_next: Callable[[SparseState], Any]
     seed_axes: SparseState = _AXES
     members: int | None = None
 
@@ -78,7 +81,7 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
         grads: Any, state: SparseState, params: Any = None, **extra_args: Any
     ) -> tuple[Any, SparseState]:
         # vmap maps keyword arguments too, over their leading axis.
-        mapped = jax.vmap(one.update, (0, _AXES, 0), (0, _AXES))
+        mapped = jax.vmap(one.update, (0, _AXES, 0), (0, _AXES), axis_name=_MEMBERS)
         updates: tuple[Any, SparseState] = mapped(grads, state, params, **extra_args)
         return updates
 
@@ -90,5 +93,16 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
         apply_masks=jax.vmap(one.apply_masks, (0, _AXES)),
         dense_params=None if dense is None else jax.vmap(dense, (0, _AXES)),
         target_sparsities=one.target_sparsities,
+        scores_next=one.scores_next,
         members=members,
     )
+
+
+def of_all_members(function: Callable[..., Any], *trees: Any) -> Any:
+    """One member's part of what `function` makes of the trees of all, within their update.
+
+    It is given their axis first and answers likewise.
+    """
+    answer = function(*jax.lax.all_gather(trees, _MEMBERS))
+    own = jax.lax.axis_index(_MEMBERS)
+    return jax.tree.map(lambda leaf: leaf[own], answer)
