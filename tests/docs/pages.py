@@ -61,6 +61,7 @@ def _run(words: list[str], folder: Path, text: str) -> subprocess.CompletedProce
         "VENV": sys.prefix,
         "RUNS": str(folder / "runs/quickstart"),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # nearly all of the time is compiling
+        "PIP_DRY_RUN": "1",  # the environment of the tests stays as it is
     }
     return subprocess.run(
         words, cwd=folder, env=os.environ | own, input=text, capture_output=True, text=True
