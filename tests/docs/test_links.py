@@ -17,7 +17,7 @@ _READMES = [
 ]
 _CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
-_FOLDERS = r"(?:prune_rl|launch|gin_configs|benchmarks|results|tests|docs|\.ci)"
+_FOLDERS = r"(?:prune_rl|launch|gin_configs|benchmarks|results|tests|docs|examples|notebooks|\.ci)"
 _OF_DATASETS = ("list", "fetch", "verify", "describe", "make")
 
 
