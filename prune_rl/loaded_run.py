@@ -9,7 +9,6 @@ from typing import Any
 
 import gin
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -168,7 +167,7 @@ class LoadedRun:
     @cached_property
     def _act(self) -> Callable[[Any, Any], jax.Array]:
         no_exploration = [0.0] * len(self.agent.exploration_eval)
-        key = jnp.zeros(2, jnp.uint32)  # of what is never drawn
+        key = np.zeros(2, np.uint32)  # of what is never drawn
 
         def of_one(params: Any, observation: Any) -> jax.Array:
             with gin_state.kept():  # while it is traced, flax makes modules, which gin would note

@@ -26,6 +26,7 @@ from prune_rl.state import State
 
 __all__ = ["LoadedRun", "load_run", "load_seeds"]
 
+_NEEDED = ("agent", "num_iterations", "training_steps", "max_steps_per_episode")
 _SCALE = "observations"  # of a fixed replay's state, see `sources.stored.StoredData`
 
 
@@ -57,7 +58,11 @@ def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
     for seed in seeds:
         known = f"one of the run's: {', '.join(map(str, there))}"
         require(seed in there, f"{saved.directory}: seed", seed, known)
-    with gin_state.configured_by(saved.directory / "config.gin") as runner:
+    config = saved.directory / "config.gin"
+    with gin_state.configured_by(config) as runner:
+        for name in _NEEDED:
+            if name not in runner:
+                raise ConfigError(f"{config}: says nothing of Runner.{name}; put back a copy")
         agent: Agent = runner["agent"]
         observation_spec, action_spec = _specs(saved, runner)
         learner = _learner(agent, runner, run["clock"], observation_spec, action_spec)
