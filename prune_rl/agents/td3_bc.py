@@ -103,6 +103,7 @@ class TD3BCAgent(ActorCriticAgent):
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
+            acts_with=acting,
         )
 
 
