@@ -1,7 +1,6 @@
 """Whether an exported policy does what the full network does."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -9,74 +8,71 @@ from prune_rl.errors import ConfigError
 from prune_rl.loading import LoadedRun
 from prune_rl.specs import Box
 
-# Of float32 sums in another order, as a part of the largest value or of the box of actions.
+# Of float32 sums in another order, as a part of the largest value, or of the box of actions.
 ROUNDING = 1e-5
 
 
+class Plays(Protocol):
+    """What an exported policy is, whoever computes it; see `numpy_policy.Policy`."""
+
+    def act(self, observations: Any) -> Any:
+        """Actions (B, *action) of observations (B, *observation)."""
+
+    def values(self, observations: Any) -> Any:
+        """Values (B, A) of numbered actions."""
+
+
 class Agreement(NamedTuple):
-    """How far two policies agree.
+    """How far two policies agree that do the same.
 
     Attributes:
         observations: that both saw.
-        ties: of them, in how many they chose differently, for the full network's values of both
+        ties: in how many of them they chose differently, where the full network's values of both
             choices are equal but for rounding.
-        largest_difference: of values; of actions that are vectors, of those.
+        largest_difference: of values; of actions, where they are vectors.
     """
 
     observations: int = 0
     ties: int = 0
     largest_difference: float = 0.0
 
-    def __str__(self) -> str:
-        ties = f"{self.ties} of them ties" if self.ties else "no ties"
-        gap = f"largest difference {self.largest_difference:.1e}"
-        return f"on {self.observations:,} observations ({ties}; {gap})"
+    def joined(self, other: "Agreement") -> "Agreement":
+        """Of the observations of both."""
+        seen, ties = self.observations + other.observations, self.ties + other.ties
+        return Agreement(seen, ties, max(self.largest_difference, other.largest_difference))
 
 
 class Disagrees(ConfigError):
-    """The exported policy does something else."""
+    """An exported policy does something else."""
 
 
-def compared(run: LoadedRun, act: Callable[..., Any], values: Callable[..., Any] | None,
-             observations: np.ndarray) -> Agreement:
+def compared(run: LoadedRun, policy: Plays, observations: np.ndarray) -> Agreement:
     """Compares what a policy does with what the run's full network does.
 
     Args:
         run: of the full network.
-        act: of the policy: (B, *observation) -> (B, *action).
-        values: of the policy likewise, of numbered actions; None where actions are vectors.
+        policy: exported of it.
         observations: raw, (B, *observation).
 
     Raises:
         Disagrees: they differ by more than rounding.
     """
-    wanted, got = run.act(observations), np.asarray(act(observations))
+    wanted, got = run.act(observations), policy.act(observations)
     spec = run.action_spec
     if isinstance(spec, Box):
-        width = float(np.max(np.subtract(spec.high, spec.low)))
         largest = float(np.abs(wanted - got).max())
-        _require(largest <= ROUNDING * width, "actions", largest)
+        _require(largest, float(np.max(np.subtract(spec.high, spec.low))), "actions")
         return Agreement(len(observations), 0, largest)
     q = run.values(observations)
-    assert q is not None  # numbered actions have values
-    rows, size = np.arange(len(q)), float(np.abs(q).max())
-    gaps = q[rows, wanted] - q[rows, got]
-    _require(float(gaps.max()) <= ROUNDING * size, "values of its actions", float(gaps.max()))
-    largest = 0.0 if values is None else float(np.abs(q - values(observations)).max())
-    _require(largest <= ROUNDING * size, "values", largest)
+    assert q is not None  # of numbered actions
+    size, rows = float(np.abs(q).max()), np.arange(len(q))
+    largest = float(np.abs(q - policy.values(observations)).max())
+    _require(largest, size, "values")
+    _require(float((q[rows, wanted] - q[rows, got]).max()), size, "values of the actions chosen")
     return Agreement(len(observations), int((wanted != got).sum()), largest)
 
 
-def joined(one: Agreement, other: Agreement) -> Agreement:
-    """Of two batches together."""
-    return Agreement(
-        one.observations + other.observations,
-        one.ties + other.ties,
-        max(one.largest_difference, other.largest_difference),
-    )
-
-
-def _require(agrees: bool, what: str, difference: float) -> None:
-    if not agrees:
-        problem = f"{what} differ from the full network's by up to {difference:.2g}"
-        raise Disagrees(f"export: {problem}: not written, please report it")
+def _require(difference: float, size: float, what: str) -> None:
+    if not difference <= ROUNDING * size:
+        problem = f"{what} differ from the full network's by {difference:.2g}"
+        raise Disagrees(f"export: {problem}; nothing is written (a mistake of ours, or of a torso)")

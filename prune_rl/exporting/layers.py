@@ -21,7 +21,7 @@ and `onnx_model` writes them down:
     box          center + half * x; arrays center and half (A,)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +60,12 @@ class Layers:
         return len(self.made)
 
 
-def num_weights(layers: list[Layer]) -> tuple[int, int]:
+def num_weights(layers: Sequence[Layer]) -> tuple[int, int]:
     """Of all arrays: how many numbers, and how many that are not zero."""
     arrays = [array for layer in layers for array in layer.arrays.values()]
     return sum(x.size for x in arrays), sum(int(np.count_nonzero(x)) for x in arrays)
+
+
+def units(layers: Sequence[Layer]) -> list[int]:
+    """Of every linear layer, in their order."""
+    return [len(layer.arrays["bias"]) for layer in layers if layer.kind in LINEAR]

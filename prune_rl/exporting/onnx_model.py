@@ -97,8 +97,15 @@ class OnnxPolicy:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Actions (B, ...) of observations (B, *shape)."""
-        actions: np.ndarray = self._session.run(["actions"], {"observations": observations})[0]
-        return actions
+        return self._answers("actions", observations)
+
+    def values(self, observations: np.ndarray) -> np.ndarray:
+        """Values (B, A) of numbered actions."""
+        return self._answers("values", observations)
+
+    def _answers(self, name: str, observations: np.ndarray) -> np.ndarray:
+        answers: np.ndarray = self._session.run([name], {"observations": observations})[0]
+        return answers
 
 
 # Images lie as (B, C, H, W) between the layers, as ONNX has them.

@@ -1,58 +1,59 @@
 """Observations that a policy meets in its own game."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.environments.stack import FrameStack
 from prune_rl.loading import LoadedRun
-from prune_rl.specs import bounds
+from prune_rl.specs import ActionSpec, bounds
 
-_CHUNK = 500  # observations at once
-_RANDOM = 0.05  # of actions, so that episodes differ and no loop catches the player
-_SEED = 2**31 - 1  # of games that no training has seen
+_CHUNK = 250  # observations at once
+_RANDOM = 0.05  # of actions: so episodes differ, and no loop catches the player
+_SEED = 2**31 - 1  # of a game that no training has seen
+
+Act = Callable[[np.ndarray], Any]
 
 
-def observations_of(
-    run: LoadedRun, act: Callable[[np.ndarray], Any], count: int
-) -> Iterator[np.ndarray]:
-    """Raw observations (n, *observation), `count` in all, of the run's game.
-
-    Args:
-        run: whose game is played.
-        act: observation -> action; one in twenty is random instead.
-        count: of observations.
+def game_of(run: LoadedRun) -> Environment:
+    """The run's game, whose observations are raw: policies scale them inside.
 
     Raises:
-        ConfigError: the run says no game, or it cannot be made here.
+        ConfigError: the run says of no game, or it cannot be made here.
     """
-    # Games without the run's scale: the policy has it inside.
-    games = EnvironmentBatch(replace(run, scale=None).create_games([_SEED]), run.max_steps_per_episode)
+    return replace(run, scale=None).create_games([_SEED])[0]
+
+
+def observations_of(game: Environment, longest: int, act: Act, count: int) -> Iterator[np.ndarray]:
+    """Observations (n, *observation), `count` in all, of episodes one after the other.
+
+    Args:
+        game: that is played, and closed at the end.
+        longest: agent steps of an episode, at most.
+        act: observation -> action; one in twenty is random instead.
+        count: of observations.
+    """
+    games, rng = EnvironmentBatch([game], longest), np.random.default_rng(_SEED)
+    stack = FrameStack(1, game.observation_spec)
     try:
-        yield from _played(games, act, count)
+        stack.reset(games.reset())
+        for begin in range(0, count, _CHUNK):
+            seen = []
+            for _ in range(min(_CHUNK, count - begin)):
+                seen.append(stack.array[0].copy())
+                random = rng.random() < _RANDOM
+                action = _drawn(game.action_spec, rng) if random else act(seen[-1])
+                stack.follow(games.step(np.asarray(action)[None]))
+            yield np.stack(seen)
     finally:
         games.close()
 
 
-def _played(
-    games: EnvironmentBatch, act: Callable[[np.ndarray], Any], count: int
-) -> Iterator[np.ndarray]:
-    stack, rng = FrameStack(1, games.observation_spec), np.random.default_rng(_SEED)
-    stack.reset(games.reset())
-    for begin in range(0, count, _CHUNK):
-        seen = []
-        for _ in range(min(_CHUNK, count - begin)):
-            seen.append(stack.array[0].copy())
-            action = _random(games, rng) if rng.random() < _RANDOM else act(seen[-1])
-            stack.follow(games.step(np.asarray(action)[None]))
-        yield np.stack(seen)
-
-
-def _random(games: EnvironmentBatch, rng: np.random.Generator) -> Any:
-    spec = games.action_spec
+def _drawn(spec: ActionSpec, rng: np.random.Generator) -> Any:
     low, high = bounds(spec)
     if spec.shape:
         return rng.uniform(low, high).astype(spec.dtype)
