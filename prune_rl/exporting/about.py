@@ -24,7 +24,7 @@ def about(run: LoadedRun, action_names: Sequence[str] = ()) -> dict[str, Any]:
             "game": run.game,
             "agent_steps": run.agent_steps,
             "gradient_steps": run.gradient_steps,
-            "sparsity": round(run.sparsity, 6),
+            "sparsity": round(run.sparsity, 4),
             "protocol": dict(run.protocol),
         },
         "observation": _observation(run),

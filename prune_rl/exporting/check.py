@@ -42,7 +42,7 @@ class Agreement(NamedTuple):
         return Agreement(seen, ties, max(self.largest_difference, other.largest_difference))
 
 
-class Disagrees(ConfigError):
+class Disagrees(ConfigError):  # noqa: N818
     """An exported policy does something else."""
 
 

@@ -61,9 +61,7 @@ def shrunk(run: LoadedRun, layers: list[Layer]) -> list[Layer]:
     return shrink(layers, spec.stack_size * spec.frame_shape[-1])
 
 
-def export_policy(
-    run: LoadedRun, out: Path, *, verify: int = 1000, onnx: bool = False
-) -> Exported:
+def export_policy(run: LoadedRun, out: Path, *, verify: int = 1000, onnx: bool = False) -> Exported:
     """Writes the policy of a run, once it has been compared with the full network.
 
     Args:

@@ -28,7 +28,7 @@ _TRIALS, _SECONDS = 15, 0.05  # of a trial, about
 def latencies(observations: Path, policies: Sequence[Path]) -> list[float]:
     """Microseconds of each policy for one of the observations (n, *observation), a .npy file."""
     command = [sys.executable, "-m", __name__, str(observations), *map(str, policies)]
-    single = {name: "1" for name in _THREADS}
+    single = dict.fromkeys(_THREADS, "1")
     done = subprocess.run(command, capture_output=True, check=True, env=os.environ | single)
     measured: list[float] = json.loads(done.stdout)
     return measured

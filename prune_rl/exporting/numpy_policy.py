@@ -39,7 +39,7 @@ class Policy:
     """
 
     def __init__(self, about: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> None:
-        """`layers` have a 'kind', 'inputs', 'arrays' and 'settings'; ValueError if one is unknown."""
+        """`layers`: of each its kind, inputs, arrays and settings; ValueError if one is unknown."""
         self.about = about
         self._shape = tuple(about["observation"]["shape"])
         self._dtype = np.dtype(about["observation"]["dtype"])
@@ -135,7 +135,7 @@ def _description(path: Path) -> Mapping[str, Any]:
     return about
 
 
-class Missing(ValueError):
+class Missing(ValueError):  # noqa: N818
     """A file is not there."""
 
 
@@ -173,6 +173,10 @@ def _filled(
         if form["stored"] == "whole":
             result[name] = values.reshape(shape)
             continue
+        if form["stored"] not in ("mask", "gaps"):
+            raise ValueError(
+                f"{DESCRIPTION}: stored as {form['stored']!r}, which is not known here"
+            )
         places = _places(form["stored"], arrays[f"{prefix}{name}.{form['stored']}"], shape)
         result[name] = np.zeros(shape, values.dtype)
         result[name].reshape(-1)[places] = values
@@ -183,10 +187,8 @@ def _places(stored: str, code: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     """Where the weights lie that are not zero, in the array made flat."""
     if stored == "mask":  # as by numpy.packbits
         return np.flatnonzero(np.unpackbits(code, count=math.prod(shape)))
-    if stored == "gaps":
-        is_weight = code < LONGEST_GAP
-        return np.cumsum(code.astype(np.intp) + is_weight)[is_weight] - 1
-    raise ValueError(f"{DESCRIPTION}: arrays stored as {stored!r}, which is not known here")
+    is_weight = code < LONGEST_GAP
+    return np.cumsum(code.astype(np.intp) + is_weight)[is_weight] - 1
 
 
 def _function(layer: Mapping[str, Any]) -> Callable[..., np.ndarray]:
@@ -196,7 +198,8 @@ def _function(layer: Mapping[str, Any]) -> Callable[..., np.ndarray]:
     return _KINDS[layer["kind"]](layer["arrays"], layer["settings"])
 
 
-Arrays, Settings = Mapping[str, np.ndarray], Mapping[str, Any]
+Arrays = Mapping[str, np.ndarray]
+Settings = Mapping[str, Any]
 
 
 def _image(arrays: Arrays, settings: Settings) -> Callable[..., np.ndarray]:
@@ -255,7 +258,7 @@ def _conv(arrays: Arrays, settings: Settings) -> Callable[..., np.ndarray]:
             (b, h * down, w * right, h, w, c),
             writeable=False,
         )
-        answers = windows.reshape(-1, len(matrix)) @ matrix
+        answers = windows.reshape(len(x) * rows * columns, len(matrix)) @ matrix
         answers += bias
         return answers.reshape(len(x), rows, columns, units)
 
@@ -345,7 +348,7 @@ _KINDS: dict[str, Callable[[Arrays, Settings], Callable[..., np.ndarray]]] = {
     "add": lambda arrays, settings: np.add,
     "max_pool": _max_pool,
     "mean_image": lambda arrays, settings: lambda x: x.mean(axis=(1, 2)),
-    "flatten": lambda arrays, settings: lambda x: x.reshape(len(x), -1),
+    "flatten": lambda arrays, settings: lambda x: x.reshape(len(x), math.prod(x.shape[1:])),
     "layer_norm": _layer_norm,
     "l2": _l2,
     "dueling": _dueling,

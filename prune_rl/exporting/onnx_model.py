@@ -148,8 +148,7 @@ def _conv(graph: _Graph, layer: Layer, x: str) -> str:
 
 
 def _max_pool(graph: _Graph, layer: Layer, x: str) -> str:
-    own = {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}
-    return graph.add("MaxPool", x, **own)
+    return graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
 
 
 def _flatten(graph: _Graph, layer: Layer, x: str) -> str:
@@ -161,10 +160,8 @@ def _dense(graph: _Graph, layer: Layer, x: str) -> str:
 
 
 def _layer_norm(graph: _Graph, layer: Layer, x: str) -> str:
-    own = {"epsilon": layer.settings["epsilon"]}
-    return graph.add(
-        "LayerNormalization", x, layer.arrays["scale"], layer.arrays["bias"], axis=-1, **own
-    )
+    own, epsilon = layer.arrays, layer.settings["epsilon"]
+    return graph.add("LayerNormalization", x, own["scale"], own["bias"], axis=-1, epsilon=epsilon)
 
 
 def _l2(graph: _Graph, layer: Layer, x: str) -> str:

@@ -13,7 +13,7 @@ from prune_rl.loading import LoadedRun
 from prune_rl.specs import ActionSpec, bounds
 
 _CHUNK = 250  # observations at once
-_RANDOM = 0.05  # of actions: so episodes differ, and no loop catches the player
+_RANDOM = 0.1  # of actions: so episodes differ, and no loop catches the player
 _SEED = 2**31 - 1  # of a game that no training has seen
 
 Act = Callable[[np.ndarray], Any]
@@ -34,7 +34,7 @@ def observations_of(game: Environment, longest: int, act: Act, count: int) -> It
     Args:
         game: that is played, and closed at the end.
         longest: agent steps of an episode, at most.
-        act: observation -> action; one in twenty is random instead.
+        act: observation -> action; one in ten is random instead.
         count: of observations.
     """
     games, rng = EnvironmentBatch([game], longest), np.random.default_rng(_SEED)

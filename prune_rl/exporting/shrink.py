@@ -142,7 +142,7 @@ def by_channel(kernel: np.ndarray, channels: int) -> np.ndarray:
     Raises:
         ValueError: it reads something else.
     """
-    if kernel.ndim > 2 and kernel.shape[-1] != channels or kernel[0].size % channels:
+    if (kernel.ndim > 2 and kernel.shape[-1] != channels) or kernel[0].size % channels:
         raise ValueError(f"a kernel {kernel.shape} cannot read {channels} channels")
     return kernel.reshape(len(kernel), -1, channels)
 
@@ -193,4 +193,6 @@ def _cut(
     kernel = layer.arrays["kernel"]
     cut = by_channel(kernel, len(channels))[units][:, :, channels]
     shape = (len(cut), *kernel.shape[1:-1], -1) if kernel.ndim > 2 else (len(cut), -1)
-    return replace(layer, arrays={"kernel": cut.reshape(shape), "bias": layer.arrays["bias"][units]})
+    return replace(
+        layer, arrays={"kernel": cut.reshape(shape), "bias": layer.arrays["bias"][units]}
+    )

@@ -98,9 +98,7 @@ def _actions(
     return layers.add("box", place, arrays={"center": rules.box.center, "half": rules.box.half})
 
 
-def _torso(
-    layers: Layers, place: int, torso: nn.Module, tree: Tree, spec: ObservationSpec
-) -> int:
+def _torso(layers: Layers, place: int, torso: nn.Module, tree: Tree, spec: ObservationSpec) -> int:
     for kind, walk in _TORSOS.items():
         if isinstance(torso, kind):
             return walk(layers, place, torso, tree, spec)
