@@ -188,3 +188,10 @@ def test_half_cheetah(tmp_path):
     np.testing.assert_allclose(policy.act(batch), run.act(batch), atol=1e-5)
     assert policy.act(batch[0]).shape == (6,)
     assert policy.about["actions"]["low"] == [-1] * 6
+
+
+@pytest.mark.nightly
+def test_ten_thousand_observations(breakout, tmp_path, capsys):
+    flags = [f"--out={tmp_path / 'policy'}", "--verify=10000", "--onnx"]
+    assert export.main([str(breakout[0]), *flags]) == 0
+    assert capsys.readouterr().out.count(": 10,000 observations, ") == 2

@@ -233,7 +233,7 @@ def _sparse(kernel: np.ndarray, bias: np.ndarray) -> Callable[..., np.ndarray]:
     def sparse(x: np.ndarray) -> np.ndarray:
         answers = np.tile(bias, (len(x), 1))
         for own, answer in zip(x, answers, strict=True):
-            products = own.take(inputs)
+            products = own.take(inputs, mode="clip")  # without a look at each index
             products *= values
             answer[present] += np.add.reduceat(products, first)
         return answers

@@ -95,10 +95,8 @@ def _elementwise(layer: Layer, value: _Value) -> _Value:
     if layer.kind in ("max_pool", "mean_image", "flatten"):
         return value
     if layer.kind == "layer_norm":
-        # No number is further from the mean of n than sqrt(n - 1) standard deviations.
-        bias, width = (layer.arrays[x].astype(np.float64) for x in ("bias", "scale"))
-        width = np.abs(width) * np.sqrt(len(width)) * (1 + _SLACK)
-        return _Value(group, bias - width, bias + width)
+        bias, fixed = layer.arrays["bias"].astype(np.float64), layer.arrays["scale"] == 0
+        return _Value(group, np.where(fixed, bias, -np.inf), np.where(fixed, bias, np.inf))
     if layer.kind == "l2":  # zeros leave the norm as it is, and are zeros behind it
         silent = (low == 0) & (high == 0)
         return _Value(group, np.where(silent, 0, -np.inf), np.where(silent, 0, np.inf))
