@@ -5,6 +5,7 @@ import math
 import textwrap
 
 from prune_rl.gin_files import shipped_gin_files
+from prune_rl.version import add_version
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
@@ -112,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     add("--dollars_per_hour", metavar="X", type=_dollars, help=_HELP["dollars_per_hour"])
     add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
     add("--no_malloc_settings", action="store_true", help=_HELP["no_malloc_settings"])
+    add_version(result)
     return result
 
 
