@@ -18,7 +18,7 @@ from prune_rl.recording import logs, tensor_files
 # When a run is saved, and where its data lie: nothing that decides what it does.
 _FREE = ("Runner.checkpoint_minutes", "Dataset.path", "Dataset.chunks", "Dataset.cache_gib")
 _CONFIG = "config.gin"
-_FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard")
+_FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard", "wandb")
 _FILES = ("config.gin", "provenance.json", "curve.png", *logs.FILES)
 # What may lie in a directory before a run does: see `check`.
 _OF_NOBODY = (".*", "lost+found", "lock", f"{_CONFIG}.part")
