@@ -19,7 +19,7 @@ def require_tracker(name: str) -> None:
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:  # a mere folder of that name is no package
         advice = f"pip install 'prune_rl[{name}]'"
-        raise ConfigError(f"--track={name}: {name} is not installed; {advice}")
+        raise ConfigError(f"--track={name}: {name} is not installed: {advice}")
 
 
 def create_sink(name: str, parts: "Parts") -> "Sink":

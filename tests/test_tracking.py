@@ -32,7 +32,7 @@ def test_a_package_that_is_missing_is_asked_for_before_anything_is_written(
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     monkeypatch.delitem(__import__("sys").modules, "wandb", raising=False)
     assert train.main([*minatar_flags(tmp_path / "run"), "--track=wandb"]) == 2
-    advice = "wandb is not installed; pip install 'prune_rl[wandb]'\n"
+    advice = "wandb is not installed: pip install 'prune_rl[wandb]'\n"
     assert capsys.readouterr().err == f"prune_rl.train: --track=wandb: {advice}"
     assert not (tmp_path / "run").exists()
 
