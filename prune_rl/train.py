@@ -16,6 +16,7 @@ from prune_rl import malloc
 from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.signals import INTERRUPTED, StopSignals
+from prune_rl.tracking import require_tracker
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.price import Price
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _say(price._replace(startup=time.monotonic() - began), flags, sys.stderr)
                 _say_kept()
 
-            runner.run(stop, announce)
+            runner.run(stop, announce, flags.track)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:
@@ -94,6 +95,8 @@ def _prepare(flags: argparse.Namespace) -> "Runner":
     _require_gin_files(flags)
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
+    if flags.track is not None:
+        require_tracker(flags.track)
     return create_runner(flags, flags.base_dir)
 
 
