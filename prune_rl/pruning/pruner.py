@@ -112,7 +112,14 @@ class Pruner:
             return apply_masks(params, state.masks)
 
         dense = _dense if self.method.keeps_dense_weights else None
-        one = SparseOptimizer(init, update, self._forward_params, apply, dense, self.distribution)
+        one = SparseOptimizer(
+            init,
+            update,
+            forward_params=self._forward_params,
+            apply_masks=apply,
+            dense_params=dense,
+            target_sparsities=self.distribution,
+        )
         if members is None:
             return one
         return of_members(one, members, jax.random.PRNGKey(self.rng_seed))
@@ -259,7 +266,9 @@ def _scores(score: Score | None, weights: Any, grads: Any, keys: Any, masks: Any
     def of_tensor(
         weight: jax.Array, grad: jax.Array, key: jax.Array, mask: jax.Array | None
     ) -> jax.Array | None:
-        return None if mask is None else score(weight, grad, key)
+        if mask is None:
+            return None
+        return score(weight.astype(jnp.float32), grad.astype(jnp.float32), key)
 
     return jax.tree.map(of_tensor, weights, grads, keys, masks)
 
