@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import gin
 
@@ -22,6 +23,7 @@ from prune_rl.recording.recorder import Recorder
 from prune_rl.rehearsal import peak_device, peak_ram, rehearse
 from prune_rl.session import Session
 from prune_rl.signals import StopSignals
+from prune_rl.specs import to_json
 from prune_rl.state import per_seed
 
 _REHEARSAL_SECONDS = 2.0
@@ -140,7 +142,7 @@ class Runner(Parts):
         picture = self.base_dir / "curve.png"
         if session.iteration < self.num_iterations or not picture.exists():
             session.require_a_finite_seed()
-            record = provenance.collect(self.source.protocol)
+            record = provenance.collect(self.source.protocol) | self._specs
             provenance.append(self.base_dir / "provenance.json", record)
             if begun and session.iteration < self.num_iterations:
                 say_goes_on(self.base_dir, clock=self.source.clock, steps=self.source.steps)
@@ -148,6 +150,15 @@ class Runner(Parts):
             self._draw(picture)
         else:
             say_finished(self.base_dir, self.num_iterations)
+
+    @property
+    def _specs(self) -> dict[str, Any]:
+        """Of what is learned from, as JSON: who loads the run may not have its games or data."""
+        own = self.source
+        return {
+            "observation_spec": to_json(own.observation_spec),
+            "action_spec": to_json(own.action_spec),
+        }
 
     def _run_from(self, session: Session) -> None:
         clock, steps = self.source.clock, self.source.steps

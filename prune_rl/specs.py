@@ -1,7 +1,8 @@
 """What flows from a source of experience to a learner: its form, and batches of it."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -71,6 +72,26 @@ class Box:
 
 
 ActionSpec = Discrete | Box
+
+
+def to_json(spec: ObservationSpec | ActionSpec) -> dict[str, Any]:
+    """A spec as plain JSON."""
+    return asdict(spec) | {"dtype": np.dtype(spec.dtype).name}
+
+
+def observation_spec_of(json: Mapping[str, Any]) -> ObservationSpec:
+    """The inverse of `to_json`."""
+    return ObservationSpec(**_fields_of(json))
+
+
+def action_spec_of(json: Mapping[str, Any]) -> ActionSpec:
+    """The inverse of `to_json`."""
+    return Box(**_fields_of(json)) if "low" in json else Discrete(**_fields_of(json))
+
+
+def _fields_of(json: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: tuple(x) if isinstance(x, list) else x for name, x in json.items()}
+    return fields | {"dtype": np.dtype(json["dtype"]).type}
 
 
 def bounds(spec: ActionSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -34,11 +34,13 @@ class OneSeed(NamedTuple):
         act: (parameters by network, key (2,), observation, numbers) -> (action, key).
         update: (AgentState, Batch without seed axis) -> (AgentState, metrics, priorities (B,)).
         sync_target: AgentState -> AgentState.
+        act_eval: like `act`, as evaluations play.
     """
 
     act: Callable[..., tuple[jax.Array, jax.Array]]
     update: Callable[[AgentState, Batch], Updated]
     sync_target: Callable[[AgentState], AgentState]
+    act_eval: Callable[..., tuple[jax.Array, jax.Array]]
 
 
 class Learner(NamedTuple):
@@ -126,7 +128,7 @@ def build_learner(
         act_eval=acts[act_eval],
         update=map_seeds(counted_update, (axes, 0), (axes, 0, 0), donate_argnums=0),
         sync_target=map_seeds(_sync_targets, (axes,), axes, donate_argnums=0),
-        one=OneSeed(act, counted_update, _sync_targets),
+        one=OneSeed(act, counted_update, _sync_targets, act_eval),
         strategy=strategy,
         state_axes=axes,
         quantities=quantities,

@@ -107,7 +107,7 @@ def _learner(*names):
     axes = SparseState(0, 0, count=None, weights=0, key=0, churn=0)
     return Learner(
         *[None] * 5,  # no function of it is called
-        one=OneSeed(None, _update, None),
+        one=OneSeed(None, _update, None, None),
         strategy=lambda num_seeds: "unroll",
         # The actor's target network is there whether the actor is measured or not.
         state_axes=AgentState({name: Network(0, 0, axes) for name in QUANTITIES}, None, 0, 0),

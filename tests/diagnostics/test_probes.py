@@ -75,7 +75,7 @@ def _update(state, batch):
 def _learner(quantities=QUANTITIES):
     return Learner(
         *[None] * 5,  # no function of it is called
-        one=OneSeed(None, _update, None),
+        one=OneSeed(None, _update, None, None),
         strategy=lambda num_seeds: "unroll",
         state_axes=AXES,
         quantities={"q": quantities},
