@@ -86,7 +86,7 @@ def prune(
     >>> from prune_rl.pruning import prune
     >>> params = {"w": jnp.array([[1.0, -4.0], [3.0, 2.0]]), "b": jnp.zeros(2)}
     >>> optimizer = prune(
-    ...     optax.sgd(0.1), sparsity=0.5, update_start_step=0, update_end_step=4, prunable="w"
+    ...     optax.sgd(0.125), sparsity=0.5, update_start_step=0, update_end_step=4, prunable="w"
     ... )
     >>> state = optimizer.init(params)
     >>> for _ in range(5):
@@ -94,7 +94,7 @@ def prune(
     ...     updates, state = optimizer.update(grads, state, params)
     ...     params = optax.apply_updates(params, updates)
     >>> params["w"].tolist()
-    [[0.0, -4.5], [2.5, 0.0]]
+    [[0.0, -4.625], [2.375, 0.0]]
     """
     steps = {"update_start_step": update_start_step, "update_end_step": update_end_step}
     if num_gradient_steps is None:

@@ -67,7 +67,7 @@ class Pruner:
 
     method: Method
     schedule: Schedule
-    distribution: Callable[[Any], Any]
+    distribution: Callable[..., Any]
     pattern: Pattern = _UNSTRUCTURED
     drop_fraction: optax.Schedule = _no_drop
     rng_seed: int = 8

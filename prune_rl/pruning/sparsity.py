@@ -11,9 +11,7 @@ from prune_rl.pruning.tensors import KERNELS, layer_of, tensor_name
 from prune_rl.pruning.ties import is_weight
 
 
-def weight_sparsity(
-    params: Any, prunable: str | Sequence[str] = KERNELS
-) -> dict[str, jax.Array]:
+def weight_sparsity(params: Any, prunable: str | Sequence[str] = KERNELS) -> dict[str, jax.Array]:
     """Fraction of exact zeros in the weights of each layer, and in all of them together.
 
     Weights are a layer's kernel and what is tied to it (`ties`).

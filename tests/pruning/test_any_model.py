@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import itertools
 from functools import partial
 from typing import NamedTuple
 
@@ -88,13 +89,15 @@ def test_a_list_of_tuples_is_pruned_as_numpy_does_it(target):
     sparsity=st.floats(0.01, 0.99),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_sparsity_asked_for_is_reached_and_masks_only_lose_weights(shape, sparsity, seed):
     params = {"w": _normal(seed, *shape)}
-    optimizer = prune(optax.adam(0.05), sparsity=sparsity, prunable="w", **_STEPS)
+    optimizer = prune(
+        optax.adam(0.05), sparsity=sparsity, dist_type="uniform", prunable="w", **_STEPS
+    )
     trace, _ = _train(optimizer, params)
     zeros = [own["w"] == 0 for own in trace]
-    for before, after in zip(zeros, zeros[1:], strict=False):
+    for before, after in itertools.pairwise(zeros):
         assert (after >= before).all()
     kept = np.rint(np.float32(params["w"].size) * np.float32(1 - np.float32(sparsity)))
     assert zeros[-1].sum() == params["w"].size - max(1, kept)
@@ -131,14 +134,14 @@ def test_any_tree_is_pruned_and_keeps_its_form(kind, method):
     )
     trace, state = _train(optimizer, params)
     assert jax.tree.structure(trace[-1]) == jax.tree.structure(params)
-    large = [x for x in jax.tree.leaves(trace[-1]) if x.ndim > 1]
+    large = sorted((x for x in jax.tree.leaves(trace[-1]) if x.ndim > 1), key=np.size)
     small = [x for x in jax.tree.leaves(trace[-1]) if x.ndim == 1]
-    assert [x.size for x in large] == [48, 30]
+    assert [x.size for x in large] == [30, 48]
     zeros = [int((x == 0).sum()) for x in large]
-    assert sum(zeros) == _num_zeros(0.8, 78) if "global" in method else zeros == [38, 24]
+    assert sum(zeros) == _num_zeros(0.8, 78) if "global" in method else zeros == [24, 38]
     assert all((x != 0).all() for x in small)
     masks = jax.tree.leaves(unpack_like(state.masks, trace[-1]))
-    for mask, own in zip(masks, large, strict=True):
+    for mask, own in zip(sorted(masks, key=np.size), large, strict=True):
         np.testing.assert_array_equal(own != 0, mask)
     total = weight_sparsity(trace[-1], prunable)["total"]
     assert float(total) == pytest.approx(sum(zeros) / 78)
@@ -148,7 +151,8 @@ def test_flax_linen_with_a_train_state_and_a_clipped_chain():
     class Net(flax.linen.Module):
         @flax.linen.compact
         def __call__(self, x):
-            return flax.linen.Dense(4)(flax.linen.relu(flax.linen.Dense(9)(x)))
+            hidden = flax.linen.relu(flax.linen.Dense(9)(x))
+            return flax.linen.Dense(4)(hidden)
 
     x, y = _normal(0, 16, 8), _normal(1, 16, 4)
     net = Net()
@@ -227,7 +231,10 @@ def test_equinox_modules_are_trees_too():
 
 
 def _params():
-    return {"a": {"kernel": _normal(0, 8, 6), "bias": _normal(1, 6)}, "b": {"kernel": _normal(2, 6, 5)}}
+    return {
+        "a": {"kernel": _normal(0, 8, 6), "bias": _normal(1, 6)},
+        "b": {"kernel": _normal(2, 6, 5)},
+    }
 
 
 def _assert_equal(one, other):
@@ -255,10 +262,10 @@ def test_a_donating_scan_makes_the_steps_of_a_loop(method):
 def test_seeds_under_vmap_train_as_alone():
     optimizer = prune(optax.adam(0.01), "set", sparsity=0.8, **_STEPS)
     both = jax.tree.map(lambda x: np.stack([x, -2 * x]), _params())
-    keys, axes = jax.random.split(jax.random.key(3), 2), optimizer.seed_axes
-    keys = jax.random.key_data(keys)
+    keys, axes = jax.random.split(jax.random.PRNGKey(3), 2), optimizer.seed_axes
     state = jax.vmap(optimizer.init, (0, 0), axes)(both, keys)
     update = jax.jit(jax.vmap(optimizer.update, (0, axes, 0), (0, axes)))
+    update_one = jax.jit(optimizer.update)
     alone = [jax.tree.map(lambda x, i=i: x[i], both) for i in range(2)]
     states = [optimizer.init(own, key) for own, key in zip(alone, keys, strict=True)]
     for _ in range(_NUM_STEPS):
@@ -266,7 +273,7 @@ def test_seeds_under_vmap_train_as_alone():
         both = optax.apply_updates(both, updates)
         for i in range(2):
             grads = jax.tree.map(jnp.cos, alone[i])
-            updates, states[i] = optimizer.update(grads, states[i], alone[i])
+            updates, states[i] = update_one(grads, states[i], alone[i])
             alone[i] = optax.apply_updates(alone[i], updates)
     for i in range(2):
         _assert_equal(jax.tree.map(lambda x, i=i: x[i], both), alone[i])
@@ -372,7 +379,10 @@ def test_every_setting_reaches_the_pruner(monkeypatch):
     ("arguments", "message"),
     [
         ({"sparsity": 95}, "prune.sparsity=95: expected a fraction in [0, 1), as 0.95"),
-        ({"method": "magnitud"}, "prune.method='magnitud': no such choice; did you mean 'magnitude'"),
+        (
+            {"method": "magnitud"},
+            "prune.method='magnitud': no such choice; did you mean 'magnitude'",
+        ),
         ({"method": "no_prune"}, "prune.method='no_prune': no such choice"),
         ({"update_end_step": None}, "prune.update_end_step=None: expected an integer number of"),
         ({"update_start_step": 0.2}, "prune.update_start_step=0.2: expected an integer number of"),
@@ -400,7 +410,7 @@ def test_mistakes_are_told_in_one_line_that_names_the_argument(arguments, messag
 
 def test_only_real_floats_can_be_pruned():
     optimizer = prune(optax.sgd(0.1), sparsity=0.5, **_STEPS)
-    with pytest.raises(ConfigError, match="prune.prunable='a/kernel': expected real floats, not int"):
+    with pytest.raises(ConfigError, match=r"prunable='a/kernel': expected real floats, not int32"):
         optimizer.init({"a": {"kernel": jnp.ones((4, 4), jnp.int32)}})
 
 
