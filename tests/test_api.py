@@ -1,4 +1,4 @@
-"""What the Python API trains is the command's, what it reads is on disk, and gin stays as it was."""
+"""What the Python API trains is the command's, what it reads is on disk; gin stays as it was."""
 
 import ast
 import json
