@@ -27,7 +27,7 @@ _NAME = re.compile(r"(\w+/)*\w+(\.\w+)*")
 _REFERENCE = re.compile(r"@(\w+/)*\w+(\.\w+)*(\(\))?|%\w+(\.\w+)*")
 _VALUES = "a number, a string, True, False, None, or a list, tuple or dict of such"
 _ONE = "expected the files of one; the command line's --list prints those of each"
-_BY_NAME = "a function or class by its name, as '@OnlineSource', once gin.configurable knows it"
+_BY_NAME = "a function or class by its name, as '@OnlineSource', once it is registered with gin"
 
 
 class Composition(NamedTuple):
