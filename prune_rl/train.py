@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from prune_rl import malloc
@@ -20,6 +21,8 @@ from prune_rl.tracking import require_tracker
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.price import Price
+    from prune_rl.python_settings import Settings
+    from prune_rl.results import Results
     from prune_rl.runner import Runner
 
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
@@ -197,6 +200,18 @@ def leave(code: int) -> NoReturn:
         os._exit(code)
     sys.exit(code)
 
+
+class _Callable(ModuleType):
+    """This module: `prune_rl.train` is its name and the function's of `prune_rl.api`."""
+
+    def __call__(self, settings: "Settings", base_dir: str | Path) -> "Results":
+        """See `prune_rl.api.train`."""
+        from prune_rl import api
+
+        return api.train(settings, base_dir)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     leave(main())

@@ -1,4 +1,4 @@
-"""The pruner of a run, from gin bindings."""
+"""A pruner from settings: those of a run are gin bindings."""
 
 from functools import partial
 from typing import Annotated
@@ -19,14 +19,13 @@ from prune_rl.pruning.schedule_settings import (
     resolve_schedule,
 )
 from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule
-from prune_rl.settings import Fraction, Holds, OneOf, Patterns, Range, checked
+from prune_rl.settings import Fraction, Holds, OneOf, Patterns, Range, checked_as
 
 _DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
 
 
-@gin.configurable
-@checked
-def create_updater_from_config(
+@checked_as("create_updater_from_config")
+def create_pruner(
     num_gradient_steps: int,
     pruner_type: Annotated[str, OneOf(["no_prune"], METHODS)] = "no_prune",
     *,
@@ -44,7 +43,7 @@ def create_updater_from_config(
     pool_members: bool = False,
     rng_seed: Annotated[int, Range(least=0, below=2**32), "an integer in [0, 2**32), as 8"] = 8,
 ) -> Pruner:
-    """Creates the pruner of a run; names are those of JaxPruner's Dopamine baseline.
+    """Creates a pruner; names are those of JaxPruner's Dopamine baseline.
 
     Args:
         num_gradient_steps: gradient steps that the run will make.
@@ -103,6 +102,10 @@ def create_updater_from_config(
     )
     decay = _decay(drop_fraction, schedule)
     return create(schedule, share, drop_fraction=decay)
+
+
+# gin's bindings reach who calls this name, no other.
+create_updater_from_config = gin.configurable("create_updater_from_config")(create_pruner)
 
 
 def _decay(drop_fraction: float, schedule: Schedule) -> optax.Schedule:

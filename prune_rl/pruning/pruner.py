@@ -74,7 +74,7 @@ class Pruner:
 
     method: Method
     schedule: Schedule
-    distribution: Callable[[Any], Any]
+    distribution: Callable[..., Any]
     pattern: Pattern = _UNSTRUCTURED
     drop_fraction: optax.Schedule = _no_drop
     rng_seed: int = 8
@@ -126,9 +126,9 @@ class Pruner:
         one = SparseOptimizer(
             init,
             update,
-            self._forward_params,
-            apply,
-            dense,
+            forward_params=self._forward_params,
+            apply_masks=apply,
+            dense_params=dense,
             target_sparsities=self.distribution,
             scores_next=self._scores_next,
         )
@@ -283,7 +283,9 @@ def _scores(score: Score | None, weights: Any, grads: Any, keys: Any, masks: Any
     def of_tensor(
         weight: jax.Array, grad: jax.Array, key: jax.Array, mask: jax.Array | None
     ) -> jax.Array | None:
-        return None if mask is None else score(weight, grad, key)
+        if mask is None:
+            return None
+        return score(weight.astype(jnp.float32), grad.astype(jnp.float32), key)
 
     return jax.tree.map(of_tensor, weights, grads, keys, masks)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 
 class SparseState(NamedTuple):
@@ -35,8 +36,10 @@ _AXES = SparseState(masks=0, inner_state=0, count=None, weights=0, key=0, churn=
 _MEMBERS = "members"  # name of their axis where they are mapped
 
 
-class SparseOptimizer(NamedTuple):
+class SparseOptimizer(optax.GradientTransformationExtraArgs):
     """An optax optimizer with more functions; `Pruner.wrap` says what they do.
+
+    To optax it is the pair of `init` and `update`, as any other; the rest are attributes.
 
     Attributes:
         init: (params, key=None) -> SparseState.
@@ -59,8 +62,31 @@ class SparseOptimizer(NamedTuple):
     dense_params: Callable[[Any, SparseState], Any] | None
     target_sparsities: Callable[[Any], Any]
     scores_next: Callable[[SparseState], Any]
-    seed_axes: SparseState = _AXES
-    members: int | None = None
+    seed_axes: SparseState
+    members: int | None
+
+    def __new__(
+        cls,
+        init: Callable[..., SparseState],
+        update: Callable[..., tuple[Any, SparseState]],
+        *,
+        forward_params: Callable[[Any, SparseState], Any],
+        apply_masks: Callable[[Any, SparseState], Any],
+        dense_params: Callable[[Any, SparseState], Any] | None,
+        target_sparsities: Callable[[Any], Any],
+        scores_next: Callable[[SparseState], Any],
+        seed_axes: SparseState = _AXES,
+        members: int | None = None,
+    ) -> "SparseOptimizer":
+        self = super().__new__(cls, init, update)
+        self.forward_params, self.apply_masks = forward_params, apply_masks
+        self.dense_params, self.target_sparsities = dense_params, target_sparsities
+        self.scores_next, self.seed_axes, self.members = scores_next, seed_axes, members
+        return self
+
+    def _replace(self, **changes: Any) -> "SparseOptimizer":
+        """The same with other attributes; a tuple's own would lose those beside the pair."""
+        return SparseOptimizer(**(self._asdict() | vars(self) | changes))
 
 
 def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> SparseOptimizer:
