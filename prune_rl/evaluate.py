@@ -205,7 +205,8 @@ def _play(
     from prune_rl.progress import Bar
     from prune_rl.scorecard import Result
 
-    act, results, count = acting(runs[0].learner), [], flags.episodes
+    act, count = acting(runs[0].learner), flags.episodes
+    results: list[Result] = []
     total = count * len(runs)
     with Bar(f"playing {flags.game or runs[0].game}", total, words=_in_episodes) as bar:
         for run in runs:
