@@ -205,8 +205,8 @@ def _play(
     from prune_rl.progress import Bar
     from prune_rl.scorecard import Result
 
-    act, count = acting(runs[0].learner), flags.episodes
     results: list[Result] = []
+    act, count = acting(runs[0].learner), flags.episodes
     total = count * len(runs)
     with Bar(f"playing {flags.game or runs[0].game}", total, words=_in_episodes) as bar:
         for run in runs:

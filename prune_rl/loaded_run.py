@@ -156,7 +156,7 @@ class LoadedRun:
     def _batch(self, observations: npt.ArrayLike) -> tuple[npt.NDArray[Any], bool]:
         """(B, *observation) on the agent's scale, and whether a single one was given."""
         array, spec = np.asarray(observations), self.observation_spec
-        expected = f"{spec.shape} or (B, {str(spec.shape)[1:]}) {np.dtype(spec.dtype).name}"
+        expected = f"{spec.shape} or (B, {str(spec.shape)[1:]} {np.dtype(spec.dtype).name}"
         fits = array.shape in (spec.shape, array.shape[:1] + spec.shape)
         if not (fits and np.can_cast(array.dtype, spec.dtype, "same_kind")):
             found = f"{array.shape} {array.dtype}"

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from prune_rl import evaluate
 from prune_rl.acting.lanes import Lanes, acting
 from prune_rl.loading import load_run
+
+from .films import frames_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiling")
 
@@ -32,12 +33,6 @@ def evaluated(trained, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(folder)) == ["eval.json", "x.mp4"]
     return json.loads((folder / "eval.json").read_text()), done.stdout, folder / "x.mp4"
-
-
-def frames_of(path):
-    reader = imageio_ffmpeg.read_frames(str(path))
-    width, height = next(reader)["size"]
-    return np.array([np.frombuffer(x, np.uint8).reshape(height, width, 3) for x in reader])
 
 
 def test_json_has_the_episodes_that_the_lanes_play(trained, evaluated):
@@ -106,11 +101,15 @@ def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path):
     one = played("--episodes=2", "--seed=1")
     assert [own["seed"] for own in one["seeds"]] == [1]
     assert one["seeds"][0]["episodes"] == evaluated[0]["seeds"][1]["episodes"][:2]
-    random = [
-        played("--episodes=6", "--seed=1", "--epsilon=1", f"--random_seed={i}") for i in (0, 1)
-    ]
-    assert random[0]["exploration"] == {"epsilon": 1.0}
-    assert random[0]["seeds"][0]["episodes"] != random[1]["seeds"][0]["episodes"]
+    flags = ("--episodes=6", "--seed=1", "--epsilon=1")
+    random, other = (played(*flags, f"--random_seed={i}") for i in (0, 1))
+    assert random["exploration"] == {"epsilon": 1.0}
+    assert random["seeds"][0]["episodes"] != other["seeds"][0]["episodes"]
+    run = load_run(trained, seed=1)
+    lanes = Lanes(run, 6, act=acting(run.learner), number=0, exploration=[1.0])
+    lengths = [own["length"] for own in random["seeds"][0]["episodes"]]
+    assert lengths == [own.length for own in lanes.play(6)]
+    assert lengths[:2] != [own["length"] for own in one["seeds"][0]["episodes"]]
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,10 @@ def test_sac_acts_and_judges_by_what_numpy_makes_of_its_weights(begun):
     actor, critic = (run.params[name]["params"] for name in ("actor", "critic"))
     actions = np.tanh(_mlp(actor, np.float64(seen))[:, :6])
     np.testing.assert_allclose(run.act(seen), actions, rtol=1e-4, atol=1e-5)
+    kernel, mask = (
+        x["critic"]["params"]["torso"]["Dense_0"]["kernel"] for x in (run.params, run.masks)
+    )
+    np.testing.assert_array_equal(mask, np.asarray(kernel) != 0)
     both = np.concatenate([seen, actions], axis=1)
     values = [_mlp(critic, both, (member,))[:, 0] for member in (0, 1)]
     assert (values[0] < values[1]).any()
@@ -335,7 +339,7 @@ def _flip(run):
     [
         (_remove("checkpoints"), "run: no checkpoint yet"),
         (_remove("checkpoints/0"), "run: no checkpoint yet"),
-        (_remove("provenance.json"), "run: no checkpoint yet"),
+        (_remove("provenance.json"), "provenance.json: not there yet"),
         (_remove("config.gin"), r"run: holds no run \(config.gin\)"),
         (_flip, "checkpoint 0 is damaged .*its bytes are not those that were written"),
         (_write("checkpoints/0/manifest.json", "{"), "checkpoint 0 is damaged .*cannot be read"),

@@ -23,13 +23,16 @@ _ENCODING = {
         *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-movflags", "+faststart"),
         *("-metadata", f"comment={MARK.decode()}", "-f", "mp4"),
     ],
-    # A palette for each frame: one for all would need all of them in memory.
+    # A palette for each frame, as one for all would need all of them in memory; and whole frames,
+    # as ffmpeg finds what has changed by places in the palette, whatever colours are there.
     ".gif": [
         "-filter_complex",
         "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none",
-        *("-f", "gif"),
+        *("-gifflags", "-offsetting-transdiff", "-f", "gif"),
     ],
 }
+# A GIF's frames last whole hundredths of a second.
+_RATES = {".mp4": str(FRAMES_PER_SECOND), ".gif": "100/7"}
 SUFFIXES = tuple(_ENCODING)
 
 
@@ -82,10 +85,10 @@ class VideoFile:
 
     def _started(self, height: int, width: int) -> subprocess.Popen[bytes]:
         given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
-        rate = ["-r", str(FRAMES_PER_SECOND), "-i", "-", "-an"]
-        encoding = _ENCODING[self._path.suffix.lower()]
+        suffix = self._path.suffix.lower()
+        rate = ["-r", _RATES[suffix], "-i", "-", "-an"]
         return subprocess.Popen(
-            [self._ffmpeg, "-v", "error", "-y", *given, *rate, *encoding, str(self._part)],
+            [self._ffmpeg, "-v", "error", "-y", *given, *rate, *_ENCODING[suffix], str(self._part)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
