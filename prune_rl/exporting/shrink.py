@@ -148,19 +148,15 @@ def by_channel(kernel: np.ndarray, channels: int) -> np.ndarray:
 def _needed(layers: Sequence[Layer], values: Sequence[_Value]) -> dict[int, npt.NDArray[np.bool_]]:
     """Which channels of every group are read: those of the observation and of the answer all are.
 
-    A stream is read by layers that stand before others which write to it: so the pass is repeated
-    until it finds no more.
+    What a layer writes to a stream is read by layers behind it alone: one pass finds them all.
     """
     needed = {own.group: np.zeros(len(own.low), bool) for own in values}
     for group in (values[0].group, values[-1].group):
         needed[group][:] = True
-    before = -1
-    while (found := sum(int(own.sum()) for own in needed.values())) > before:
-        before = found
-        for place, layer in reversed(list(enumerate(layers, start=1))):
-            for source in layer.inputs:
-                read = _reads(layer, needed[values[place].group], values[source])
-                needed[values[source].group] |= read
+    for place, layer in reversed(list(enumerate(layers, start=1))):
+        for source in layer.inputs:
+            read = _reads(layer, needed[values[place].group], values[source])
+            needed[values[source].group] |= read
     for own in needed.values():
         own[0] |= not own.any()  # a layer of no units is more than most programs take
     return needed

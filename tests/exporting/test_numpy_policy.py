@@ -109,12 +109,12 @@ def test_a_large_sparse_layer_is_computed_from_its_weights_alone(density):
     from prune_rl.exporting import numpy_policy
 
     rng = np.random.default_rng(0)
-    kernel = rng.normal(size=(300, 2000)) * (rng.random((300, 2000)) < density)
+    kernel = rng.normal(size=(300, 6000)) * (rng.random((300, 6000)) < density)
     kernel[[0, 17, 299]] = 0
     arrays = {"kernel": kernel, "bias": rng.normal(size=300)}
     function = numpy_policy._dense(arrays, {})
     assert function.__name__ == "sparse"
-    x = rng.normal(size=(3, 2000))
+    x = rng.normal(size=(3, 6000))
     np.testing.assert_allclose(function(x), x @ kernel.T + arrays["bias"], atol=1e-12)
 
 
