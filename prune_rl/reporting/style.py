@@ -22,7 +22,7 @@ ON_DARK = ("#4f74a0", "#f8773f", "#2cc581", "#c289e5", "#eaad15", "#9bd4eb", "#d
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # beside shades, where there are more
 
 INK, SOFT = "#000000", "#555555"  # of what is drawn for all; of notes, references and single seeds
-NOTHING = "#888888"  # of what is no number
+NOTHING = "#808080"  # of what is no number
 SEQUENCE, DIVERGING = "viridis", "RdBu"  # diverging: red below, blue above
 DPI = 120
 
