@@ -42,7 +42,7 @@ def in_words() -> str:
 def add_version(parser: argparse.ArgumentParser) -> None:
     """Adds --version to a command's flags."""
     text = "print the version, in a checkout its commit too, and stop"
-    parser.add_argument("--version", action=_Say, nargs=0, help=text)
+    parser.add_argument("--version", action=_Say, nargs=0, default=argparse.SUPPRESS, help=text)
 
 
 class _Say(argparse.Action):
