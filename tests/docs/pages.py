@@ -61,7 +61,7 @@ def run_blocks(parts: Sequence[tuple[str, str]], folder: Path) -> subprocess.Com
 
 @functools.cache
 def _environment() -> Path:
-    """A virtual environment whose Python is this one and whose pip does nothing: ours stays as is."""
+    """A virtual environment of this Python whose pip does nothing: ours stays as it is."""
     folder = Path(tempfile.mkdtemp(prefix="prune_rl_venv_"))
     atexit.register(shutil.rmtree, folder)
     python = folder / "bin" / "python"
