@@ -92,6 +92,14 @@ def test_every_extra_has_a_row_and_every_row_an_extra():
     assert sorted(name for row in rows for name in row) == sorted(setup["options.extras_require"])
 
 
+@pytest.mark.parametrize("script", ["quickstart.sh", "run_tests.sh"])
+def test_a_script_installs_extras_that_there_are(script):
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    (extras,) = re.findall(r"pip install -q -e '\.\[(.*)\]'", (ROOT / script).read_text())
+    assert set(extras.split(",")) <= set(setup["options.extras_require"])
+
+
 def test_the_method_of_the_readme_prunes_what_it_says(monkeypatch):
     """In a dictionary of its own: others go on without it."""
     ((_, text),) = [part for part in blocks("README.md") if "register_score" in part[1]]

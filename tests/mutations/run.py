@@ -26,7 +26,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent / "faults"
 _NEEDED = ("prune_rl", "launch", "gin_configs", "tests", "results", "benchmarks")
-_NEEDED += ("docs", "examples", "notebooks")
+_NEEDED += ("docs", "examples", "notebooks", ".ci")
 _FILES = ("pyproject.toml", "setup.cfg", "setup.py", "README.md", "LICENSE")
 _FILES += ("quickstart.sh", "run_tests.sh", "constraints.txt", "mkdocs.yml")
 _FILES += ("CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md")
