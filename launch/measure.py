@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from prune_rl import dry_run, train
+from prune_rl import dry_run
+from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError, first_line
 from prune_rl.recording import tensor_files
+from prune_rl.train import create_runner
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,8 +24,8 @@ def main(argv: Sequence[str]) -> int:
     # So that what it has made is removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        flags = train.parser().parse_args(argv[1:])
-        price = dry_run.measure(partial(train.create_runner, flags), began)
+        flags = parser().parse_args(argv[1:])
+        price = dry_run.measure(partial(create_runner, flags), began)
     except ConfigError as error:
         print(f"prune_rl.train: {first_line(error)}", file=sys.stderr)
         return 2

@@ -16,9 +16,10 @@ from prune_rl.gin_files import find_gin_file, shipped_gin_files
 from prune_rl.grid import Cell, Grid
 from prune_rl.recording import tensor_files
 from prune_rl.reporting.trainings import FINISHED, read_training
+from prune_rl.tracking import require_tracker
 
 _RECORD = "sweep.json"
-_OWN_TRAIN_FLAGS = ("no_compilation_cache", "no_malloc_settings", "traceback")
+_OWN_TRAIN_FLAGS = ("no_compilation_cache", "no_malloc_settings", "track", "traceback")
 
 
 def jobs(flags: argparse.Namespace) -> list[Job]:
@@ -55,10 +56,13 @@ def _train_flags(given: Sequence[str]) -> Sequence[str]:
     """What was given after --, if it is for trainings and leaves their settings alone."""
     parser = command_line.parser()
     default = vars(parser.parse_args([]))
-    for name, value in vars(parser.parse_args(given)).items():
+    flags = parser.parse_args(given)
+    for name, value in vars(flags).items():
         if value != default[name] and name not in _OWN_TRAIN_FLAGS:
             choices = ", ".join(f"--{x}" for x in _OWN_TRAIN_FLAGS)
             raise ConfigError(f"-- --{name}: not for every training; expected some of {choices}")
+    if flags.track is not None:
+        require_tracker(flags.track)  # before every training says it
     return given
 
 

@@ -17,6 +17,7 @@ from launch.table import Board
 from prune_rl.errors import ConfigError, first_line, nearest
 from prune_rl.recording import run_directory
 from prune_rl.signals import INTERRUPTED, StopSignals
+from prune_rl.version import add_version
 
 # Modules with add_flags(parser), executor(flags) and, where jobs are scripts, script(flags, jobs).
 BACKENDS = {"local": "launch.local", "slurm": "launch.on_slurm", "ray": "launch.on_ray"}
@@ -91,6 +92,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--dry_run", action="store_true", help=_HELP["dry_run"])
     add("--report", metavar="DIR", help=_HELP["report"])
     add("train_flags", nargs="*", metavar="FLAG", help=_HELP["train_flags"])
+    add_version(parser)
     _module(backend).add_flags(parser)
     return parser.parse_args(argv)
 

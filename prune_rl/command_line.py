@@ -5,6 +5,7 @@ import math
 import textwrap
 
 from prune_rl.gin_files import shipped_gin_files
+from prune_rl.version import add_version
 
 _DESCRIPTION = """\
 Trains S seeds of one agent at once and writes a run directory: metrics.jsonl and
@@ -62,6 +63,8 @@ _HELP = {
     "gin_bindings": "one gin binding, applied after the files; repeatable",
     "list": "print a grid's cells, each with its flags after a tab, or a suite's games, and stop",
     "cell": "train this cell of a grid; further flags win over its own",
+    "track": "show the run on a service too, beside its own files: wandb (WANDB_MODE=offline: "
+    "kept on disk); docs/tracking.md",
     "traceback": "print Python's traceback before the line that says what went wrong",
     "dry_run": "measure for ten seconds what the training takes of this machine, or each kind of "
     "a grid's, print it and stop; nothing is kept, and --base_dir is not needed",
@@ -107,11 +110,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help=_HELP["list"])
     add("--cell", metavar="NAME", help=_HELP["cell"])
+    add("--track", metavar="NAME", help=_HELP["track"])
     add("--traceback", action="store_true", help=_HELP["traceback"])
     add("--dry_run", action="store_true", help=_HELP["dry_run"])
     add("--dollars_per_hour", metavar="X", type=_dollars, help=_HELP["dollars_per_hour"])
     add("--no_compilation_cache", action="store_true", help=_HELP["no_compilation_cache"])
     add("--no_malloc_settings", action="store_true", help=_HELP["no_malloc_settings"])
+    add_version(result)
     return result
 
 

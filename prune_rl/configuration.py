@@ -5,33 +5,22 @@ shipped inside the wheel. Nothing here writes to disk.
 """
 
 import importlib
-import inspect
 import pkgutil
 import re
-import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import gin
 
-from prune_rl.errors import ConfigError, first_line, nearest
-from prune_rl.gin_files import ROOTS, find_gin_file, shipped_gin_files
+from prune_rl.errors import ConfigError
+from prune_rl.gin_files import ROOTS, find_gin_file
+from prune_rl.gin_mistakes import explain
 from prune_rl.gin_references import require_no_circle
 from prune_rl.quiet import quiet_libraries
 
 # How a module's text shows that importing it registers names with gin.
 _REGISTERS = re.compile(rb"gin\.(?:configurable|external_configurable|register)\b|from gin\simport")
-
-# Dopamine's names for what is called otherwise here.
-_DOPAMINE_NAMES = {
-    "update_period": "replay_ratio, 0.25 for an update_period of 4",
-    "num_updates_per_train_step": "replay_ratio, 2 for two updates after each agent step",
-    "distributional": "num_atoms, 1 for no distribution",
-    "mse_loss": "loss_type, 'mse' or 'huber'",
-    "bc_coefficient": "cql_coefficient",
-    "vmin": "vmax, the support is [-vmax, vmax]",
-}
 
 
 def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
@@ -51,7 +40,7 @@ def load(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     for name, path in zip(gin_files, paths, strict=True):
         _parse(f"--gin_files={name}", partial(gin.parse_config_file, str(path)))
     for binding in gin_bindings:
-        _parse(f"--gin_bindings={binding!r}", partial(gin.parse_config, binding))
+        _parse(f"--gin_bindings={binding!r}", partial(gin.parse_config, binding), binding)
     _parse("configuration", require_no_circle)
     _parse("configuration", gin.finalize)
 
@@ -109,44 +98,9 @@ def _is_used(given: tuple[str, str] | None, used: Sequence[tuple[str, str]]) -> 
     )
 
 
-def _parse(source: str, parse: Callable[[], object]) -> None:
+def _parse(source: str, parse: Callable[[], object], binding: str | None = None) -> None:
     try:
         with quiet_libraries():  # gin logs every place where an included file is not
             parse()
-    except ImportError as error:
-        raise ConfigError(f"{source}: cannot import: {first_line(error)}") from error
     except Exception as error:  # gin's own are of many types, and a module imported may raise any
-        raise ConfigError(f"{source}: {_explain(error)}") from error
-
-
-def _explain(error: Exception) -> str:
-    """gin's own words in one line, with the nearest name that would have been valid."""
-    message, line = str(error), first_line(error)
-    if isinstance(error, tokenize.TokenError):
-        return "a bracket or a quote is opened and never closed"
-    where = re.search(r"In file \"([^\"]+)\", line (\d+)", message)
-    place = f" ({where[1]}, line {where[2]})" if where else ""
-    unknown = re.match(r"No configurable matching (?:reference )?'@?([^'(]+)", line)
-    if unknown:
-        registered = gin.config._REGISTRY._selector_map  # gin offers no public list
-        names = [x.split(".")[-1] for x in registered if x.startswith("prune_rl.")]
-        return f"nothing is called {unknown[1]!r}; {nearest(unknown[1], names)}{place}"
-    parameter = re.match(r"Configurable '([^']+)' doesn't have a parameter named '([^']+)'", line)
-    if parameter:
-        choices = inspect.signature(gin.get_configurable(parameter[1])).parameters
-        renamed = _DOPAMINE_NAMES.get(parameter[2])
-        hint = f"here it is {renamed}" if renamed else nearest(parameter[2], choices)
-        return f"{parameter[1]} has no parameter {parameter[2]!r}; {hint}{place}"
-    included = re.match(r"Unable to open file: (\S+?)\.? Searched", line)
-    if included:
-        return f"includes {included[1]}: no such file; {nearest(included[1], shipped_gin_files())}"
-    if line.startswith("malformed node or string"):
-        return f'no value that gin reads; strings need quotes, as "Pong"{place}'
-    given = re.match(r"Configurable '([^']+)' (?:has denylisted|doesn't \S+) kwarg '([^']+)'", line)
-    if given:
-        return f"{given[1]}.{given[2]} is given by the code, not by a binding{place}"
-    macro = re.match(r"No bindings specified for '(?:(\S+)/)?gin\.macro'", line)
-    if macro:
-        name = macro[1] or "name"
-        return f"%{name} has no value; give it one, as {name} = 1{place}"
-    return f"{line}{place}"
+        raise ConfigError(f"{source}: {explain(error, binding)}") from error

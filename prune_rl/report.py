@@ -20,6 +20,7 @@ from prune_rl.reporting.study import D4RL, HUMAN, Study, by_clock
 from prune_rl.reporting.table import Score, require_parquet, tidy, write_csv, write_parquet
 from prune_rl.reporting.trainings import DIVERGED, FINISHED, Training, find_trainings
 from prune_rl.reporting.words import of_scores
+from prune_rl.version import add_version
 
 _DESCRIPTION = """\
 Turns run directories into evidence: tables of scores, statistics with intervals, pictures and a
@@ -116,6 +117,7 @@ def _create_parser() -> argparse.ArgumentParser:
     )
     for name, arguments in _FLAGS.items():
         parser.add_argument(name, **arguments)
+    add_version(parser)
     return parser
 
 

@@ -25,6 +25,7 @@ from prune_rl.session import Session
 from prune_rl.signals import StopSignals
 from prune_rl.specs import to_json
 from prune_rl.state import per_seed
+from prune_rl.tracking import create_sink
 
 _REHEARSAL_SECONDS = 2.0
 
@@ -33,13 +34,17 @@ class Runner(Parts):
     """Trains and evaluates S seeds in lock-step; `experiment.create_runner` makes one."""
 
     def run(
-        self, stop: StopSignals | None = None, announce: Callable[[Price], None] | None = None
+        self,
+        stop: StopSignals | None = None,
+        announce: Callable[[Price], None] | None = None,
+        track: str | None = None,
     ) -> None:
         """Runs or resumes every iteration and draws curve.png; says so if all that is done.
 
         Args:
           stop: looked at after every step.
           announce: told what a new run takes, which is measured only for it.
+          track: one of `tracking.TRACKERS` that shows it too.
 
         Raises:
           ConfigError: the directory holds a run with other settings, what it holds is damaged, it
@@ -57,7 +62,7 @@ class Runner(Parts):
                 run_directory.prepare(self.base_dir, config)
                 checkpointer = Checkpointer(self.base_dir / "checkpoints")
                 try:
-                    self._run(Session(self, checkpointer, stop), announce)
+                    self._run(Session(self, checkpointer, stop), announce, track)
                 finally:
                     checkpointer.close(wait=not stop.at_once)
 
@@ -132,7 +137,12 @@ class Runner(Parts):
                 advice = "choose another disk, or a smaller ReplayBuffer.max_capacity"
                 raise ConfigError(f"--base_dir={self.base_dir}: {sizes}; {advice}")
 
-    def _run(self, session: Session, announce: Callable[[Price], None] | None) -> None:
+    def _run(
+        self,
+        session: Session,
+        announce: Callable[[Price], None] | None,
+        track: str | None,
+    ) -> None:
         begun = session.restore()
         if not begun:
             seconds = session.start()
@@ -146,7 +156,7 @@ class Runner(Parts):
             provenance.append(self.base_dir / "provenance.json", record)
             if begun and session.iteration < self.num_iterations:
                 say_goes_on(self.base_dir, clock=self.source.clock, steps=self.source.steps)
-            self._run_from(session)
+            self._run_from(session, track)
             self._draw(picture)
         else:
             say_finished(self.base_dir, self.num_iterations)
@@ -160,10 +170,13 @@ class Runner(Parts):
             "action_spec": to_json(own.action_spec),
         }
 
-    def _run_from(self, session: Session) -> None:
+    def _run_from(self, session: Session, track: str | None) -> None:
         clock, steps = self.source.clock, self.source.steps
         total, count = self.num_iterations * self.training_steps, self.num_iterations
-        log = RunLog(self.base_dir, positions=session.positions, clock=clock, steps=steps)
+        sinks = [create_sink(track, self)] if track is not None else []
+        log = RunLog(
+            self.base_dir, positions=session.positions, clock=clock, steps=steps, sinks=sinks
+        )
         progress = RunProgress(
             clock=clock, total_steps=total, done_steps=steps, num_iterations=count
         )

@@ -10,15 +10,19 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from prune_rl import malloc
 from prune_rl.command_line import parser
 from prune_rl.errors import ConfigError, RunEnded, first_line
 from prune_rl.signals import INTERRUPTED, StopSignals
+from prune_rl.tracking import require_tracker
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.price import Price
+    from prune_rl.python_settings import Settings
+    from prune_rl.results import Results
     from prune_rl.runner import Runner
 
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
@@ -44,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _say(price._replace(startup=time.monotonic() - began), flags, sys.stderr)
                 _say_kept()
 
-            runner.run(stop, announce)
+            runner.run(stop, announce, flags.track)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:
@@ -94,6 +98,8 @@ def _prepare(flags: argparse.Namespace) -> "Runner":
     _require_gin_files(flags)
     if not flags.base_dir:
         raise ConfigError("--base_dir: none given; name the directory the run is written to")
+    if flags.track is not None:
+        require_tracker(flags.track)
     return create_runner(flags, flags.base_dir)
 
 
@@ -194,6 +200,18 @@ def leave(code: int) -> NoReturn:
         os._exit(code)
     sys.exit(code)
 
+
+class _Callable(ModuleType):
+    """This module: `prune_rl.train` is its name and the function's of `prune_rl.api`."""
+
+    def __call__(self, settings: "Settings", base_dir: str | Path) -> "Results":
+        """See `prune_rl.api.train`."""
+        from prune_rl import api
+
+        return api.train(settings, base_dir)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     leave(main())

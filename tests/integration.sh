@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what plain CI has not and passes the tests that need it, those of the night too: Slurm and
-# Chromium from Debian; submitit, Ray, selenium, PyArrow and TensorFlow Datasets in a virtual
+# Chromium from Debian; submitit, Ray, selenium, PyArrow, nbclient and TensorFlow Datasets in a virtual
 # environment of its own; rliable in another. Fails if a test is skipped all the same. For root on
 # Debian 12 with python3.11 ($PYTHON); takes 6 GB. $VENV names a folder to keep the environment in.
 set -euo pipefail
@@ -14,7 +14,7 @@ tests=(tests/launch tests/reporting/test_page_in_chromium.py
   tests/reporting/test_page_charts_in_chromium.py tests/reporting/test_table.py
   tests/parity/test_rliable.py tests/dataset_tool/test_catalogue.py tests/dataset_tool/test_fetch.py
   tests/datasets/test_finding.py tests/datasets/test_rlu.py tests/datasets/test_rlu_problems.py
-  tests/datasets/test_rlu_writer.py)
+  tests/datasets/test_rlu_writer.py tests/test_notebooks.py)
 
 missing=()
 for package in "${debian[@]}"; do
@@ -30,7 +30,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 [ -x "$python" ] || "${PYTHON:-python3.11}" -m venv "$venv"
-"$python" -m pip install -q -c constraints.txt -e '.[test,slurm,ray,rlu,parquet]' 'selenium>=4.51'
+"$python" -m pip install -q -c constraints.txt -e '.[test,slurm,ray,rlu,parquet,notebooks]' 'selenium>=4.51'
 "$python" -m pip check
 bash tests/parity/rliable_environment.sh
 echo "installed within $SECONDS s"

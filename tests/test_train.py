@@ -83,7 +83,10 @@ def test_the_papers_setting_in_help_is_40_million_frames_of_a_wide_resnet():
         ([], "--gin_files: none given"),
         (["--gin_files=agents/dqm.gin"], "did you mean 'agents/dqn.gin'?"),
         ([_DQN, "--gin_bindings=DQNAgent.gama=0.9"], "did you mean 'gamma'?"),
-        ([_DQN, "--gin_bindings=DQNAgent.update_period=4"], "here it is replay_ratio, 0.25"),
+        (
+            [_DQN, "--gin_bindings=DQNAgent.update_period=4"],
+            "DQNAgent.replay_ratio, 0.25",
+        ),
         ([_DQN, "--gin_bindings=DQNAgent.replay_ratio=0.4"], "the nearest is 0.5"),
         (
             [_DQN, _PONG, _SMALL, "--gin_bindings=PrioritizedSampler.priority_exponent=0.5"],
@@ -107,6 +110,7 @@ def test_the_papers_setting_in_help_is_40_million_frames_of_a_wide_resnet():
         ([_DQN, "--gin_bindings=Runner.create_environment_fn='Pong'"], "create_environment_fn"),
         ([_DQN, "--gin_bindings=DQNAgent.torso=@ImpalaTorso"], "DQNAgent.torso"),
         ([_DQN, "--gin_bindings=create_atari_environment.game_name='Pongg'"], "'Pong'"),
+        ([_DQN, _PONG.replace("Pong", "ALE/Pong-v5")], "did you mean 'Pong'?"),
         ([_DQN], "create_atari_environment.game_name"),
         (
             [_DQN, _PONG, _SMALL, "--gin_files=pruning/magnitude.gin", _PATTERN + "'nm_2,5'"],
@@ -214,6 +218,16 @@ def test_foreign_metrics_are_never_overwritten(tmp_path, capsys, train_minatar):
     assert (tmp_path / "metrics.jsonl").read_text() == "precious"
 
 
+def test_foreign_files_are_left_alone_and_nothing_is_put_beside_them(
+    tmp_path, capsys, train_minatar
+):
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert train_minatar(tmp_path) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("holds thesis.tex, which is of no run; name another directory\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 @pytest.mark.parametrize("count", [2, 4, 15, 26, 60])
 def test_list_prints_the_games_of_a_suite(capsys, count):
     assert train.main([f"--gin_files=suites/atari_{count}.gin", "--list"]) == 0
@@ -284,7 +298,7 @@ def test_a_lack_of_memory_says_what_to_make_smaller(
         ("create_optimizer.eps = 1e999", "create_optimizer.eps=inf: expected a number > 0"),
         ("torso = %torso", "torso: its value %torso needs itself"),
         ("Runner.num_seeds = [1", "a bracket or a quote is opened and never closed"),
-        ("create_minatar_environment.game_name = breakout", 'strings need quotes, as "Pong"'),
+        ("create_minatar_environment.game_name = breakout", '"breakout"'),
         ("DQNAgent.torso = %shape", "%shape has no value; give it one, as shape = 1"),
         ("MinAtarTorso.name = 'mine'", "DQNAgent.torso="),
         ("MinAtarTorso.noisy = True", "DQNAgent.torso="),

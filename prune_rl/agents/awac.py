@@ -77,6 +77,7 @@ class AWACAgent(ActorCriticAgent):
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
+            acts_with=acting,
         )
 
 

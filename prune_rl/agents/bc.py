@@ -67,6 +67,7 @@ class BCAgent(ActorAgent):
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
+            acts_with=acting,
         )
 
 

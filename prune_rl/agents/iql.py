@@ -102,6 +102,7 @@ class IQLAgent(ActorCriticAgent):
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
+            acts_with=acting,
         )
 
 

@@ -83,6 +83,7 @@ class SACAgent(ActorCriticAgent):
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
+            acts_with=acting,
         )
 
 

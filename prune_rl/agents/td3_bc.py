@@ -17,6 +17,7 @@ from prune_rl.learning.acting_rules import ActingRules
 from prune_rl.learning.actor_critic import (
     ACTOR,
     CRITIC,
+    Loss,
     actor_quantities,
     answers,
     descend,
@@ -61,12 +62,17 @@ class TD3BCAgent(ActorCriticAgent):
         noise_clip: that noise at most.
         policy_delay: gradient steps for one of the actor, whose first is the run's first, where
             TD3's is the last of so many. So its metrics are there at the steps that are looked at.
+        score_leak: whether the actor's gradient of the first critic, which is to be kept from the
+            critics, counts in their scores where masks are made of these (SNIP), as in Sparse-Reg's
+            released code, which does not clear it between the two. With `pool_members` it leaves
+            the second critic nothing.
     """
 
     alpha: NotNegative = 2.5
     policy_noise: NotNegative = 0.2
     noise_clip: NotNegative = 0.5
     policy_delay: Delay = 2
+    score_leak: bool = False
 
     @property
     def networks(self) -> Mapping[str, int | None]:
@@ -103,6 +109,7 @@ class TD3BCAgent(ActorCriticAgent):
             act=acting.act,
             act_eval=acting.act_eval,
             strategy=self._strategy,
+            acts_with=acting,
         )
 
 
@@ -119,9 +126,27 @@ class _Rules(NamedTuple):
         keys, critic_key, actor_key, target_key = jax.random.split(state.keys, 4)
         targets = self._targets(state, batch, target_key)
         loss = self.critics.loss(batch, targets, critic_key)
+        if self.settings.score_leak:
+            loss = self._leaking(loss, state, batch)
         state, metrics = descend(state, CRITIC, self.optimizers[CRITIC], loss)
         state, more = self._delayed(state, batch, actor_key)
         return state.replace(keys=keys), metrics | more, jnp.zeros_like(targets)
+
+    def _leaking(self, loss: Loss, state: AgentState, batch: Batch) -> Loss:
+        """The critics' loss, and where their masks are made the actor's, of their parameters."""
+        actor, critic = state.networks[ACTOR], state.networks[CRITIC]
+        scored = self.optimizers[CRITIC].scores_next(critic.opt_state)
+
+        def leaking(params: Params) -> tuple[jax.Array, Metrics]:
+            value, metrics = loss(params)
+            judged = state.with_network(CRITIC, critic.replace(params=params))
+
+            def leak() -> jax.Array:
+                return self._actor_losses(actor.params, judged, batch).mean()
+
+            return value + jax.lax.cond(scored, leak, lambda: jnp.zeros_like(value)), metrics
+
+        return leaking
 
     def _delayed(
         self, state: AgentState, batch: Batch, key: jax.Array

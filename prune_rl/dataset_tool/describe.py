@@ -112,12 +112,13 @@ def lines(description: Description) -> Iterator[str]:
 
 def draw(descriptions: Sequence[Description]) -> "Figure":
     """Return and length of every whole episode over its run, with running means."""
-    from matplotlib.figure import Figure
+    from prune_rl.reporting import style
 
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = style.new_figure(8, 6)
     above, below = figure.subplots(2, 1, sharex=True)
-    for i, (run, summary, *_) in enumerate(descriptions):
-        episodes, color = summary.episodes, f"C{i % 10}"
+    shades = style.colors(len(descriptions))
+    for (run, summary, *_), color in zip(descriptions, shades, strict=True):
+        episodes = summary.episodes
         for axes, values in ((above, episodes.returns), (below, episodes.lengths)):
             axes.plot(episodes.ended_at, values, ".", color=color, alpha=0.4, ms=5, mew=0)
             axes.plot(episodes.ended_at, running_mean(values), color=color, label=name(run))

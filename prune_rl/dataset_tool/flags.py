@@ -4,6 +4,8 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from prune_rl.version import add_version
+
 _DESCRIPTION = """\
 Lists public datasets of Atari games and of robots, fetches them, checks and
 describes what is on disk, and makes datasets here. Each command has a --help of
@@ -91,6 +93,7 @@ def parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_version(result)
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, description: str, short: str, epilog: str = "") -> ArgumentParser:

@@ -128,8 +128,8 @@ class AtariEnvironment:
 
     @property
     def action_names(self) -> list[str]:
-        """As ALE calls them, 'UPFIRE'."""
-        return [action.name for action in self._actions]
+        """As ALE calls them, in small letters: 'upfire'."""
+        return [action.name.lower() for action in self._actions]
 
     def render(self) -> Frame:
         """The console's screen, (210, 160, 3) uint8 in most games."""

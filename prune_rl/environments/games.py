@@ -1,8 +1,11 @@
 """Names of games: the paper's sets, and every Atari game that ale-py carries.
 
 Sets: Obando-Ceron et al. 2024, appendix B; the two smallest, section 5. Atari names are Dopamine's
-(`MsPacman`), MuJoCo's gymnasium's (`Ant-v5`).
+(`MsPacman`), MuJoCo's gymnasium's (`Ant-v5`); how others spell them is understood, to name ours.
 """
+
+import re
+from collections.abc import Sequence
 
 from prune_rl.errors import ConfigError, nearest
 
@@ -73,12 +76,53 @@ def num_actions(game: str) -> int:
 
     known = atari_roms()
     if game not in known:
-        raise ConfigError(f"{game!r}: no such Atari game; {nearest(game, known)}")
+        raise ConfigError(f"{game!r}: no such Atari game; {hint(game, list(known))}")
     ALEInterface.setLoggerMode(LoggerMode.Error)
     ale, rom = ALEInterface(), roms.get_rom_path(known[game])
     assert rom is not None  # every name of atari_roms() has one
     ale.loadROM(rom)
     return len(ale.getMinimalActionSet())
+
+
+def hint(game: str, games: Sequence[str]) -> str:
+    """What to say of a `game` that is none of a suite's `games`.
+
+    gymnasium's and ALE's names are understood (`PongNoFrameskip-v4`, `ALE/Pong-v5`), ROMs'
+    (`ms_pacman`), MinAtar's (`MinAtar/Breakout-v1`), and those of another suite.
+    """
+    suites = _by_suite()
+    for suite in sorted(suites, key=lambda own: set(suites[own]) != set(games)):
+        found = spelled(game, suite)
+        if found and _RAM.search(game):
+            return f"RAM is not observed here, but the screen of {found!r}"
+        if found in games:
+            return f"did you mean {found!r}?"
+        if found:
+            return f"of another suite there is create_{suite}_environment.game_name={found!r}"
+    return nearest(game, games)
+
+
+def spelled(game: str, suite: str) -> str | None:
+    """Our name of a game of 'atari', 'minatar' or 'mujoco' that others spell as `game`, if any."""
+    space, slash, _ = game.casefold().partition("/")
+    if slash and _NAMESPACES.get(space, suite) != suite:
+        return None
+    return next((own for own in _by_suite()[suite] if _bare(own) == _bare(game)), None)
+
+
+# What gymnasium and ALE put before and behind a game's name.
+_NAMESPACES = {"ale": "atari", "minatar": "minatar", "mujoco": "mujoco"}
+_AROUND = re.compile(r"^\w+/|(?:-ram)?(?:NoFrameskip|Deterministic)?(?:-v\d+)?$")
+_RAM = re.compile("-ram(?![a-z])")
+
+
+def _by_suite() -> dict[str, Sequence[str]]:
+    return {"atari": list(atari_roms()), "minatar": MINATAR, "mujoco": (*MUJOCO, *OLDER)}
+
+
+def _bare(game: str) -> str:
+    """'mspacman' of 'ALE/MsPacman-v5' or 'ms_pacman'."""
+    return re.sub("[_ -]", "", _AROUND.sub("", game)).casefold()
 
 
 def _camel_case(rom: str) -> str:

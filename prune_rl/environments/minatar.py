@@ -21,7 +21,7 @@ from prune_rl.state import State, array_to_json, json_to_array
 
 _STICKY_PROBABILITY = 0.1
 _CELL = 42  # pixels of a picture
-_ACTIONS = ("stay", "left", "up", "right", "down", "fire")
+_ACTIONS = ("noop", "left", "up", "right", "down", "fire")
 # Of channels, the later ones on top: after Okabe & Ito 2008, and four more.
 _COLORS = np.array(
     (

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import gin
 
-from prune_rl.environments.games import OLDER, SUITES
+from prune_rl.environments.games import OLDER, SUITES, hint
 from prune_rl.errors import ConfigError, nearest
 from prune_rl.settings import OneOf, checked
 
@@ -44,8 +44,8 @@ class Suite:
         if game is None:
             raise ConfigError(f"{binding}: not set; name a game, such as {binding}={example!r}")
         if game not in games:
-            raise ConfigError(f"{binding}={game!r}: no such game; {nearest(game, games)}")
+            raise ConfigError(f"{binding}={game!r}: no such game; {hint(game, games)}")
         if self.games and OLDER.get(game, game) not in self.games:
-            hint = nearest(game, self.games)
-            raise ConfigError(f"{binding}={game!r}: not in suite {self.name}; {hint}")
+            near = nearest(game, self.games)
+            raise ConfigError(f"{binding}={game!r}: not in suite {self.name}; {near}")
         return game

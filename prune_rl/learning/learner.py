@@ -68,6 +68,8 @@ class Learner(NamedTuple):
         quantities: what may be asked of each network, in the order that the agent declares them.
         members: how many members a network has; None for one without a member axis.
         target_sparsities: of each network, see `SparseOptimizer`.
+        acts_with: what `act_eval` computes, for who computes it elsewhere: a `QNetwork`, or the
+            `ActingRules` of an actor; None if nothing says.
     """
 
     init: Callable[..., AgentStates]
@@ -81,6 +83,7 @@ class Learner(NamedTuple):
     quantities: Mapping[str, Quantities]
     members: Mapping[str, int | None]
     target_sparsities: Mapping[str, Callable[[Params], Any]]
+    acts_with: Any = None
 
 
 def build_learner(
@@ -92,6 +95,7 @@ def build_learner(
     act: Callable[..., tuple[jax.Array, jax.Array]],
     act_eval: Callable[..., tuple[jax.Array, jax.Array]],
     strategy: Callable[..., str],
+    acts_with: Any = None,
 ) -> Learner:
     """Maps an algorithm, written for one seed, over seeds; compiles at the first call of each.
 
@@ -104,6 +108,7 @@ def build_learner(
         act: (parameters by network, key (2,), observation, numbers) -> (action, key).
         act_eval: likewise; the same object as `act` is compiled once.
         strategy: see `Learner`.
+        acts_with: likewise.
     """
     axis: Any = 0
     networks = {name: Network(axis, axis, own.seed_axes) for name, own in optimizers.items()}
@@ -134,6 +139,7 @@ def build_learner(
         quantities=quantities,
         members={name: own.members for name, own in optimizers.items()},
         target_sparsities={name: own.target_sparsities for name, own in optimizers.items()},
+        acts_with=acts_with,
     )
 
 

@@ -195,4 +195,5 @@ def build_value_learner(
         act=partial(_act, rules.network, True) if rules.network.noisy else act_eval,
         act_eval=act_eval,
         strategy=strategy,
+        acts_with=rules.network,
     )

@@ -14,7 +14,7 @@ from prune_rl.networks.noisy import dense
 from prune_rl.networks.precision import PRECISIONS, at_least_float32, wide_dot_general
 from prune_rl.settings import OneOf, checked
 
-_LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with a finite gradient
+LEAST_SQUARE = 1e-12  # of a norm that divides: silent features stay zero, with a finite gradient
 
 
 @gin.configurable(allowlist=["normalize_representation", "kernel_init"])
@@ -84,7 +84,7 @@ class QNetwork(Headed):
             features = at_least_float32(self.torso(observation))
         if not self.normalize_representation:
             return features
-        square = jnp.maximum(jnp.sum(jnp.square(features)), _LEAST_SQUARE)
+        square = jnp.maximum(jnp.sum(jnp.square(features)), LEAST_SQUARE)
         return features * jax.lax.rsqrt(square)
 
     @property

@@ -30,7 +30,12 @@ class SpectralDense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return x @ (kernel / jnp.maximum(largest_singular_value(kernel), _LEAST)) + bias
+        return x @ normalized(kernel) + bias
+
+
+def normalized(kernel: jax.Array) -> jax.Array:
+    """A kernel (in, out) divided by its largest singular value."""
+    return kernel / jnp.maximum(largest_singular_value(kernel), _LEAST)
 
 
 def largest_singular_value(kernel: jax.Array) -> jax.Array:

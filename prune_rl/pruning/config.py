@@ -1,4 +1,4 @@
-"""The pruner of a run, from gin bindings."""
+"""A pruner from settings: those of a run are gin bindings."""
 
 from functools import partial
 from typing import Annotated
@@ -19,14 +19,13 @@ from prune_rl.pruning.schedule_settings import (
     resolve_schedule,
 )
 from prune_rl.pruning.schedules import NoUpdateSchedule, Schedule
-from prune_rl.settings import Fraction, Holds, OneOf, Patterns, Range, checked
+from prune_rl.settings import Fraction, Holds, OneOf, Patterns, Range, checked_as
 
 _DISTRIBUTIONS = {"uniform": distributions.uniform, "erk": distributions.erk}
 
 
-@gin.configurable
-@checked
-def create_updater_from_config(
+@checked_as("create_updater_from_config")
+def create_pruner(
     num_gradient_steps: int,
     pruner_type: Annotated[str, OneOf(["no_prune"], METHODS)] = "no_prune",
     *,
@@ -41,9 +40,10 @@ def create_updater_from_config(
     update_freq: UpdateFreq = None,
     sparsity: Annotated[float, Range(least=0, below=1), "a fraction in [0, 1), as 0.95"] = 0.0,
     drop_fraction: Annotated[Fraction, "a fraction in [0, 1], as 0.1"] = 0.1,
+    pool_members: bool = False,
     rng_seed: Annotated[int, Range(least=0, below=2**32), "an integer in [0, 2**32), as 8"] = 8,
 ) -> Pruner:
-    """Creates the pruner of a run; names are those of JaxPruner's Dopamine baseline.
+    """Creates a pruner; names are those of JaxPruner's Dopamine baseline.
 
     Args:
         num_gradient_steps: gradient steps that the run will make.
@@ -65,6 +65,8 @@ def create_updater_from_config(
         sparsity: final fraction of zeros in kernels, in [0, 1).
         drop_fraction: part of the weights that 'set' and 'rigl' replace at step 0, in [0, 1]; it
             falls as a cosine to 0 at the last mask update.
+        pool_members: whether the members of an ensemble, as twin critics, are ranked together where
+            one threshold is over a whole network, as in Sparse-Reg's released code.
         rng_seed: integer in [0, 2**32), folded into each seed's own stream of random masks.
 
     Raises:
@@ -79,10 +81,13 @@ def create_updater_from_config(
     single = sparsity_type == "unstructured" or not method.ranks_single_weights
     expected = f"'unstructured' with pruner_type={pruner_type!r}, which ranks single weights"
     require(single, _binding("sparsity_type"), sparsity_type, expected)
+    expected = f"False with pruner_type={pruner_type!r}, which has a threshold for each layer"
+    pools = method.whole_network or not pool_members
+    require(pools, _binding("pool_members"), pool_members, expected)
     dist_type = "uniform" if method.whole_network else dist_type
     layers = [dense_layers] if isinstance(dense_layers, str) else tuple(dense_layers)
     share = partial(_DISTRIBUTIONS[dist_type], sparsity=float(sparsity), dense_layers=layers)
-    create = partial(Pruner, method, pattern=pattern, rng_seed=rng_seed)
+    create = partial(Pruner, method, pattern=pattern, rng_seed=rng_seed, pools_members=pool_members)
     if method.score is None:
         return create(NoUpdateSchedule(), share)
     schedule = resolve_schedule(
@@ -97,6 +102,10 @@ def create_updater_from_config(
     )
     decay = _decay(drop_fraction, schedule)
     return create(schedule, share, drop_fraction=decay)
+
+
+# gin's bindings reach who calls this name, no other.
+create_updater_from_config = gin.configurable("create_updater_from_config")(create_pruner)
 
 
 def _decay(drop_fraction: float, schedule: Schedule) -> optax.Schedule:

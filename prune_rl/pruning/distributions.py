@@ -1,7 +1,8 @@
 """How a target sparsity is shared among the tensors of a network.
 
 A distribution maps parameters (only their shapes are read) and a sparsity in [0, 1) to a tree of
-the same structure: a float for a kernel (`tensors.is_prunable`), None (never pruned) elsewhere.
+the same structure: a float for a kernel (`tensors.prunable_tensors`, which says what `prunable`
+is), None (never pruned) elsewhere.
 Tensors tied to a kernel (`ties`) get None too: they are neither ranked nor counted. First and last
 layers get no special treatment, unless `dense_layers` names them: glob patterns of layer paths, as
 'head' or 'torso/Conv_*', whose tensors are never pruned and pay for nothing; the others reach the
@@ -17,19 +18,30 @@ import jax
 
 from prune_rl.errors import ConfigError
 from prune_rl.networks.layers import match_layers
-from prune_rl.pruning.tensors import is_prunable, layer_of, tensor_name
+from prune_rl.pruning.tensors import KERNELS, layer_of, prunable_tensors, tensor_name
+from prune_rl.pruning.ties import tied_names
 
 
-def uniform(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
+def uniform(
+    params: Any,
+    sparsity: float,
+    dense_layers: Sequence[str] = (),
+    prunable: Sequence[str] = KERNELS,
+) -> Any:
     """The same sparsity for every kernel outside `dense_layers`.
 
     Raises:
         ConfigError: a pattern fits no layer, or nothing is left to prune.
     """
-    return _share(params, dict.fromkeys(_shapes(params, dense_layers), sparsity))
+    return _share(params, dict.fromkeys(_shapes(params, dense_layers, prunable), sparsity))
 
 
-def erk(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
+def erk(
+    params: Any,
+    sparsity: float,
+    dense_layers: Sequence[str] = (),
+    prunable: Sequence[str] = KERNELS,
+) -> Any:
     """Erdős-Rényi-Kernel: large tensors are pruned more, the total kept is the uniform one.
 
     The density of a tensor is proportional to sum(shape) / prod(shape), kernel dimensions
@@ -37,8 +49,8 @@ def erk(params: Any, sparsity: float, dense_layers: Sequence[str] = ()) -> Any:
     Raises like `uniform`. Source: Evci et al. 2020, section 3.
     """
     if sparsity == 0.0:
-        return uniform(params, 0.0, dense_layers)
-    shapes = _shapes(params, dense_layers)
+        return uniform(params, 0.0, dense_layers, prunable)
+    shapes = _shapes(params, dense_layers, prunable)
     sparsities = _erk_sparsities(list(shapes.values()), sparsity)
     return _share(params, dict(zip(shapes, sparsities, strict=True)))
 
@@ -49,11 +61,12 @@ def _share(params: Any, sparsities: dict[str, float]) -> Any:
     )
 
 
-def _shapes(params: Any, dense_layers: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    params: Any, dense_layers: Sequence[str], prunable: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
     """Shapes of the kernels to prune, by name."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    named = [(tensor_name(path), leaf) for path, leaf in leaves]
-    shapes = {name: leaf.shape for name, leaf in named if is_prunable(name)}
+    tensors = prunable_tensors(params, prunable)
+    shapes = {name: tensors[name].shape for name in tensors if name not in tied_names(tensors)}
     binding = "create_updater_from_config.dense_layers"
     # A network without layers, as a temperature, has none to leave dense.
     patterns = dense_layers if shapes else ()

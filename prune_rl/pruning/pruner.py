@@ -9,7 +9,7 @@ a method needs are in the state.
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -24,7 +24,12 @@ from prune_rl.pruning.packing import activated, apply_masks, changed_fraction, p
 from prune_rl.pruning.patterns import Pattern, Unstructured
 from prune_rl.pruning.schedules import Schedule
 from prune_rl.pruning.scores import Score, random
-from prune_rl.pruning.sparse_optimizer import SparseOptimizer, SparseState, of_members
+from prune_rl.pruning.sparse_optimizer import (
+    SparseOptimizer,
+    SparseState,
+    of_all_members,
+    of_members,
+)
 from prune_rl.pruning.tensors import tensor_name
 from prune_rl.pruning.ties import tie, untie
 
@@ -45,6 +50,8 @@ class Pruner:
         rng_seed: of the random masks and scores.
         period: steps of the schedule for one update; masks that any of them changes are made at
             that update.
+        pools_members: of an ensemble, whether a threshold over a whole network is one over all of
+            its members.
 
     >>> import jax.numpy as jnp, optax
     >>> from prune_rl.pruning.config import create_updater_from_config
@@ -67,11 +74,12 @@ class Pruner:
 
     method: Method
     schedule: Schedule
-    distribution: Callable[[Any], Any]
+    distribution: Callable[..., Any]
     pattern: Pattern = _UNSTRUCTURED
     drop_fraction: optax.Schedule = _no_drop
     rng_seed: int = 8
     period: int = 1
+    pools_members: bool = False
 
     def wrap(
         self, optimizer: optax.GradientTransformation, members: int | None = None
@@ -92,7 +100,10 @@ class Pruner:
         With `members`, parameters, gradients and state (but for its `count`) have a leading axis
         of that length, and each member is a network of its own: shares of the sparsity, masks,
         thresholds, the optimizer's moments and norms, a key split off the seed's. None: no axis.
+        Only a threshold may be shared (`pools_members`).
         """
+        if members is None and self.pools_members:
+            return replace(self, pools_members=False).wrap(optimizer)
         optimizer = optax.with_extra_args_support(optimizer)
 
         def init(params: Any, key: jax.Array | None = None) -> SparseState:
@@ -112,7 +123,15 @@ class Pruner:
             return apply_masks(params, state.masks)
 
         dense = _dense if self.method.keeps_dense_weights else None
-        one = SparseOptimizer(init, update, self._forward_params, apply, dense, self.distribution)
+        one = SparseOptimizer(
+            init,
+            update,
+            forward_params=self._forward_params,
+            apply_masks=apply,
+            dense_params=dense,
+            target_sparsities=self.distribution,
+            scores_next=self._scores_next,
+        )
         if members is None:
             return one
         return of_members(one, members, jax.random.PRNGKey(self.rng_seed))
@@ -152,11 +171,15 @@ class Pruner:
             return ones
         return self.pattern(random(param, param, key), ones, jnp.float32(target))
 
+    def _scores_next(self, state: SparseState) -> jax.Array:
+        if not self.method.scores_dense or not jax.tree.leaves(state.masks):
+            return jnp.zeros((), bool)
+        return self._is_mask_update(state.count)
+
     def _forward_params(self, params: Any, state: SparseState) -> Any:
         if not self.method.scores_dense or not jax.tree.leaves(state.masks):
             return params
-        is_update = self._is_mask_update(state.count)
-        return jax.lax.cond(is_update, lambda: _dense(params, state), lambda: params)
+        return jax.lax.cond(self._scores_next(state), lambda: _dense(params, state), lambda: params)
 
     def _update(
         self,
@@ -241,7 +264,8 @@ class Pruner:
         if len(different) > 1:
             raise ValueError("one threshold has one target sparsity: use distributions.uniform")
         sparsity = self.schedule.sparsity(different.pop(), step)
-        return network_masks(scores, active, sparsity, normalized=self.method.normalized)
+        rank = partial(network_masks, sparsity=sparsity, normalized=self.method.normalized)
+        return of_all_members(rank, scores, active) if self.pools_members else rank(scores, active)
 
     def _targets(self, params: Any) -> Any:
         """Target sparsities, None for tensors that stay dense: the structure of the masks."""
@@ -259,7 +283,9 @@ def _scores(score: Score | None, weights: Any, grads: Any, keys: Any, masks: Any
     def of_tensor(
         weight: jax.Array, grad: jax.Array, key: jax.Array, mask: jax.Array | None
     ) -> jax.Array | None:
-        return None if mask is None else score(weight, grad, key)
+        if mask is None:
+            return None
+        return score(weight.astype(jnp.float32), grad.astype(jnp.float32), key)
 
     return jax.tree.map(of_tensor, weights, grads, keys, masks)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 
 class SparseState(NamedTuple):
@@ -32,10 +33,13 @@ class SparseState(NamedTuple):
 # With one `count` for all, the choice to make new masks is one branch under `vmap`, not a
 # selection between masks computed at every step.
 _AXES = SparseState(masks=0, inner_state=0, count=None, weights=0, key=0, churn=0)
+_MEMBERS = "members"  # name of their axis where they are mapped
 
 
-class SparseOptimizer(NamedTuple):
+class SparseOptimizer(optax.GradientTransformationExtraArgs):
     """An optax optimizer with more functions; `Pruner.wrap` says what they do.
+
+    To optax it is the pair of `init` and `update`, as any other; the rest are attributes.
 
     Attributes:
         init: (params, key=None) -> SparseState.
@@ -46,6 +50,7 @@ class SparseOptimizer(NamedTuple):
             have in their places; None if the method leaves them none.
         target_sparsities: params of one network -> the sparsity of each tensor when all is done,
             None where it stays dense.
+        scores_next: state -> whether the next update makes masks of gradients at dense weights.
         seed_axes: of the state, a `vmap` prefix for an axis of seeds in front of everything.
         members: how many networks it is for, their axis first everywhere; None for one without.
     """
@@ -56,8 +61,32 @@ class SparseOptimizer(NamedTuple):
     apply_masks: Callable[[Any, SparseState], Any]
     dense_params: Callable[[Any, SparseState], Any] | None
     target_sparsities: Callable[[Any], Any]
-    seed_axes: SparseState = _AXES
-    members: int | None = None
+    scores_next: Callable[[SparseState], Any]
+    seed_axes: SparseState
+    members: int | None
+
+    def __new__(
+        cls,
+        init: Callable[..., SparseState],
+        update: Callable[..., tuple[Any, SparseState]],
+        *,
+        forward_params: Callable[[Any, SparseState], Any],
+        apply_masks: Callable[[Any, SparseState], Any],
+        dense_params: Callable[[Any, SparseState], Any] | None,
+        target_sparsities: Callable[[Any], Any],
+        scores_next: Callable[[SparseState], Any],
+        seed_axes: SparseState = _AXES,
+        members: int | None = None,
+    ) -> "SparseOptimizer":
+        self = super().__new__(cls, init, update)
+        self.forward_params, self.apply_masks = forward_params, apply_masks
+        self.dense_params, self.target_sparsities = dense_params, target_sparsities
+        self.scores_next, self.seed_axes, self.members = scores_next, seed_axes, members
+        return self
+
+    def _replace(self, **changes: Any) -> "SparseOptimizer":
+        """The same with other attributes; a tuple's own would lose those beside the pair."""
+        return SparseOptimizer(**(self._asdict() | vars(self) | changes))
 
 
 def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> SparseOptimizer:
@@ -78,7 +107,7 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
         grads: Any, state: SparseState, params: Any = None, **extra_args: Any
     ) -> tuple[Any, SparseState]:
         # vmap maps keyword arguments too, over their leading axis.
-        mapped = jax.vmap(one.update, (0, _AXES, 0), (0, _AXES))
+        mapped = jax.vmap(one.update, (0, _AXES, 0), (0, _AXES), axis_name=_MEMBERS)
         updates: tuple[Any, SparseState] = mapped(grads, state, params, **extra_args)
         return updates
 
@@ -90,5 +119,16 @@ def of_members(one: SparseOptimizer, members: int, default_key: jax.Array) -> Sp
         apply_masks=jax.vmap(one.apply_masks, (0, _AXES)),
         dense_params=None if dense is None else jax.vmap(dense, (0, _AXES)),
         target_sparsities=one.target_sparsities,
+        scores_next=one.scores_next,
         members=members,
     )
+
+
+def of_all_members(function: Callable[..., Any], *trees: Any) -> Any:
+    """One member's part of what `function` makes of the trees of all, within their update.
+
+    It is given their axis first and answers likewise.
+    """
+    answer = function(*jax.lax.all_gather(trees, _MEMBERS))
+    own = jax.lax.axis_index(_MEMBERS)
+    return jax.tree.map(lambda leaf: leaf[own], answer)

@@ -10,17 +10,15 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from prune_rl.recording.metrics import CLOCKS, IDENTIFYING, describe
+from prune_rl.recording.sinks import Sink, TensorBoard
 from prune_rl.recording.tensor_files import Damaged
-
-if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
 
 FILES = ("metrics.jsonl", "episodes.csv", "timing.jsonl")
 # By file, {"bytes": its length, "sha256": hex digest of them}: JSON.
@@ -40,13 +38,22 @@ class RunLog:
       OSError: the directory cannot be written to.
     """
 
-    def __init__(self, directory: Path, *, positions: Positions, clock: str, steps: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        positions: Positions,
+        clock: str,
+        steps: int,
+        sinks: Sequence[Sink] = (),
+    ) -> None:
         """Opens the run's files where they stood.
 
         Args:
             positions: where to cut the files back to, as `positions()` gave them.
             clock: see above.
             steps: what the clock says now.
+            sinks: where scalars go beside TensorBoard; they are closed with the log.
         """
         if clock not in CLOCKS:
             raise ValueError(f"clock={clock!r}: expected one of {', '.join(CLOCKS)}")
@@ -57,11 +64,11 @@ class RunLog:
         self._csv = csv.writer(self._episodes, lineterminator="\n")
         if self._episodes.tell() == 0:
             self._csv.writerow((*_WHOSE, clock, *_EPISODE))
-        self.clock, self._steps = clock, steps
-        self._writers: dict[int, SummaryWriter] = {}
+        self.clock = clock
+        self._sinks = (TensorBoard(directory, steps), *sinks)
 
     def metrics(self, row: Mapping[str, Any]) -> None:
-        """Appends one line to metrics.jsonl and the row's scalars to TensorBoard.
+        """Appends one line to metrics.jsonl and gives the row's scalars to TensorBoard and others.
 
         The row is given the run's clock behind its phase. A value that is not finite is written as
         null and named in the row's "non_finite" list, one by layer as
@@ -85,11 +92,13 @@ class RunLog:
         if non_finite:
             clean["non_finite"] = non_finite
         file.write(json.dumps(clean, allow_nan=False) + "\n")
-        writer = self._writer(row["seed"])
-        for name, metric in described.items():
-            if metric.tag is not None and clean[name] is not None:
-                tag = f"{row['phase'].capitalize()}/{metric.tag}"
-                writer.add_scalar(tag, clean[name], steps)
+        scalars = {
+            f"{row['phase'].capitalize()}/{metric.tag}": clean[name]
+            for name, metric in described.items()
+            if metric.tag is not None and clean[name] is not None
+        }
+        for sink in self._sinks:
+            sink.scalars(row["seed"], scalars, steps)
 
     def episode(self, *values: object) -> None:
         """Appends one line to episodes.csv: values in the order of its header."""
@@ -113,24 +122,9 @@ class RunLog:
         for file in files:
             file.flush()
             os.fsync(file.fileno())
-        for writer in self._writers.values():
-            writer.flush()
+        for sink in self._sinks:
+            sink.flush()
         return {Path(file.name).name: _position(Path(file.name)) for file in files}
-
-    def _writer(self, seed: int) -> "SummaryWriter":
-        from tensorboardX import SummaryWriter  # a start-up does not wait for it
-
-        if seed not in self._writers:
-            folder = str(self._directory / "tensorboard" / f"seed_{seed}")
-            self._writers[seed] = SummaryWriter(
-                folder,
-                # What a run taken up within an evaluation logs again at this very step is twice
-                # in TensorBoard, with one value.
-                purge_step=self._steps + 1,
-                # Names carry whole seconds only; two starts within one must not collide.
-                filename_suffix=f".from_{self._steps}",
-            )
-        return self._writers[seed]
 
     def __enter__(self) -> "RunLog":
         return self
@@ -139,8 +133,8 @@ class RunLog:
         self._metrics.close()
         self._episodes.close()
         self._timing.close()
-        for writer in self._writers.values():
-            writer.close()
+        for sink in self._sinks:
+            sink.close()
 
 
 def _finite(name: str, value: Any, non_finite: list[str]) -> Any:

@@ -5,14 +5,13 @@ import importlib.metadata
 import json
 import platform
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from prune_rl import malloc
+from prune_rl import malloc, version
 from prune_rl.recording import tensor_files
 from prune_rl.recording.metrics import UNITS
 
@@ -21,12 +20,12 @@ _HEADER = re.compile(r"^(Name|Version): *(\S+) *$", re.MULTILINE)
 
 def collect(protocol: dict[str, Any]) -> dict[str, Any]:
     """One record of this start of a run; `protocol` is the environment's own account."""
-    device = jax.devices()[0]
+    device, (commit, changed) = jax.devices()[0], version.code()
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": commit,
+        "git_dirty": changed,
         "python": platform.python_version(),
         "versions": _versions(),
         "backend": jax.default_backend(),
@@ -58,15 +57,3 @@ def _name_and_version(package: importlib.metadata.Distribution) -> tuple[str, st
     if headers.keys() == {"Name", "Version"}:
         return headers["Name"], headers["Version"]
     return package.metadata["Name"], package.version
-
-
-def _git(*arguments: str) -> str | None:
-    """Output of a git command in the package's own checkout, None where it is not in one."""
-    folder = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TextIO
 
@@ -17,8 +18,11 @@ from prune_rl.recording import logs, tensor_files
 # When a run is saved, and where its data lie: nothing that decides what it does.
 _FREE = ("Runner.checkpoint_minutes", "Dataset.path", "Dataset.chunks", "Dataset.cache_gib")
 _CONFIG = "config.gin"
-_FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard")
+_FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard", "wandb")
 _FILES = ("config.gin", "provenance.json", "curve.png", *logs.FILES)
+# What may lie in a directory before a run does: see `check`.
+_OF_NOBODY = (".*", "lost+found", "lock", f"{_CONFIG}.part")
+_PRINTED = ("*.log", "*.out", "*.err", "log.txt", "stdout*", "stderr*")
 
 
 @contextlib.contextmanager
@@ -70,17 +74,22 @@ def prepare(base_dir: Path, config: str) -> None:
 def check(base_dir: Path, config: str) -> None:
     """Looks whether `base_dir` can hold a run with the settings `config`; writes nothing.
 
+    A run that is there may have anything beside it: notes, pictures, copies. A new run begins in a
+    directory that holds nothing of anybody's. Not counted as such: hidden files (of file systems,
+    desktops and editors), `lost+found`, the lock and half a config.gin of a start that was killed,
+    what a scheduler or a shell prints into (`*.log`, `*.out`, `*.err`, `log.txt`, `stdout*`,
+    `stderr*`, and whatever this process prints into), and folders with nothing but these, as an
+    empty `tensorboard`.
+
     Raises:
-      ConfigError: `base_dir` holds foreign logs, a run with other settings, or files that cannot be
-        read.
+      ConfigError: `base_dir` holds foreign files, a run with other settings, or files that cannot
+        be read.
     """
     try:
         _require_kinds(base_dir)
         recorded = base_dir / _CONFIG
         if not recorded.exists():
-            for name in ("metrics.jsonl", "checkpoints"):
-                if (base_dir / name).exists():
-                    raise ConfigError(f"--base_dir={base_dir}: holds {name} but no config.gin")
+            _require_nothing_of_others(base_dir)
             return
         _require_starts(base_dir)
         before = recorded.read_text("utf-8")
@@ -96,6 +105,40 @@ def check(base_dir: Path, config: str) -> None:
             f"--base_dir={base_dir}: holds a run with other settings ({difference}); "
             f"name another directory, or repeat its settings to resume it"
         )
+
+
+def _require_nothing_of_others(base_dir: Path) -> None:
+    for name in ("metrics.jsonl", "checkpoints"):
+        if (base_dir / name).exists():
+            raise ConfigError(f"--base_dir={base_dir}: holds {name} but no config.gin")
+    foreign = _first_foreign(base_dir) if base_dir.is_dir() else None
+    if foreign is not None:
+        problem = f"holds {foreign.relative_to(base_dir)}, which is of no run"
+        raise ConfigError(f"--base_dir={base_dir}: {problem}; name another directory")
+
+
+def _first_foreign(folder: Path) -> Path | None:
+    """The first file, by name, that a new run may not find there; None if there is none."""
+    for path in sorted(folder.iterdir()):
+        if any(fnmatch(path.name, own) for own in _OF_NOBODY):
+            continue
+        if path.is_dir():
+            foreign = _first_foreign(path)
+        else:
+            foreign = None if _is_printed_into(path) else path
+        if foreign is not None:
+            return foreign
+    return None
+
+
+def _is_printed_into(path: Path) -> bool:
+    if any(fnmatch(path.name, own) for own in _PRINTED):
+        return True
+    for descriptor in (1, 2):  # stdout and stderr, which a shell may send to a file
+        with contextlib.suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return True
+    return False
 
 
 _ADVICE = "put back a copy, or move the directory away to start afresh"

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.references import Claim, curve, paper_claims, require_folder
+from prune_rl.reporting.style import SOFT
 
 PAPER, DOPAMINE = "paper", "dopamine"
-_GREY = "#555555"
 
 
 class Reference(NamedTuple):
@@ -51,7 +51,7 @@ def draw_curve(
         return []
     kept = found.steps <= last
     label = f"{found.label} (mean of {found.num_runs})"
-    axes.plot(found.steps[kept], found.mean[kept], "--", color=_GREY, label=label)
+    axes.plot(found.steps[kept], found.mean[kept], "--", color=SOFT, label=label)
     return [(label, *row) for row in zip(found.steps[kept].tolist(), found.mean[kept], strict=True)]
 
 
@@ -105,7 +105,7 @@ def draw_gains(
         level, label = (1 + float(claim.value)) * dense, f"paper: {claim.quantity}"
         if not sparsities:
             label = f"{label} {claim.value}"
-            axes.axhline(level, linestyle=":", color=_GREY, label=label)
+            axes.axhline(level, linestyle=":", color=SOFT, label=label)
         elif claim.sparsity and float(claim.sparsity) in sparsities:
             place = sparsities.index(float(claim.sparsity))
-            axes.plot(place, level, "*", color=_GREY, markersize=11, label=label)
+            axes.plot(place, level, "*", color=SOFT, markersize=11, label=label)

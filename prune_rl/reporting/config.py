@@ -46,6 +46,11 @@ def settings(config: Config, binding: str) -> list[Any]:
     return [_value(config.get(x[1:], x) if x.startswith("%") else x) for x in texts]
 
 
+def values(config: Config) -> dict[str, Any]:
+    """All of it; what is no Python literal, as '@DQNAgent()' and '%torso', is its text."""
+    return {name: _value(text) for name, text in config.items()}
+
+
 def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text)

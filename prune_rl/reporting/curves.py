@@ -13,16 +13,9 @@ from matplotlib.typing import ColorType
 
 from prune_rl.recording.metrics import METRICS, PLAYED
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import (
-    SEEDS_BAND,
-    colors,
-    dotted,
-    draw_mean,
-    from_zero,
-    say,
-    steps_axis,
-)
+from prune_rl.reporting.figures import SEEDS_BAND, dotted, draw_mean, from_zero, say, steps_axis
 from prune_rl.reporting.runs import PHASES, Curve, Logs, Run, curve, nanmean
+from prune_rl.reporting.style import colors, markers, new_figure
 from prune_rl.reporting.titles import about
 
 _FIRST_COLUMNS = (
@@ -42,31 +35,31 @@ def draw(runs: Sequence[Run], phase: str | None = None) -> Figure:
     """
     logs = Logs(runs)
     phase, label = logs.returns_phase(phase), logs.steps_label()
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    figure = new_figure(7, 5.5)
     returns, sparsity = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for run, rows, color in zip(runs, logs.rows, colors(len(runs)), strict=True):
-        _draw_returns(returns, curve(rows, phase, "episode_return_mean"), run.label, color)
+    looks = zip(colors(len(runs)), markers(len(runs)), strict=True)
+    for run, rows, (color, marker) in zip(runs, logs.rows, looks, strict=True):
+        seen = curve(rows, phase, "episode_return_mean")
+        _draw_returns(returns, seen, run.label, color, marker=marker)
         seen = curve(rows, "train", "sparsity")
-        sparsity.plot(seen.steps, nanmean(seen.values, axis=0), color=color, marker=".")
+        sparsity.plot(seen.steps, nanmean(seen.values, axis=0), color=color, marker=marker)
     returns.set_ylabel(f"{METRICS['episode_return_mean'].label} ({PHASES[phase]})")
     if any(run.label for run in runs):
         returns.legend()
     sparsity.set(ylabel=METRICS["sparsity"].label, ylim=(-0.03, 1.03))
     steps_axis(sparsity, label)
     from_zero(returns)
-    for axes in (returns, sparsity):
-        axes.grid(alpha=0.3)
     note = f"line: mean; thin: seeds; {SEEDS_BAND}{dotted([returns])}"
     say(figure, about(runs, "returns and sparsity"), note)
     return figure
 
 
-def _draw_returns(axes: Axes, returns: Curve, label: str, color: ColorType) -> None:
+def _draw_returns(axes: Axes, returns: Curve, label: str, color: ColorType, *, marker: str) -> None:
     for seed_values in returns.values:
         axes.plot(returns.steps, seed_values, color=color, alpha=0.25, linewidth=0.8)
     num_seeds = len(returns.values)
     name = f"{label} ({num_seeds} seed{'s' if num_seeds > 1 else ''})" if label else None
-    draw_mean(axes, returns, color, name)
+    draw_mean(axes, returns, color, name, marker=marker)
 
 
 def write_csv(runs: Sequence[Run], out: Path) -> None:

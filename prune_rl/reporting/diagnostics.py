@@ -16,7 +16,6 @@ from prune_rl.recording.metrics import MEASURED, describe
 from prune_rl.reporting.command import PHASE_FLAG, command
 from prune_rl.reporting.figures import (
     SEEDS_BAND,
-    colors,
     dotted,
     draw_mean,
     from_zero,
@@ -26,6 +25,7 @@ from prune_rl.reporting.figures import (
     steps_axis,
 )
 from prune_rl.reporting.runs import PHASES, Logs, Run, curve
+from prune_rl.reporting.style import SOFT, colors, markers
 from prune_rl.reporting.titles import about
 
 RETURNS, PHASE = "episode_return_mean", "diagnostics"
@@ -81,17 +81,17 @@ def _read(runs: Sequence[Run]) -> Logs:
 
 def _draw_panel(axes: Axes, quantity: str, phase: str, logs: Logs) -> None:
     missing = 0
-    for run, rows, color in zip(logs.runs, logs.rows, colors(len(logs.runs)), strict=True):
+    looks = zip(colors(len(logs.runs)), markers(len(logs.runs)), strict=True)
+    for run, rows, (color, marker) in zip(logs.runs, logs.rows, looks, strict=True):
         seen = curve(rows, phase if quantity == RETURNS else PHASE, quantity)
-        draw_mean(axes, seen, color, run.label)
+        draw_mean(axes, seen, color, run.label, marker=marker)
         missing += int(np.isnan(seen.values).sum())
     whose = f" ({PHASES[phase]})" if quantity == RETURNS else ""
     axes.set_title(describe(quantity).label + whose, fontsize="medium")
-    axes.grid(alpha=0.3)
     from_zero(axes)
     if missing:
         text = f"{missing} missing or not finite"
-        axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", color="gray", size=7)
+        axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", color=SOFT, size=7)
 
 
 def write_csv(runs: Sequence[Run], out: Path) -> None:

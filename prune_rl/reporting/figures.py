@@ -1,11 +1,10 @@
-"""What every picture of runs shares: colours, lines with their intervals, words, saving."""
+"""What every picture of runs shares: lines with their intervals, words, saving."""
 
 import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
@@ -15,9 +14,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.typing import ColorType
 
 from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL, Curve, Floats, bootstrap_interval, nanmean
+from prune_rl.reporting.style import DPI, SOFT, new_figure
 
-# Told apart without seeing red or green: Okabe & Ito 2008 without their yellow, and grey.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 SEEDS_BAND = "band: 95 % bootstrap interval of the mean over seeds, from three seeds on"
 _OF_SOME = "of_some"
 _CHARACTERS = 15  # of a note, in an inch
@@ -25,28 +23,30 @@ Steps = npt.NDArray[np.int64]
 _LEGEND = 2.2  # inches that one takes beside the panels
 
 
-def colors(count: int) -> list[ColorType]:
-    """`count` colours, no two alike; more than `PALETTE` has are shades from dark to light."""
-    if count <= len(PALETTE):
-        return list(PALETTE[:count])
-    return [tuple(color) for color in matplotlib.colormaps["viridis"](np.linspace(0, 0.95, count))]
-
-
-def draw_mean(axes: Axes, curve: Curve, color: ColorType, label: str | None) -> None:
+def draw_mean(
+    axes: Axes, curve: Curve, color: ColorType, label: str | None, *, marker: str = "."
+) -> None:
     """Draws the mean over seeds and, from three seeds on, the band of its `bootstrap_interval`."""
     if len(curve.values) >= SEEDS_OF_AN_INTERVAL:
         low, high = bootstrap_interval(curve.values)
         axes.fill_between(curve.steps, low, high, color=color, alpha=0.15)
     mean = nanmean(curve.values, axis=0)
-    draw_line(axes, curve.steps, mean, whole_until([curve]), color, label)
+    draw_line(axes, curve.steps, mean, whole_until([curve]), color, label, marker=marker)
 
 
 def draw_line(
-    axes: Axes, steps: Steps, values: Floats, until: float, color: ColorType, label: str | None
+    axes: Axes,
+    steps: Steps,
+    values: Floats,
+    until: float,
+    color: ColorType,
+    label: str | None,
+    *,
+    marker: str = ".",
 ) -> None:
     """Draws a mean of several runs, dotted from the step `until` which it is of all of them."""
     whole = steps <= until
-    axes.plot(steps[whole], values[whole], color=color, label=label, marker=".")
+    axes.plot(steps[whole], values[whole], color=color, label=label, marker=marker)
     if not whole.all():
         rest = slice(max(int(whole.sum()) - 1, 0), None)
         axes.plot(steps[rest], values[rest], ":", color=color, gid=_OF_SOME)
@@ -85,7 +85,7 @@ def grid(
     columns = min(columns, count)
     rows = math.ceil(count / columns)
     width, height = max(6.5, size[0] * columns + 1.8), size[1] * rows + 1.2
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = new_figure(width, height)
     panels = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False)
     for axes in panels.flat[count:]:
         axes.set_visible(False)
@@ -130,7 +130,7 @@ def say(figure: Figure, title: str, note: str) -> None:
         lines = textwrap.wrap(title, int((width - beside) * _CHARACTERS * 0.66))
         figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize="large")
     lines = textwrap.wrap(note, int(width * _CHARACTERS))
-    figure.supxlabel("\n".join(lines), fontsize="x-small", color="#555555")
+    figure.supxlabel("\n".join(lines), fontsize="x-small", color=SOFT)
 
 
 def save(figure: Figure, out: Path) -> None:
@@ -140,5 +140,5 @@ def save(figure: Figure, out: Path) -> None:
         OSError: `out` cannot be written to.
     """
     part = out.with_stem(f"{out.stem}.part")
-    figure.savefig(part, dpi=120)
+    figure.savefig(part, dpi=DPI)
     part.replace(out)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting.command import PHASE_FLAG, command
-from prune_rl.reporting.figures import SEEDS_BAND, colors, from_zero, say, spread
+from prune_rl.reporting.figures import SEEDS_BAND, from_zero, say, spread
 from prune_rl.reporting.runs import (
     PHASES,
     Floats,
@@ -24,6 +24,7 @@ from prune_rl.reporting.runs import (
     nanmean,
     write_rows,
 )
+from prune_rl.reporting.style import colors, new_figure
 from prune_rl.reporting.titles import about
 
 
@@ -73,8 +74,7 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
     phase, points = _read(runs, phase)
     methods = list(dict.fromkeys(point.method for point in points))
     settings = sorted({point.setting for point in points})
-    figure = Figure(figsize=(max(5, 1.5 + 0.35 * len(points) + len(settings)), 4))
-    figure.set_layout_engine("constrained")
+    figure = new_figure(max(5, 1.5 + 0.35 * len(points) + len(settings)), 4)
     axes = figure.subplots()
     for index, (method, color) in enumerate(zip(methods, colors(len(methods)), strict=True)):
         own = [point for point in points if point.method == method]
@@ -90,7 +90,7 @@ def draw(runs: Sequence[Run], setting: str, phase: str | None = None) -> Figure:
     axes.set(xlabel=setting, ylabel=f"{PHASES[phase]} return, mean of the last quarter")
     axes.set_xlim(-0.6, len(settings) - 0.4)
     from_zero(axes)
-    axes.grid(alpha=0.3, axis="y")
+    axes.grid(visible=False, axis="x")
     if len(methods) > 1:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     note = f"large: mean over seeds; small: seeds; {SEEDS_BAND.replace('band', 'bar')}"

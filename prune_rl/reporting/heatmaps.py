@@ -18,6 +18,7 @@ from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting.command import command
 from prune_rl.reporting.figures import say
 from prune_rl.reporting.runs import Run, common_clock, write_rows
+from prune_rl.reporting.style import DIVERGING, NOTHING, new_figure
 from prune_rl.reporting.titles import about
 
 _SHOWN_SEEDS = 5
@@ -102,15 +103,15 @@ def draw_rows(rows: Sequence[Maps]) -> Figure:
     """
     columns = max(len(maps) for _, maps in rows)
     size = (max(6.5, 2.1 * columns + 1.4), 2.4 * len(rows) + 1)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(*size)
     panels = figure.subplots(len(rows), columns, squeeze=False)
     for row, (label, maps) in zip(panels, rows, strict=True):
         row[0].set_ylabel(label)
         for axes in row[len(maps) :]:
             axes.set_visible(False)
         for axes, (name, matrix) in zip(row, maps, strict=False):
-            axes.set_facecolor("gray")
-            image = axes.imshow(matrix, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
+            axes.set_facecolor(NOTHING)
+            image = axes.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"{name}: mean |C| {mean_off_diagonal(matrix):.2f}", fontsize=8)
     figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, label="gradient correlation")

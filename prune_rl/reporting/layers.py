@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from prune_rl.recording.metrics import METRICS
-from prune_rl.reporting.figures import colors, grid, legend, say, steps_axis
+from prune_rl.reporting.figures import grid, legend, say, steps_axis
 from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.study import Arm, Study
+from prune_rl.reporting.style import colors, markers
 from prune_rl.reporting.words import file_name, games_in_words, of_group, unfinished, whose
 
 _TITLE = 40  # characters in a line of a panel's title
@@ -28,13 +29,13 @@ def draw_layers(study: Study, group: Sequence[Arm], quantity: str) -> Picture | 
     figure, panels = grid(len(group), 4, (3.1, 2.5), sharex=True, sharey=True)
     label = METRICS[quantity].label
     for axes, arm in zip(panels, group, strict=True):
-        for name, color in zip(names, colors(len(names)), strict=True):
+        looks = zip(colors(len(names)), markers(len(names)), strict=True)
+        for name, (color, marker) in zip(names, looks, strict=True):
             steps, values = lines[arm.name].get(name, ([], []))
-            axes.plot(steps, values, color=color, label=name, marker=".")
+            axes.plot(steps, values, color=color, label=name, marker=marker)
         title = textwrap.fill(f"{arm.setting} {arm.method}", _TITLE)
         axes.set_title(title, fontsize="small")
         axes.set_ylim(-0.03, 1.03)
-        axes.grid(alpha=0.3)
         steps_axis(axes, study.steps_label)
     panels[0].set_ylabel(label)
     legend(figure, panels)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
 from prune_rl.reporting import statistics
@@ -26,6 +25,7 @@ from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.runs import PHASES, bootstrap_interval, nanmean
 from prune_rl.reporting.statistics import Estimate
 from prune_rl.reporting.study import Arm, Study
+from prune_rl.reporting.style import SOFT, new_figure
 from prune_rl.reporting.words import (
     BOOTSTRAP,
     file_name,
@@ -83,7 +83,7 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
     for axes, (name, arms) in zip(panels, settings.items(), strict=True):
         for arm in arms:
             seen, color = study.returns(arm, game), study.color(arm)
-            draw_mean(axes, seen, color, arm.method)
+            draw_mean(axes, seen, color, arm.method, marker=study.marker(arm))
             low, high = bootstrap_interval(seen.values)
             rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
             numbers += [(arm.name, len(seen.values), *row) for row in rows]
@@ -95,7 +95,6 @@ def draw_returns(study: Study, group: Sequence[Arm], game: str) -> Picture:
         seeds = "1 seed" if counts == [1] else f"{'-'.join(map(str, counts))} seeds"
         axes.set_title(f"{name} ({seeds})", fontsize="medium")
         steps_axis(axes, study.steps_label)
-        axes.grid(alpha=0.3)
     from_zero(*panels)
     panels[0].set_ylabel(f"episode return ({PHASES[study.phase]})")
     legend(figure, panels)
@@ -116,7 +115,6 @@ def draw_sample_efficiency(study: Study, group: Sequence[Arm]) -> Picture:
             numbers += draw_iqm_curve(axes, study, arm, study.color(arm), arm.method)
         axes.set_title(name, fontsize="medium")
         steps_axis(axes, study.steps_label)
-        axes.grid(alpha=0.3)
     from_zero(*panels)
     panels[0].set_ylabel(f"IQM of {study.scale.label}")
     legend(figure, panels)
@@ -137,14 +135,15 @@ def draw_iqm_curve(
     there = ~np.isnan(found.value)
     steps, (value, low, high) = steps[there], (part[there] for part in found)
     axes.fill_between(steps, low, high, color=color, alpha=0.15)
-    draw_line(axes, steps, value, study.whole_until(arm), color, label)
+    until, marker = study.whole_until(arm), study.marker(arm)
+    draw_line(axes, steps, value, until, color, label, marker=marker)
     return [(arm.name, *row) for row in zip(steps.tolist(), value, low, high, strict=True)]
 
 
 def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
     """Median, IQM, mean and optimality gap of every arm, as rliable lays them out."""
     arms = [arm for arm in study.arms if any(x.arm == arm.name for x in estimates)]
-    figure = Figure(figsize=(13, 1.9 + 0.32 * len(arms)), layout="constrained")
+    figure = new_figure(13, 1.9 + 0.32 * len(arms))
     there = {x.statistic for x in estimates}
     named = {statistic: title for statistic, title in _PANELS.items() if statistic in there}
     panels = figure.subplots(1, len(named), sharey=True)
@@ -155,7 +154,7 @@ def draw_aggregates(study: Study, estimates: Sequence[Estimate]) -> Picture:
         axes.set_title(title, fontsize="medium")
         ends = [x for arm in arms for x in own[arm.name][2:5] if not np.isnan(x)]
         axes.set_xlim(min(0, *ends) * 1.06, max(0.1, *ends) * 1.06)
-        axes.grid(alpha=0.3, axis="x")
+        axes.grid(visible=False, axis="y")
     panels[0].set_yticks(range(len(arms)), [arm.name for arm in arms])
     panels[0].invert_yaxis()
     title = f"Final scores: {games_in_words(study.games)}"
@@ -177,15 +176,15 @@ def draw_improvement(study: Study, estimates: Sequence[Estimate]) -> Picture:
     found = {x.arm: x for x in estimates if x.statistic == "probability_of_improvement"}
     pairs = [pair for pair in study.pairs() if f"{pair[0].name} > {pair[1].name}" in found]
     own = [found[f"{arm.name} > {other.name}"] for arm, other in pairs]
-    figure = Figure(figsize=(9, 1.7 + 0.34 * len(own)), layout="constrained")
+    figure = new_figure(9, 1.7 + 0.34 * len(own))
     axes = figure.subplots()
     for place, (estimate, (arm, _)) in enumerate(zip(own, pairs, strict=True)):
         _draw_bar(axes, place, estimate, study.color(arm))
-    axes.axvline(0.5, color="#555555", linestyle="--", linewidth=1)
+    axes.axvline(0.5, color=SOFT, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(own)), [arm.name for arm, _ in pairs])
     axes.set(xlim=(-0.02, 1.02), xlabel="P(a run beats one of the dense network, same game)")
     axes.invert_yaxis()
-    axes.grid(alpha=0.3, axis="x")
+    axes.grid(visible=False, axis="y")
     title = f"Probability of improvement on the dense network: {games_in_words(study.games)}"
     note = f"line: mean over games, ties half; bar: {BOOTSTRAP}; dashed: no difference"
     note += f"; {of_scores(study)}"
@@ -215,7 +214,6 @@ def draw_profiles(study: Study, group: Sequence[Arm]) -> Picture:
         axes.set(ylim=(0, 1.02))
         if axes.xaxis.get_tick_params().get("labelbottom", True):
             axes.set_xlabel(f"{study.scale.label} (τ)")
-        axes.grid(alpha=0.3)
     panels[0].set_ylabel("fraction of runs above τ")
     legend(figure, panels)
     title = f"Performance profiles: {whose(group)}, {games_in_words(study.games)}"

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 
+from prune_rl.reporting import style
 from prune_rl.reporting.page_data import Json, describe_runs, number
 from prune_rl.reporting.pictures import Picture
 from prune_rl.reporting.statistics import Estimate
@@ -58,7 +59,7 @@ def write_page(out: Path, contents: Contents) -> None:
     data = page_data(contents)
     text = Template(_part("page.html")).substitute(
         title=html.escape(data["title"]),
-        style=_part("page.css"),
+        style=_style(),
         data=embedded(data),
         script="".join(_part(f"{name}.js") for name in _SCRIPTS),
     )
@@ -66,6 +67,11 @@ def write_page(out: Path, contents: Contents) -> None:
     # A name on disk that is no text, as Python reads it, is no UTF-8 either.
     part.write_bytes(text.encode("utf-8", "xmlcharrefreplace"))
     part.replace(out)
+
+
+def _style() -> str:
+    css = _part("page.css").replace("/* ON_WHITE */", style.css(style.ON_WHITE))
+    return css.replace("/* ON_DARK */", style.css(style.ON_DARK))
 
 
 def page_data(contents: Contents) -> Json:
@@ -142,7 +148,7 @@ def _image(own: Picture) -> str:
         drawn = _saved(own, format="svg", metadata={"Date": None})
     kind = "svg+xml"
     if len(drawn) > _LARGEST_SVG:
-        drawn, kind = _saved(own, format="png", dpi=120), "png"
+        drawn, kind = _saved(own, format="png", dpi=style.DPI), "png"
     return f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}"
 
 

@@ -53,11 +53,10 @@ def draw_analyses(study: Study, number: Number, title: str, panels: list[Panel])
         phase = study.phase if quantity == RETURNS else PHASE
         for arm in arms:
             seen = curve(arm.rows(game), phase, quantity)
-            draw_mean(axes, seen, study.color(arm), arm.method)
+            draw_mean(axes, seen, study.color(arm), arm.method, marker=study.marker(arm))
             low, high = bootstrap_interval(seen.values)
             rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
             numbers += [(game, quantity, arm.name, *row) for row in rows]
-        axes.grid(alpha=0.3)
         steps_axis(axes, "")
         from_zero(axes)
     for axes, quantity in zip(every, FIGURE_11, strict=False):

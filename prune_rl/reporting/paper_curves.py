@@ -85,14 +85,13 @@ def draw_cell(axes: Axes, study: Study, cell: Cell) -> list[Numbers]:
         seen = values_of(study, arm, cell.game, cell.quantity)
         if not seen.values.size:
             continue
-        draw_mean(axes, seen, study.color(arm), label)
+        draw_mean(axes, seen, study.color(arm), label, marker=study.marker(arm))
         low, high = bootstrap_interval(seen.values)
         rows = zip(seen.steps.tolist(), nanmean(seen.values, axis=0), low, high, strict=True)
         numbers += [(cell.title, cell.quantity, arm.name, *row) for row in rows]
     whose = f" ({PHASES[study.phase]})" if cell.quantity == RETURNS else ""
     axes.set_title(cell.title, fontsize="medium")
     axes.set_ylabel(METRICS[cell.quantity].label + whose, fontsize="small")
-    axes.grid(alpha=0.3)
     steps_axis(axes, study.steps_label)
     from_zero(axes)
     return numbers

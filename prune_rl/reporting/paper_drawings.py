@@ -14,21 +14,14 @@ from prune_rl.pruning.schedules import PolynomialSchedule
 from prune_rl.reporting.against import claims_of, draw_gains, gains, in_words
 from prune_rl.reporting.config import setting
 from prune_rl.reporting.diagnostics import RETURNS
-from prune_rl.reporting.figures import (
-    colors,
-    dotted,
-    from_zero,
-    grid,
-    legend,
-    say,
-    steps_axis,
-)
+from prune_rl.reporting.figures import dotted, from_zero, grid, legend, say, steps_axis
 from prune_rl.reporting.offline import in_thousands
 from prune_rl.reporting.overview import draw_iqm_curve
 from prune_rl.reporting.paper_curves import Cell, draw_cells, not_drawn
 from prune_rl.reporting.pictures import Number, Numbers, Picture, figure_name
 from prune_rl.reporting.references import Claim
 from prune_rl.reporting.study import HUMAN, Arm, Study, is_dense
+from prune_rl.reporting.style import SOFT, colors
 from prune_rl.reporting.trainings import Training
 from prune_rl.reporting.words import BOOTSTRAP, unfinished
 
@@ -84,7 +77,6 @@ def draw_panels(study: Study, number: Number, title: str, panels: list[Panel]) -
         if panel.kind == "final":
             _draw_claims(axes, study, panel, claims)
         axes.set_title(panel.title, fontsize="medium")
-        axes.grid(alpha=0.3)
     from_zero(*every)
     for axes in every[::columns]:
         axes.set_ylabel(f"IQM of {study.scale.label}")
@@ -159,7 +151,7 @@ def _draw_final(axes: Axes, study: Study, panel: Panel) -> list[Numbers]:
 
 def _color(study: Study, panel: Panel, line: Line) -> ColorType:
     """Of a line whose label is no method's: its last arm's, unless its arms are of one line."""
-    return "#444444" if panel.axis == "sparsity" else study.color([*line.arms.values()][-1])
+    return SOFT if panel.axis == "sparsity" else study.color([*line.arms.values()][-1])
 
 
 def _tick(axis: str, value: float) -> str:
@@ -198,7 +190,6 @@ def draw_schedules(study: Study, number: Number, title: str, panels: list[Panel]
             numbers += [(arm.name, "counted", *row) for row in seen]
     axes.set(ylabel="sparsity", ylim=(-0.02, 1.02))
     steps_axis(axes, "gradient steps per seed")
-    axes.grid(alpha=0.3)
     legend(figure, [axes])
     note = "line: target sparsity by the settings (equation 1); dots: counted in weights; no band"
     say(figure, title, note)

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from prune_rl.reporting import statistics
-from prune_rl.reporting.figures import PALETTE, say
+from prune_rl.reporting.figures import say
 from prune_rl.reporting.study import Arm, Study
+from prune_rl.reporting.style import INK, PALETTE, new_figure
 
-BETTER, WORSE, PLAIN = PALETTE[0], PALETTE[1], "black"  # of intervals above, below and around 0
+BETTER, WORSE, PLAIN = PALETTE[0], PALETTE[1], INK  # of intervals above, below and around 0
 Row = Mapping[str, "Text"]  # by column
 
 
@@ -82,7 +83,7 @@ def draw_table(title: str, note: str, columns: Sequence[str], rows: Mapping[str,
     texts = [[row.get(column, Text("")) for column in columns] for row in rows.values()]
     lines = max((cell.text.count("\n") + 1 for row in texts for cell in row), default=1)
     size = (2.2 + 3.0 * len(columns), 1.6 + 0.28 * (lines * len(rows) + 1))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(*size)
     axes = figure.subplots()
     axes.axis("off")
     table = axes.table(

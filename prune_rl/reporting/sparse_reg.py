@@ -11,7 +11,7 @@ import numpy as np
 
 from prune_rl.reporting import sparse_reg_tables as tables
 from prune_rl.reporting.diagnostics import RETURNS
-from prune_rl.reporting.figures import colors, grid
+from prune_rl.reporting.figures import grid
 from prune_rl.reporting.layers import layer_means
 from prune_rl.reporting.paper_curves import (
     HEADER,
@@ -37,6 +37,7 @@ from prune_rl.reporting.sparse_reg_arms import (
 )
 from prune_rl.reporting.sparse_reg_bars import rivals
 from prune_rl.reporting.study import Arm, Study, is_dense
+from prune_rl.reporting.style import colors, markers
 from prune_rl.reporting.words import games_in_words
 
 LOSSES = ("probe_loss", "validation_loss")
@@ -157,13 +158,13 @@ def periodic(study: Study, name: str, title: str) -> Picture | None:
     for axes, arm in zip(panels, masked, strict=False):
         layers = layer_means(study, arm, "sparsity_by_layer")
         own = {layer: x for layer, x in layers.items() if layer.startswith("actor/")} or layers
-        for (layer, (steps, values)), color in zip(own.items(), colors(len(own)), strict=True):
-            axes.plot(steps, values, ".-", color=color, label=layer)
+        looks = zip(colors(len(own)), markers(len(own)), strict=True)
+        for (layer, (steps, values)), (color, marker) in zip(own.items(), looks, strict=True):
+            axes.plot(steps, values, color=color, label=layer, marker=marker)
             rows = zip(steps, values, strict=True)
             numbers += [(layer, "sparsity", arm.name, *row, np.nan, np.nan) for row in rows]
         axes.set(ylim=(-0.03, 1.03), ylabel="sparsity")
         axes.set_title(f"{arm.settings.agent}, {where(arm)}, {_made(arm)}", fontsize="medium")
-        axes.grid(alpha=0.3)
     for axes, cell in zip(panels[len(masked) :], cells, strict=True):
         numbers += draw_cell(axes, study, cell)
     drawn = (figure, panels)

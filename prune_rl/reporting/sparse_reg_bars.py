@@ -9,6 +9,7 @@ from prune_rl.reporting.pictures import Numbers, Picture
 from prune_rl.reporting.pruned import DENSE
 from prune_rl.reporting.sparse_reg_arms import arms_of, by_data, games_of, has_dense, short, where
 from prune_rl.reporting.study import Arm, Study
+from prune_rl.reporting.style import INK, SOFT
 from prune_rl.reporting.words import BOOTSTRAP, unfinished
 
 _HEADER = ("panel", "arm", "seeds", "iqm", "low", "high")
@@ -27,7 +28,7 @@ def rivals(study: Study, name: str, title: str) -> Picture | None:
         there = [arm for arm in arms if game in study.final(arm)]
         axes.set_title(f"{arms[0].settings.agent}, {where(arms[0])}, {game}", fontsize="medium")
         axes.set_xticks(range(len(there)), [short(x) for x in there], rotation=30, ha="right")
-        axes.grid(alpha=0.3, axis="y")
+        axes.grid(visible=False, axis="x")
         for place, arm in enumerate(there):
             found = _draw_bar(axes, study, place, arm, game)
             numbers.append((axes.get_title(), arm.name, len(study.final(arm)[game]), *found))
@@ -49,6 +50,6 @@ def _draw_bar(axes: Axes, study: Study, place: int, arm: Arm, game: str) -> tupl
     values = np.array([*study.final(arm)[game].values()])
     value, low, high = map(float, statistics.interval(statistics.iqm, [values], rng=study.rng()))
     axes.bar(place, value, 0.7, color=study.color(arm), alpha=0.6)
-    axes.vlines(place, low, high, color="black")
-    axes.plot(np.full(len(values), place), values, ".", color="#444444", markersize=4)
+    axes.vlines(place, low, high, color=INK)
+    axes.plot(np.full(len(values), place), values, ".", color=SOFT, markersize=4)
     return value, low, high

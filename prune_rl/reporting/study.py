@@ -12,10 +12,11 @@ from prune_rl.recording.metrics import CLOCKS
 from prune_rl.reporting import statistics
 from prune_rl.reporting.against import Reference
 from prune_rl.reporting.arms import contradicts
-from prune_rl.reporting.figures import Steps, colors, whole_until
+from prune_rl.reporting.figures import Steps, whole_until
 from prune_rl.reporting.pruned import DENSE
 from prune_rl.reporting.runs import Curve, Floats, Row, curve
 from prune_rl.reporting.statistics import Estimate, Scores
+from prune_rl.reporting.style import colors, markers
 from prune_rl.reporting.table import Score, final_scores
 from prune_rl.reporting.trainings import FINAL, Training
 
@@ -121,10 +122,15 @@ class Study:
         self.scale = Scale("return", "raw returns", lambda game, values: values, RAW)
         methods = dict.fromkeys(arm.method for arm in sorted(self.arms, key=_by_method))
         self.palette = dict(zip(methods, colors(len(methods)), strict=True))
+        self._markers = dict(zip(methods, markers(len(methods)), strict=True))
 
     def color(self, arm: Arm) -> ColorType:
         """Of its method, the same in every picture."""
         return self.palette[arm.method]
+
+    def marker(self, arm: Arm) -> str:
+        """Of its method, as `color`."""
+        return self._markers[arm.method]
 
     @property
     def steps_label(self) -> str:

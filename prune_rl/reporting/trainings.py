@@ -21,7 +21,7 @@ _LOCKS = Path("/proc/locks")
 RUNNING, FINISHED, STOPPED, DIVERGED = "running", "finished", "stopped", "diverged"
 FINAL = (FINISHED, DIVERGED)  # whose scores count: without those that diverged arms look better
 _OF_A_RUN = ("metrics.jsonl", "provenance.json")  # beside its config.gin
-_NOT_SEARCHED = {"checkpoints", "diagnostics", "tensorboard"}  # of a run
+_NOT_SEARCHED = {"checkpoints", "diagnostics", "tensorboard", "wandb"}  # of a run
 _SAID = 5  # runs and duplicates that are named on stderr
 
 

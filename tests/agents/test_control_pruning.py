@@ -208,13 +208,15 @@ class Masked64:
     def show_dense(self):
         self.show([np.ones_like(mask) for mask in self.masks])
 
+    def scores(self, grads):
+        return [abs(w * g) for w, (g, _) in zip(self.dense, grads, strict=True)]
+
     def snip(self, grads):
         """Keeps all kernels' weights of the largest |w dL/dw|, one threshold for all."""
-        scores = [abs(w * g) for w, (g, _) in zip(self.dense, grads, strict=True)]
-        ranked = np.sort(np.concatenate([own.reshape(-1) for own in scores]))[::-1]
-        least = ranked[round((1 - SPARSITY) * len(ranked)) - 1]
-        assert least > 0, "a batch that leaves enough to rank"
-        self.masks = [own >= least for own in scores]
+        self.keep(least_kept(self.scores(grads)), grads)
+
+    def keep(self, least, grads):
+        self.masks = [own >= least for own in self.scores(grads)]
         self.show()
 
     def train(self, grads):
@@ -225,6 +227,14 @@ class Masked64:
         kept = zip(self.masks, moved, self.dense, strict=True)
         self.dense = [np.where(mask, new, old) for mask, new, old in kept]
         self.show()
+
+
+def least_kept(scores):
+    """The score down to which so many of all of these are kept."""
+    ranked = np.sort(np.concatenate([own.reshape(-1) for own in scores]))[::-1]
+    least = ranked[round((1 - SPARSITY) * len(ranked)) - 1]
+    assert least > 0, "a batch that leaves enough to rank"
+    return least
 
 
 def _listed(networks):
@@ -334,6 +344,60 @@ def test_snips_masks_come_from_each_networks_own_loss_and_are_made_anew(agent):
     assert (masks[1] != masks[2]).any()
     assert (masks[0] == masks[1]).all()
     assert (masks[2] == masks[4]).all()
+
+
+class Released(Sniped, test_td3_bc_update.Reference):
+    """Masks as Sparse-Reg's code makes them: of both critics together, and with a leak."""
+
+    def __init__(self, *args, pooled, leaking):
+        super().__init__(*args)
+        self.pooled, self.leaking = pooled, leaking
+
+    def update(self, batch):
+        self.batch = batch
+        super().update(batch)
+
+    def step(self, name, grads):
+        if name != "critic" or self.count not in REMADE:
+            super().step(name, grads)
+            return
+        if self.leaking:
+            leaks = zip(grads[0], self.leak(), strict=True)
+            grads = [[[a + b for a, b in zip(*own, strict=True)] for own in leaks], *grads[1:]]
+        pairs = list(zip(self.own["critic"], grads, strict=True))
+        together = least_kept([x for own, own_grads in pairs for x in own.scores(own_grads)])
+        for own, own_grads in pairs:
+            own.keep(together if self.pooled else least_kept(own.scores(own_grads)), own_grads)
+        self._mask_target("critic")
+
+    def leak(self):
+        """The gradient of the actor's loss in the first critic."""
+        critic = self.networks["critic"][0]
+        actions = np.tanh(self.networks["actor"](self.batch.s_tm1))
+        inputs = critic.forward(np.concatenate([self.batch.s_tm1, actions], axis=1))
+        scale = self.alpha / abs(inputs[-1]).mean()
+        return critic.backward(inputs, np.full((control.BATCH, 1), -scale / control.BATCH))[0]
+
+
+@pytest.mark.parametrize(("pooled", "leaking"), [(True, False), (False, True), (True, True)])
+def test_masks_as_sparse_regs_code_makes_them(pooled, leaking):
+    schedule = {"schedule_type": "periodic", "update_start_step": 0, "update_end_step": 2}
+    pruner = _pruner("global_snip", **schedule, pool_members=pooled)
+    pruners = dict.fromkeys(("actor", "critic"), pruner)
+    learner = control.make_learner(TD3BCAgent, pruners=pruners, score_leak=leaking)
+    state = learner.init(SEEDS)
+    seeds = [Released(state, x, pooled=pooled, leaking=leaking) for x in range(len(SEEDS))]
+    for step in range(5):
+        batch = control.make_batch(7 + step)
+        state, _, _ = learner.update(state, batch)
+        for place, seed in enumerate(seeds):
+            seed.update(control.of_seed(batch, place))
+    names = test_td3_bc_update.NAMES
+    control.assert_networks(state, [seed.stored() for seed in seeds], names, rtol=2e-4, atol=2e-6)
+    for seed in seeds:
+        kept = [sum(map(np.sum, own.masks)) for own in seed.own["critic"]]
+        assert (kept[0] == kept[1]) is not pooled
+        assert kept[0] > 2 * kept[1] or not (pooled and leaking)
 
 
 _AT_0 = {"update_start_step": 0, "update_end_step": None, "update_freq": None}

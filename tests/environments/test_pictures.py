@@ -23,7 +23,7 @@ def test_pictures_of_atari_are_the_consoles_screen():
     # Pong's field, players and score: brown, orange, green, and no others.
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) <= 6
     assert (picture[100, 80] == (144, 72, 17)).all()
-    assert game.action_names == ["NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]
+    assert game.action_names == ["noop", "fire", "right", "left", "rightfire", "leftfire"]
 
 
 def test_pictures_of_minatar_have_a_colour_for_each_object():
@@ -38,7 +38,7 @@ def test_pictures_of_minatar_have_a_colour_for_each_object():
     assert (middles[bricks] == middles[bricks][0]).all()
     assert (middles[paddle][0] != middles[bricks][0]).any()
     assert not picture[::42].any()
-    assert game.action_names == ["stay", "left", "right"]
+    assert game.action_names == ["noop", "left", "right"]
 
 
 _DRAWS = """

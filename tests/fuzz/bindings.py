@@ -146,13 +146,13 @@ _ELSEWHERE = {
         *("initial_temperature", "target_entropy", "learn_temperature", "backup_entropy"),
     ),
     "BCAgent": (*_ACTOR, "policy"),
-    "TD3BCAgent": (*_CRITIC, "alpha", "policy_noise", "noise_clip", "policy_delay"),
+    "TD3BCAgent": (*_CRITIC, "alpha", "policy_noise", "noise_clip", "policy_delay", "score_leak"),
     "AWACAgent": (*_CRITIC, "advantage_temperature", "largest_weight"),
     "IQLAgent": (
         *_CRITIC,
         *("value_torso", "expectile", "advantage_scale", "largest_weight", "bounded_mean"),
     ),
-    "MLPTorso": (*_MLP, "depth", "layer_norm", "spectral_norm", "dropout"),
+    "MLPTorso": (*_MLP, "depth", "layer_norm", "layer_norm_last", "spectral_norm", "dropout"),
     "SimBaTorso": (*_MLP, "num_blocks"),
     "create_mujoco_environment": ("seed", "game_name"),
 }
@@ -197,7 +197,7 @@ PARAMETERS = {
         **dict.fromkeys(("pruner_type", "dist_type", "sparsity_type", "schedule_type"), "choice"),
         **{"dense_layers": "patterns", "power": "positive", "update_freq": "frequency"},
         **{"update_start_step": "step", "update_end_step": "step", "sparsity": "below one"},
-        **{"drop_fraction": "fraction", "rng_seed": "seed"},
+        **{"drop_fraction": "fraction", "rng_seed": "seed", "pool_members": "never true"},
     },
     "PrioritizedSampler": {
         **{"ring": "given by the code", "horizon": "given by the code"},

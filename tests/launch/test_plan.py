@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -78,6 +79,16 @@ def test_what_cannot_be_is_said_in_a_line(jobs, flags, message):
 def test_flags_of_every_training_are_handed_on(jobs):
     for job in jobs("--", "--no_compilation_cache", "--traceback"):
         assert job.flags[-2:] == ("--no_compilation_cache", "--traceback")
+
+
+def test_a_service_is_looked_for_before_every_training_asks_for_it(jobs, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace(origin=name))
+    assert all(job.flags[-1] == "--track=wandb" for job in jobs("--", "--track=wandb"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"^--track=wandb: wandb is not installed: pip install"):
+        jobs("--", "--track=wandb")
+    with pytest.raises(ConfigError, match="did you mean 'wandb'"):
+        jobs("--", "--track=wandbb")
 
 
 def _kinds(jobs):

@@ -26,8 +26,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent / "faults"
 _NEEDED = ("prune_rl", "launch", "gin_configs", "tests", "results", "benchmarks")
+_NEEDED += ("docs", "examples", "notebooks", ".ci")
 _FILES = ("pyproject.toml", "setup.cfg", "setup.py", "README.md", "LICENSE")
-_FILES += ("quickstart.sh", "run_tests.sh", "constraints.txt")
+_FILES += ("quickstart.sh", "run_tests.sh", "constraints.txt", "mkdocs.yml")
+_FILES += ("CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md")
 _TIMEOUT = 300  # seconds; tests that reach it have not killed a fault
 _ENOUGH = 0.95
 
@@ -128,7 +130,8 @@ def _first_failure(copy: Path, tests: Sequence[str], timeout: float | None = Non
 def _copy(target: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in _NEEDED:
-        shutil.copytree(ROOT / name, target / name, ignore=ignored)
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, target / name, ignore=ignored)
     for name in _FILES:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, target / name)

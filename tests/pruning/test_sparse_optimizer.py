@@ -165,6 +165,34 @@ def test_one_threshold_is_one_members_own():
     assert kept.tolist() == [round(0.1 * size)] * 2
 
 
+@pytest.mark.parametrize("method", ["global_magnitude", "global_snip"])
+def test_pooled_members_share_a_threshold(method):
+    """By NumPy: of all weights of both, the largest tenth; of one network it changes nothing."""
+    settings = {"schedule_type": "one_shot", "update_start_step": 0, "sparsity": 0.9}
+    pruner = create_updater_from_config(_STEPS, method, **settings, pool_members=True)
+    scale = np.array([1.0, 1.5], np.float32)
+    params = jax.tree.map(lambda leaf: leaf * scale.reshape(2, *[1] * (leaf.ndim - 1)), _draw(0, 2))
+    grads, optimizer = _draw(1, 2), pruner.wrap(_SGD(), members=2)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    factor = grads if method == "global_snip" else jax.tree.map(np.ones_like, grads)
+    scores = [abs(params[x]["kernel"] * factor[x]["kernel"]) for x in _KERNELS]
+    if method == "global_magnitude":  # normalised: of a tensor of both
+        scores = [own / np.linalg.norm(own) for own in scores]
+    ranked = np.sort(np.concatenate([own.reshape(-1) for own in scores]))[::-1]
+    least = ranked[round(0.1 * len(ranked)) - 1]
+    kept = [np.sum([np.sum(own[i] >= least) for own in scores]) for i in range(2)]
+    assert kept[1] > kept[0] > 0
+    params = optax.apply_updates(params, updates)
+    for layer, own in zip(_KERNELS, scores, strict=True):
+        np.testing.assert_array_equal(np.asarray(params[layer]["kernel"]) != 0, own >= least)
+    one = jax.tree.map(lambda leaf: leaf[0], (grads, _draw(0, 2)))
+    alone = [
+        own.wrap(_SGD()).update(one[0], own.wrap(_SGD()).init(one[1]), one[1])
+        for own in (pruner, create_updater_from_config(_STEPS, method, **settings))
+    ]
+    _assert_same(*alone)
+
+
 @pytest.mark.parametrize("method", ["magnitude", "global_saliency", "random_ste", "snip", "rigl"])
 def test_seeds_of_members_train_as_each_seed_does_alone(method):
     wrapped, seeds, members = _pruner(method).wrap(_SGD(), members=3), 2, 3

@@ -45,3 +45,15 @@ def test_a_layers_noise_counts_with_its_kernel_and_stacked_biases_count_nowhere(
         "critic/noisy": 12 / 32,
         "total": 12 / 32,
     }
+
+
+def test_patterns_say_which_tensors_of_two_axes_are_weights():
+    params = {"a": {"w": np.eye(4, dtype=np.float32), "scale": np.zeros(4, np.float32)}}
+    params["b"] = np.zeros((2, 3), np.float32)
+    for patterns, expected in (
+        ("w", {"a": 0.75, "total": 0.75}),
+        (["w", "b"], {"a": 0.75, "b": 1.0, "total": 18 / 22}),
+        ("*", {"a": 0.75, "b": 1.0, "total": 18 / 22}),
+    ):
+        sparsity = {name: float(own) for name, own in weight_sparsity(params, patterns).items()}
+        assert sparsity == {name: np.float32(own) for name, own in expected.items()}

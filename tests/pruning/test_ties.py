@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from prune_rl.pruning.config import create_updater_from_config
 from prune_rl.pruning.distributions import erk
@@ -71,3 +72,15 @@ def test_tie_and_untie_of_a_tree():
         "odd_sigma": "own",
     }
     assert untie(tie(masks))["a"] == masks["a"]
+
+
+def test_noise_is_tied_in_trees_that_are_no_dicts_and_pays_for_nothing():
+    shape = jax.ShapeDtypeStruct((8, 6), jnp.float32)
+    tree = nnx.State({"a": {"w": nnx.Param("m"), "w_sigma": nnx.Param(None)}})
+    tied = tie(tree)
+    assert isinstance(tied, nnx.State)
+    assert jax.tree.leaves(tied) == ["m", "m"]
+    assert jax.tree.leaves(untie(tied)) == ["m"]
+    assert tie([{"w": "m", "w_sigma": None}, None]) == [{"w": "m", "w_sigma": "m"}, None]
+    assert erk({"w": shape, "w_sigma": shape}, 0.5, (), ["*"]) == {"w": 0.5, "w_sigma": None}
+    assert untie({"log_sigma": "own"}) == {"log_sigma": "own"}

@@ -8,6 +8,7 @@ import sys
 import jax
 import pytest
 
+from prune_rl import version
 from prune_rl.recording import provenance
 
 
@@ -15,7 +16,7 @@ from prune_rl.recording import provenance
 def checkout(tmp_path, monkeypatch):
     """A folder that the package takes for its own; returns a function that calls git there."""
     (tmp_path / "provenance.py").write_text("1\n")
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(version, "_FILE", tmp_path / "provenance.py")
 
     def git(*arguments):
         name = ("-c", "user.name=x", "-c", "user.email=x@example.com")

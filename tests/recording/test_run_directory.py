@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,68 @@ def test_looking_at_a_directory_leaves_nothing(tmp_path):
     with pytest.raises(ConfigError, match=r"holds metrics.jsonl but no config.gin"):
         run_directory.check(tmp_path, _CONFIG)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (["thesis.tex"], "thesis.tex"),
+        (["tensorboard/seed_0/events.out.tfevents.1"], "tensorboard/seed_0/events.out.tfevents.1"),
+        (["other/config.gin", "other/metrics.jsonl"], "other/config.gin"),  # a folder of runs
+        (["sweep.json", "width/Pong/0.log"], "sweep.json"),
+        (["b.log", "zzz", "aaa/bbb", "aaa/aaa.log"], "aaa/bbb"),
+        (["config.gin.part", "results.csv"], "results.csv"),
+    ],
+)
+def test_a_new_run_begins_beside_nobodys_files(tmp_path, names, first):
+    folder = tmp_path / "run"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("precious")
+    for look in (run_directory.check, run_directory.prepare):
+        with pytest.raises(ConfigError) as refused:
+            look(folder, _CONFIG)
+        expected = f"--base_dir={folder}: holds {first}, which is of no run; name another directory"
+        assert str(refused.value) == expected
+    found = {x.relative_to(folder).as_posix() for x in folder.rglob("*") if x.is_file()}
+    assert found == set(names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".DS_Store", ".nfs000001", ".snapshot/old/thesis.tex", "lost+found/#123"),
+        *("lock", "config.gin.part"),  # of a start that was killed
+        *("slurm-17.out", "17_0_log.err", "train.log", "log.txt", "stdout", "stderr.txt"),
+        *("logs/slurm-17.out", "tensorboard/", "diagnostics/deep/", "checkpoint.log/"),
+    ],
+)
+def test_what_systems_and_schedulers_put_there_is_not_counted(tmp_path, name):
+    folder = tmp_path / "run"
+    if name.endswith("/"):
+        (folder / name).mkdir(parents=True)
+    else:
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("x")
+    run_directory.prepare(folder, _CONFIG)
+    assert (folder / "config.gin").read_text() == _CONFIG
+
+
+def test_what_the_process_itself_prints_into_is_not_counted(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom prune_rl.recording import run_directory\n"
+        "print('begun', flush=True)\nrun_directory.check(Path(sys.argv[1]), 'x = 1')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    for stream in ("stdout", "stderr"):
+        with (tmp_path / "printed.txt").open("w") as file:
+            subprocess.run(command, check=True, **{stream: file})
+    with (tmp_path / "elsewhere").open("w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True)
+    assert "holds printed.txt, which is of no run" in done.stderr
+
+
+def test_beside_a_run_that_is_there_lies_what_its_user_likes(base_dir):
+    (base_dir / "notes").mkdir()
+    (base_dir / "notes" / "thesis.tex").write_text("precious")
+    run_directory.prepare(base_dir, _CONFIG)

@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex
 
 from prune_rl.errors import ConfigError
 from prune_rl.reporting import curves, runs
-from prune_rl.reporting.figures import PALETTE
 from prune_rl.reporting.runs import Run
+from prune_rl.reporting.style import PALETTE
 
 from .trees import write_run
 

@@ -5,8 +5,9 @@ import csv
 import pytest
 from matplotlib.figure import Figure
 
-from prune_rl.reporting.figures import PALETTE, colors, from_zero, grid, legend, say, steps_axis
+from prune_rl.reporting.figures import from_zero, grid, legend, say, steps_axis
 from prune_rl.reporting.pictures import Picture, replaced, write_pictures
+from prune_rl.reporting.style import PALETTE, colors
 
 
 def _picture(name):

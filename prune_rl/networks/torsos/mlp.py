@@ -22,15 +22,16 @@ class MLPTorso(nn.Module):
     Input (D,) float32, output (256·width,) float32. Sizes as in SAC, TD3 and IQL (Haarnoja et al.
     2018, Fujimoto et al. 2018, Kostrikov et al. 2022). Regularisers as in Sparse-Reg, appendix
     A.3: dropout and layer normalisation in every hidden layer, spectral normalisation in the last
-    of them (Gogianu et al. 2021). Layers are normalised before the ReLU, as in CORL and PARS;
-    Sparse-Reg's code has that after it and after dropout.
+    of them (Gogianu et al. 2021).
 
     Attributes:
         width: multiplies the units of every layer.
         units: of a layer at width 1.
         depth: hidden layers.
         kernel_init: see `networks.initializers`; biases begin at zero.
-        layer_norm: whether each layer is normalised before its ReLU (Ba et al. 2016).
+        layer_norm: whether each layer is normalised (Ba et al. 2016): before its ReLU, as in CORL
+            and PARS.
+        layer_norm_last: that after ReLU and dropout instead, as in Sparse-Reg's released code.
         spectral_norm: whether the last layer's kernel is divided by its largest singular value.
         dropout: fraction of units silenced after each ReLU while an agent learns; those who act,
             evaluate and bootstrap are whole.
@@ -42,6 +43,7 @@ class MLPTorso(nn.Module):
     depth: Count = 2
     kernel_init: Annotated[str, OneOf(INITIALIZERS)] = "pytorch"
     layer_norm: bool = False
+    layer_norm_last: bool = False
     spectral_norm: bool = False
     dropout: Dropout = 0.0
 
@@ -53,13 +55,13 @@ class MLPTorso(nn.Module):
             kind = SpectralDense if self.spectral_norm and last else nn.Dense
             init = INITIALIZERS[self.kernel_init]
             x = kind(self.units * self.width, kernel_init=init, name=f"Dense_{layer}")(x)
-            if self.layer_norm:
-                x = nn.LayerNorm(name=f"LayerNorm_{layer}")(x)
-            x = nn.relu(x)
+            normalize = nn.LayerNorm(name=f"LayerNorm_{layer}") if self.layer_norm else _as_it_is
+            x = nn.relu(x if self.layer_norm_last else normalize(x))
             if self.dropout:
                 # Only who learns hands noise in.
                 silent = not self.has_rng("dropout")
                 x = nn.Dropout(self.dropout, deterministic=silent)(x)
+            x = normalize(x) if self.layer_norm_last else x
         return x
 
     @property
@@ -70,7 +72,11 @@ class MLPTorso(nn.Module):
 
     @property
     def counted(self) -> dict[str, str]:
-        """What shows the units of a normalised layer is its normalisation."""
-        if not self.layer_norm:
+        """What shows the units of a layer that is normalised before its ReLU is that."""
+        if not self.layer_norm or self.layer_norm_last:
             return {}
         return {f"Dense_{layer}": f"LayerNorm_{layer}" for layer in range(self.depth)}
+
+
+def _as_it_is(x: jax.Array) -> jax.Array:
+    return x

@@ -46,6 +46,18 @@ def test_a_layer_is_dense_then_normalised_then_a_relu(normalized):
     np.testing.assert_allclose(_apply(torso, params, _X), x, rtol=1e-4, atol=1e-4)
 
 
+def test_a_layer_may_be_normalised_last():
+    torso = MLPTorso(units=4, depth=2, layer_norm=True, layer_norm_last=True, dropout=0.5)
+    params, x = _params(torso, _X), _X.astype(np.float64)
+    for layer in range(2):
+        x = np.maximum(_dense(x, params[f"Dense_{layer}"]), 0)
+        x = _norm(x, params[f"LayerNorm_{layer}"])
+    np.testing.assert_allclose(_apply(torso, params, _X), x, rtol=1e-4, atol=1e-4)
+    assert torso.counted == {}
+    silenced = torso.apply({"params": params}, _X, rngs={"dropout": KEY})
+    assert (silenced != 0).all()  # normalised after units were silenced
+
+
 def test_first_weights_are_pytorchs():
     kernel = MLPTorso(units=400).init(KEY, _X)["params"]["Dense_1"]["kernel"]
     assert abs(kernel).max() == pytest.approx(1 / 20, rel=1e-3)

@@ -1,0 +1,126 @@
+"""Writes the policy of a run, truly smaller: `python -m prune_rl.export RUN --out=DIR`."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prune_rl.errors import ConfigError, first_line
+from prune_rl.progress import in_bytes
+from prune_rl.signals import INTERRUPTED
+
+if TYPE_CHECKING:  # --help needs no JAX
+    from prune_rl.exporting.exporter import Exported
+
+_DESCRIPTION = """\
+Takes the policy out of a run and makes it truly smaller: channels and units that nothing can depend
+on are removed, weights that are zero are not stored, critics and targets are left behind. What is
+written plays with NumPy alone, and does what the full network does: that is checked in its own game
+before anything is written.
+"""
+_EPILOG = """\
+writes into DIR:
+  policy.json          what it is made of, where it comes from, what it sees, what its actions mean
+  policy.safetensors   its weights
+  numpy_policy.py      plays it; needs NumPy and nothing else, no JAX and nothing of prune_rl
+  policy.onnx          the same policy for onnxruntime, with --onnx (pip install 'prune_rl[onnx]')
+
+examples:
+  python -m prune_rl.export runs/pruned --out=policy
+  python -m prune_rl.export runs/pruned --out=policy --seed=2 --onnx --verify=10000
+
+  # anywhere, beside a copy of DIR
+  import sys; sys.path.append("policy")
+  from numpy_policy import load_policy
+  policy = load_policy("policy")
+  action = policy.act(observation)      # or a batch of them; policy.values(observation)
+"""
+_OURS = ("policy.json", "policy.safetensors", "numpy_policy.py", "policy.onnx", "__pycache__")
+
+
+def _create_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m prune_rl.export",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", type=Path, help="a run directory")
+    add("--out", metavar="DIR", type=Path, required=True, help="where to; a policy is replaced")
+    add("--seed", metavar="N", type=int, help="whose weights; default: the run's first seed")
+    add("--onnx", action="store_true", help="writes policy.onnx too")
+    add(
+        "--verify",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="observations on which it is compared with the full network; default: 1000",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code (2: the user must change something)."""
+    flags = _create_parser().parse_args(argv)
+    try:
+        _require(flags)
+        from prune_rl import compilation_cache
+        from prune_rl.exporting.exporter import export_policy
+        from prune_rl.loading import load_run
+
+        compilation_cache.enable()
+        run = load_run(flags.run, seed=flags.seed)
+        done = export_policy(run, flags.out, verify=flags.verify, onnx=flags.onnx)
+    except (ConfigError, OSError) as error:
+        print(f"prune_rl.export: {first_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("prune_rl.export: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    print("\n".join([*_lines(done), f"wrote {flags.out}"]))
+    return 0
+
+
+def _require(flags: argparse.Namespace) -> None:
+    """Raises `ConfigError` for flags that are wrong by themselves."""
+    if flags.verify < 1:
+        raise ConfigError(f"--verify={flags.verify}: expected a number of observations, as 1000")
+    out: Path = flags.out
+    if any(path.exists() and not path.is_dir() for path in (out, *out.parents)):
+        raise ConfigError(f"--out={out}: there is a file; expected a folder, there or not yet")
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    foreign = [name for name in names if name not in _OURS]
+    if foreign:
+        raise ConfigError(f"--out={out}: holds {foreign[0]}; expected a new folder, or a policy's")
+    if flags.onnx:
+        from prune_rl.exporting.onnx_model import require_onnx
+
+        require_onnx()
+
+
+def _lines(done: "Exported") -> Iterator[str]:
+    for name, own in done.agreements.items():
+        ties = f"{own.ties:,} of them ties" if own.ties else "no ties"
+        seen = f"{own.observations:,} observations, {ties}"
+        gap = f"numbers differ by {own.largest_difference:.1g} at most"
+        yield f"{name:9} does what the full network does: {seen}; {gap}"
+    yield f"units     {_listed(done.units[0])} -> {_listed(done.units[1])}"
+    yield f"weights   {done.weights[0]:,} -> {done.weights[1]:,}"
+    before, after = done.size
+    yield f"size      {in_bytes(before)} -> {in_bytes(after)}, {before / after:.1f} x smaller"
+    slow, fast = done.latency
+    of = "an observation, NumPy on one core"
+    yield f"time      {slow:,.0f} us -> {fast:,.0f} us {of}, {slow / fast:.1f} x faster"
+    if done.onnx_size:
+        yield f"onnx      {in_bytes(done.onnx_size)}"
+
+
+def _listed(units: Sequence[int]) -> str:
+    return "-".join(map(str, units))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
