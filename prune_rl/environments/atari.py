@@ -36,9 +36,6 @@ class AtariEnvironment:
     tick before goes on instead. ALE could decide that, but leaves the action being played out
     of its saved state; here the decision is its own, drawn from the same generator (mt19937),
     so that a seed gives the same game. No-ops are drawn from a stream of their own.
-
-    Attributes:
-      action_names: of the actions 0, 1, …, as 'noop'.
     """
 
     observation_spec = ObservationSpec((_SIDE, _SIDE, 1), stack_size=4)
@@ -72,7 +69,6 @@ class AtariEnvironment:
         height, width = self._ale.getScreenDims()
         self._screens = np.zeros((2, height, width), np.uint8)
         self.action_spec = Discrete(len(self._actions))
-        self.action_names = [action.name.lower() for action in self._actions]
         self.protocol: dict[str, Any] = {
             "suite": "atari",
             "game": game_name,

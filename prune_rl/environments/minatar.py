@@ -20,16 +20,12 @@ from prune_rl.specs import Discrete, ObservationSpec
 from prune_rl.state import State, array_to_json, json_to_array
 
 _STICKY_PROBABILITY = 0.1
-_NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
 
 
 class MinAtarEnvironment:
     """One game; see `prune_rl.environments.base.Environment` for the interface.
 
     Frames are (10, 10, channels) uint8: 255 where the game has an object, else 0.
-
-    Attributes:
-      action_names: of the actions 0, 1, …, as 'noop'.
     """
 
     frame_skip = 1
@@ -44,7 +40,6 @@ class MinAtarEnvironment:
         height, width, channels = self._game.state_shape()
         self.observation_spec = ObservationSpec((height, width, channels))
         self.action_spec = Discrete(len(self._actions))
-        self.action_names = [_NAMES[self._game.env.action_map[i]] for i in self._actions]
         self.protocol: dict[str, Any] = {
             "suite": "minatar",
             "game": game_name,
