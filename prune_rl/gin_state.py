@@ -3,8 +3,12 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import gin
+
+from prune_rl import configuration
 
 
 @contextmanager
@@ -33,3 +37,17 @@ def kept() -> Iterator[None]:
         own._IMPORTS.clear()
         own._IMPORTS.update(imports)
         own._set_config_is_locked(locked)
+
+
+@contextmanager
+def configured_by(config: Path) -> Iterator[dict[str, Any]]:
+    """Within, gin is as a run's config.gin says; gives what that makes of `Runner`'s parameters.
+
+    Afterwards it is as it was.
+
+    Raises:
+        ConfigError: gin cannot read the file.
+    """
+    with kept():
+        configuration.load([str(config)], [])
+        yield gin.get_bindings("Runner")

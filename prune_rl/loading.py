@@ -3,211 +3,31 @@
 Nothing is written, no lock is taken, and gin is afterwards what it was before.
 """
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gin
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from prune_rl import configuration, gin_state
-from prune_rl.environments.base import Environment
-from prune_rl.environments.scaled import Scale, scaled
-from prune_rl.errors import ConfigError, blaming, require
+from prune_rl import gin_state
+from prune_rl.environments.scaled import Scale
+from prune_rl.errors import ConfigError, require
 from prune_rl.experiment import create_optimizers
-from prune_rl.learning.actor_critic import ACTOR, CRITIC
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.learner import Learner
 from prune_rl.learning.saved import from_states
-from prune_rl.learning.state import AgentState, Params
-from prune_rl.learning.value_agent import Q
-from prune_rl.pruning.sparsity import weight_sparsity
+from prune_rl.learning.state import AgentState
+from prune_rl.loaded_run import LoadedRun
 from prune_rl.recording.saved_run import SavedRun, read_run
-from prune_rl.specs import (
-    ActionSpec,
-    Discrete,
-    Inputs,
-    ObservationSpec,
-    action_spec_of,
-    observation_spec_of,
-)
+from prune_rl.specs import ActionSpec, ObservationSpec, action_spec_of, observation_spec_of
 from prune_rl.state import State
 
+__all__ = ["LoadedRun", "load_run", "load_seeds"]
+
+_NEEDED = ("agent", "num_iterations", "training_steps", "max_steps_per_episode")
 _SCALE = "observations"  # of a fixed replay's state, see `sources.stored.StoredData`
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LoadedRun:
-    """One seed of a run, as it stood at its newest checkpoint.
-
-    Attributes:
-        directory: of the run.
-        config: its operative configuration, the text of config.gin.
-        agent: settings of the algorithm.
-        learner: its compiled functions.
-        seed: whose weights these are.
-        seeds: all of the run.
-        agent_steps: that each seed had taken; 0 where it learned from data alone.
-        gradient_steps: that it had made.
-        diverged_at: the gradient step at which it was found to have diverged; 0 while it has not.
-        params: by name of the network, flax variables without a seed axis; members of an ensemble
-            have their axis first. Pruned weights are exactly 0, as it acts.
-        masks: trees like those of bool arrays (NumPy), set where a weight is kept; None where a
-            tensor stays dense.
-        observation_spec: of what it acts on.
-        action_spec: of what it does.
-        scale: of raw observations, on which it learned them; None for as they are.
-        protocol: of the game, or of the data, that it learned from; JSON.
-        game: its name, as 'Pong'; '' where nothing says so.
-        max_steps_per_episode: agent steps after which an evaluation's episode is truncated.
-    """
-
-    directory: Path
-    config: str = field(repr=False)
-    agent: Agent = field(repr=False)
-    learner: Learner = field(repr=False)
-    seed: int
-    seeds: tuple[int, ...]
-    agent_steps: int
-    gradient_steps: int
-    diverged_at: int
-    params: Mapping[str, Params] = field(repr=False)
-    masks: Mapping[str, Any] = field(repr=False)
-    observation_spec: ObservationSpec = field(repr=False)
-    action_spec: ActionSpec = field(repr=False)
-    scale: Scale | None = field(repr=False)
-    protocol: Mapping[str, Any] = field(repr=False)
-    game: str
-    max_steps_per_episode: int
-
-    def act(self, observations: npt.ArrayLike) -> npt.NDArray[Any]:
-        """What it does, without exploration: the best action, or the middle of its distribution.
-
-        Each batch size compiles once.
-
-        Args:
-            observations: raw, (*observation) or (B, *observation) of the spec; integers of images,
-                any floating point of vectors.
-
-        Returns:
-            () or (B,) int32, or (A,) or (B, A) float32.
-
-        Raises:
-            ConfigError: they have another shape or dtype.
-        """
-        batch, is_one = self._batch(observations)
-        actions = np.asarray(self._act(self.params, batch))
-        return actions[0] if is_one else actions
-
-    def values(self, observations: npt.ArrayLike) -> npt.NDArray[np.float32] | None:
-        """What it expects: of every action, (num_actions,) or (B, num_actions) float32.
-
-        Where actions are vectors: of what it would do itself, the least that any critic gives, ()
-        or (B,). None without a critic. Observations are as for `act`, and it raises the same.
-        """
-        if self._values is None:
-            return None
-        batch, is_one = self._batch(observations)
-        values = np.asarray(self._values(self.params, batch))
-        return values[0] if is_one else values
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction of exact zeros among the weights of the network that acts."""
-        return self.sparsities[self.acting]
-
-    @cached_property
-    def sparsities(self) -> dict[str, float]:
-        """The same of every network."""
-        return {name: float(weight_sparsity(own)["total"]) for name, own in self.params.items()}
-
-    @property
-    def acting(self) -> str:
-        """The name of the network that acts."""
-        return ACTOR if ACTOR in self.params else next(iter(self.agent.networks))
-
-    def create_games(self, seeds: Sequence[int], game: str | None = None) -> list[Environment]:
-        """The games on which the run is evaluated, shown on its scale; one for each of `seeds`.
-
-        Args:
-            seeds: that decide all that is random in them.
-            game: another one of the suite.
-
-        Raises:
-            ConfigError: there is no such game, or it does not fit the agent.
-        """
-        name = game or self.game
-        with _configured(self.directory) as runner:
-            create_one = runner.get("create_environment_fn") or self._creates_games_of_data()
-            options = {"game_name": name} if name and _takes_game(create_one) else {}
-            if game and not options:
-                raise ConfigError(f"game {game!r}: what makes the run's games takes no game_name")
-            with blaming("Runner.create_environment_fn", create_one):
-                games = [create_one(seed, **options) for seed in seeds]
-        for one in games[:1]:
-            self._require_fitting(one, name)
-        return list(scaled(games, [self.scale] * len(games) if self.scale else None))
-
-    def _creates_games_of_data(self) -> Callable[..., Environment]:
-        suite = self.protocol.get("suite")
-        try:
-            create_one: Callable[..., Environment] = gin.get_configurable(
-                f"create_{suite}_environment"
-            )
-        except ValueError as error:
-            problem = "nothing says which game it plays (Runner.create_environment_fn)"
-            raise ConfigError(f"{self.directory}: {problem}") from error
-        return create_one
-
-    def _require_fitting(self, game: Environment, name: str) -> None:
-        own, its = ((x.observation_spec, x.action_spec) for x in (self, game))
-        if own != its:
-            raise ConfigError(f"game {name!r}: it has {its}; the agent expects {own}")
-
-    def _batch(self, observations: npt.ArrayLike) -> tuple[npt.NDArray[Any], bool]:
-        """(B, *observation) on the agent's scale, and whether a single one was given."""
-        array, spec = np.asarray(observations), self.observation_spec
-        expected = f"{spec.shape} or (B, {str(spec.shape)[1:]}) {np.dtype(spec.dtype).name}"
-        fits = array.shape in (spec.shape, array.shape[:1] + spec.shape)
-        if not (fits and np.can_cast(array.dtype, spec.dtype, "same_kind")):
-            found = f"{array.shape} {array.dtype}"
-            raise ConfigError(f"observations: {found}; expected {expected}")
-        batch = array.astype(spec.dtype, copy=False).reshape(-1, *spec.shape)
-        return self.scale(batch) if self.scale else batch, array.shape == spec.shape
-
-    @cached_property
-    def _act(self) -> Callable[[Any, Any], jax.Array]:
-        no_exploration = [0.0] * len(self.agent.exploration_eval)
-        key = jnp.zeros(2, jnp.uint32)  # of what is never drawn
-
-        def of_one(params: Any, observation: Any) -> jax.Array:
-            return self.learner.one.act_eval(params, key, observation, *no_exploration)[0]
-
-        return jax.jit(jax.vmap(of_one, (None, 0)))
-
-    @cached_property
-    def _values(self) -> Callable[[Any, Any], jax.Array] | None:
-        network = Q if Q in self.params else CRITIC
-        own = self.learner.quantities.get(network)
-        q_values = own.q_values if own else None
-        if q_values is None:
-            return None
-        if isinstance(self.action_spec, Discrete):
-            return jax.jit(lambda params, batch: q_values(params[network], Inputs(batch, batch)))
-
-        def of_actor(params: Any, batch: Any) -> jax.Array:
-            inputs = Inputs(batch, self._act(params, batch))
-            of_members = jax.vmap(lambda member: q_values(member, inputs))
-            return of_members(params[network]).min(axis=0)[:, 0]
-
-        return jax.jit(of_actor)
 
 
 def load_run(directory: str | Path, *, seed: int | None = None) -> LoadedRun:
@@ -223,42 +43,36 @@ def load_run(directory: str | Path, *, seed: int | None = None) -> LoadedRun:
         ConfigError: there is no run, no checkpoint, no such seed, or what is there is damaged.
     """
     saved = read_run(Path(directory))
-    seeds = sorted(saved.checkpoint.seeds)
-    own = seeds[0] if seed is None else seed
-    require(own in seeds, "seed", own, f"one of those of {directory}: {_listed(seeds)}")
-    return _load(saved, [own])[0]
+    return _load(saved, [min(saved.checkpoint.seeds) if seed is None else seed])[0]
 
 
-def load_seeds(directory: str | Path) -> list[LoadedRun]:
-    """All seeds of a run, of one checkpoint; see `load_run`."""
+def load_seeds(directory: str | Path, seeds: Collection[int] | None = None) -> list[LoadedRun]:
+    """Some seeds of a run, or all, in their order and of one checkpoint; see `load_run`."""
     saved = read_run(Path(directory))
-    return _load(saved, sorted(saved.checkpoint.seeds))
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
-
-
-@contextmanager
-def _configured(directory: Path) -> Iterator[dict[str, Any]]:
-    """Within, gin is as the run's configuration says, of which this is what `Runner` is given."""
-    with gin_state.kept():
-        configuration.load([str(directory / "config.gin")], [])
-        yield gin.get_bindings("Runner")
+    return _load(saved, sorted(saved.checkpoint.seeds if seeds is None else set(seeds)))
 
 
 def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
     run, protocol = saved.checkpoint.run, saved.start["protocol"]
-    with _configured(saved.directory) as runner:
+    there = sorted(saved.checkpoint.seeds)
+    for seed in seeds:
+        known = f"one of the run's: {', '.join(map(str, there))}"
+        require(seed in there, f"{saved.directory}: seed", seed, known)
+    config = saved.directory / "config.gin"
+    with gin_state.configured_by(config) as runner:
+        for name in _NEEDED:
+            if name not in runner:
+                raise ConfigError(f"{config}: says nothing of Runner.{name}; put back a copy")
         agent: Agent = runner["agent"]
         observation_spec, action_spec = _specs(saved, runner)
         learner = _learner(agent, runner, run["clock"], observation_spec, action_spec)
+        like = jax.eval_shape(lambda: learner.init([0], "unroll"))
     parts = {
         "directory": saved.directory,
         "config": saved.config,
         "agent": agent,
         "learner": learner,
-        "seeds": tuple(sorted(saved.checkpoint.seeds)),
+        "seeds": tuple(there),
         "agent_steps": run["steps"] if run["clock"] == "agent_steps" else 0,
         "observation_spec": observation_spec,
         "action_spec": action_spec,
@@ -266,13 +80,12 @@ def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
         "game": protocol.get("game", ""),
         "max_steps_per_episode": runner["max_steps_per_episode"],
     }
-    return [_of_seed(seed, saved.checkpoint.seeds[seed], parts) for seed in seeds]
+    return [_of_seed(seed, saved.checkpoint.seeds[seed], like, parts) for seed in seeds]
 
 
-def _of_seed(seed: int, state: State, parts: dict[str, Any]) -> LoadedRun:
-    learner: Learner = parts["learner"]
-    like = jax.eval_shape(lambda: learner.init([0], "unroll"))
-    own: AgentState = from_states([state["agent"]], like, learner.state_axes).trees[0]
+def _of_seed(seed: int, state: State, like: Any, parts: dict[str, Any]) -> LoadedRun:
+    axes = parts["learner"].state_axes
+    own: AgentState = from_states([state["agent"]], like, axes).trees[0]
     scale = state["source"]["replay"].get(_SCALE)
     return LoadedRun(
         seed=seed,
@@ -327,7 +140,3 @@ def _specs(saved: SavedRun, runner: Mapping[str, Any]) -> tuple[ObservationSpec,
     game = create_one(0)
     game.close()
     return game.observation_spec, game.action_spec
-
-
-def _takes_game(create_one: Callable[..., Any]) -> bool:
-    return "game_name" in inspect.signature(create_one).parameters

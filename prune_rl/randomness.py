@@ -4,10 +4,12 @@ What a seed draws depends on the seed alone, never on how many run beside it.
 
     of a seed's JAX key      0 training (first weights; then exploration, noise, augmentation),
                              1 evaluation, 2 masks; on the device 4 games, 5 what the replay draws,
-                             6 what interventions look at there
+                             6 what interventions look at there; (8, number, lane) what
+                             `prune_rl.evaluate` explores with
     of its exploration key   3 interventions
     of a NumPy SeedSequence  (seed, 0) games of training, (seed, 1, iteration) of an evaluation,
-                             (seed, 7) of a dataset that is collected after training
+                             (seed, 7) of a dataset that is collected after training,
+                             (seed, 8, number, lane) of `prune_rl.evaluate`
     of a PCG64               (seed, *name) in bytes: what the replay draws
 
 The first network of an agent draws from a stream itself, each further one from the stream folded
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY, _LOOKS, COLLECTION = range(8)
+TRAINING, EVALUATION, _MASKS, _INTERVENTIONS, _GAMES, _REPLAY, _LOOKS, COLLECTION, _LANES = range(9)
 _PROBES = 2**32 - 1  # no run has so many gradient steps, of which batches are drawn
 _NETWORKS = 2**31  # far from 0, 1, 2, ..., which `split` folds in for members of the first network
 
@@ -52,6 +54,17 @@ def evaluation_keys(seeds: Sequence[int], iteration: int) -> jax.Array:
     """Exploration keys (S, 2) uint32 of one evaluation, which nothing else uses."""
     streams = [jax.random.fold_in(jax.random.PRNGKey(seed), EVALUATION) for seed in seeds]
     return jnp.stack([jax.random.fold_in(stream, iteration) for stream in streams])
+
+
+def lane_key(seed: int, number: int, lane: int) -> jax.Array:
+    """Exploration key (2,) uint32 of a lane of games, in the evaluation of that number."""
+    stream = jax.random.fold_in(jax.random.PRNGKey(seed), _LANES)
+    return jax.random.fold_in(jax.random.fold_in(stream, number), lane)
+
+
+def lane_seed(seed: int, number: int, lane: int) -> int:
+    """What the game of that lane is seeded with, as `environment_seed` has it."""
+    return environment_seed(seed, _LANES, number, lane)
 
 
 class DeviceKeys(NamedTuple):

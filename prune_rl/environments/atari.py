@@ -126,6 +126,15 @@ class AtariEnvironment:
         resized = cv2.resize(pooled, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(resized, np.uint8)[..., None]
 
+    @property
+    def action_names(self) -> list[str]:
+        """As ALE calls them, 'UPFIRE'."""
+        return [action.name for action in self._actions]
+
+    def render(self) -> Frame:
+        """The console's screen, (210, 160, 3) uint8 in most games."""
+        return self._ale.getScreenRGB()
+
     def get_state(self) -> State:
         """The console, the action being played, the two screens, the lives, the random streams."""
         return {

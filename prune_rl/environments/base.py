@@ -1,6 +1,6 @@
 """What the rest of the package knows of an environment."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -52,6 +52,19 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Releases the emulator."""
+
+
+class Drawable(Environment, Protocol):
+    """One of which videos can be made.
+
+    Attributes:
+      action_names: of each numbered action, or of each number of a vector.
+    """
+
+    action_names: Sequence[str]
+
+    def render(self) -> Frame:
+        """A picture of the game as it stands, (h, w, 3) uint8."""
 
 
 def require_names(state: Collection[Any], names: Collection[str], owner: str) -> None:

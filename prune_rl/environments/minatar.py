@@ -20,6 +20,16 @@ from prune_rl.specs import Discrete, ObservationSpec
 from prune_rl.state import State, array_to_json, json_to_array
 
 _STICKY_PROBABILITY = 0.1
+_CELL = 42  # pixels of a picture
+_ACTIONS = ("stay", "left", "up", "right", "down", "fire")
+# Of channels, the later ones on top: after Okabe & Ito 2008, and four more.
+_COLORS = np.array(
+    (
+        *((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (213, 94, 0)),
+        *((204, 121, 167), (0, 114, 178), (255, 255, 255), (150, 150, 150), (140, 90, 50)),
+    ),
+    np.uint8,
+)
 
 
 class MinAtarEnvironment:
@@ -62,6 +72,20 @@ class MinAtarEnvironment:
 
     def _observe(self) -> Frame:
         return np.asarray(self._game.state(), np.uint8) * np.uint8(255)
+
+    @property
+    def action_names(self) -> list[str]:
+        """In words, 'left'."""
+        return [_ACTIONS[action] for action in self._actions]
+
+    def render(self) -> Frame:
+        """A coloured cell for each object, (420, 420, 3) uint8, with a gap between them."""
+        cells = np.zeros((*self.observation_spec.frame_shape[:2], 3), np.uint8)
+        for there, color in zip(np.moveaxis(self._observe(), -1, 0), _COLORS, strict=False):
+            cells[there > 0] = color
+        picture = cells.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
+        picture[::_CELL] = picture[:, ::_CELL] = 0
+        return picture
 
     def functional(self) -> JaxMinAtar:
         """The same game as pure functions of JAX, with random numbers of its own.

@@ -14,6 +14,7 @@ import numpy as np
 
 from prune_rl.environments.base import Frame, require_names
 from prune_rl.environments.games import MUJOCO, OLDER
+from prune_rl.environments.mujoco_pictures import Pictures
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
 from prune_rl.settings import checked
@@ -53,6 +54,7 @@ class MujocoEnvironment:
         self.observation_spec = ObservationSpec((size,), np.float32)
         self.action_spec = Box(tuple(box.low.tolist()), tuple(box.high.tolist()))
         self._low, self._high = box.low, box.high
+        self._pictures: Pictures | None = None
         self.protocol: dict[str, Any] = {
             "suite": "mujoco",
             "game": game_name,
@@ -118,8 +120,27 @@ class MujocoEnvironment:
     def _parts(self) -> int:
         return int(self._mujoco.mjtState.mjSTATE_INTEGRATION)
 
+    @property
+    def action_names(self) -> list[str]:
+        """Those of the motors, as 'bthigh'."""
+        model, kind = self._game.model, self._mujoco.mjtObj.mjOBJ_ACTUATOR
+        names = (self._mujoco.mj_id2name(model, kind, i) for i in range(model.nu))
+        return [name or f"motor {i}" for i, name in enumerate(names)]
+
+    def render(self) -> Frame:
+        """The robot from beside, (420, 420, 3) uint8.
+
+        Raises:
+          ConfigError: there is no OpenGL to draw with.
+        """
+        if self._pictures is None:
+            self._pictures = Pictures(self._mujoco, self._game.model)
+        return self._pictures.draw(self._game.data)
+
     def close(self) -> None:
-        """Releases what gymnasium draws with."""
+        """Releases what draws."""
+        if self._pictures is not None:
+            self._pictures.close()
         self._game.close()
 
 

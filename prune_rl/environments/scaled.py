@@ -47,6 +47,12 @@ class ScaledEnvironment:
         self.life_lost = self._own.life_lost
         return self._scale(frame), reward, terminated
 
+    def __getattr__(self, name: str) -> Any:
+        """What environments may have besides: `action_names` and `render`, see `Drawable`."""
+        if name not in ("action_names", "render"):
+            raise AttributeError(name)
+        return getattr(self._own, name)
+
     def get_state(self) -> State:
         """See `Environment`: that of the other one."""
         return self._own.get_state()

@@ -37,15 +37,17 @@ def read_run(directory: Path) -> SavedRun:
     _require_run(directory)
     config = _read(directory / _CONFIG)
     starts = directory / _STARTS
+    text = _read(starts)
     try:
-        start = json.loads(_read(starts))[-1]
+        start = json.loads(text)[-1]
         start["protocol"].get("game")
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         problem = "is not a list of starts in JSON; put back a copy"
         raise ConfigError(f"{starts}: {problem}") from error
     found: list[Checkpoint] = []
     if not Checkpointer(directory / "checkpoints").restore(found.append):
-        raise ConfigError(_no_checkpoint(directory))
+        problem = "no checkpoint yet; a run writes the first one before it learns"
+        raise ConfigError(f"{directory}: {problem}")
     return SavedRun(directory, config, start, found[0])
 
 
@@ -66,16 +68,12 @@ def _require_run(directory: Path) -> None:
     raise ConfigError(f"{directory}: holds no run ({_CONFIG}); expected what --base_dir named")
 
 
-def _no_checkpoint(directory: Path) -> str:
-    return f"{directory}: no checkpoint yet; a run writes the first one before it learns"
-
-
 def _read(path: Path) -> str:
     """A file's text; raises `ConfigError` if it cannot be read."""
     try:
         return path.read_text("utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(_no_checkpoint(path.parent)) from error
+        raise ConfigError(f"{path}: not there yet; a run writes it when it begins") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not text; put back a copy") from error
     except OSError as error:
