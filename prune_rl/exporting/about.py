@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from prune_rl.loading import LoadedRun
+from prune_rl.loaded_run import LoadedRun
 from prune_rl.specs import Box
 
 

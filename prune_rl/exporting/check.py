@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from prune_rl.errors import ConfigError
-from prune_rl.loading import LoadedRun
+from prune_rl.loaded_run import LoadedRun
 from prune_rl.specs import Box
 
 # Of float32 sums in another order, as a part of the largest value, or of the box of actions.

@@ -19,7 +19,7 @@ from prune_rl.exporting.onnx_model import FILE, OnnxPolicy, write_onnx
 from prune_rl.exporting.playing import game_of, observations_of
 from prune_rl.exporting.shrink import shrink
 from prune_rl.exporting.walk import layers_of
-from prune_rl.loading import LoadedRun
+from prune_rl.loaded_run import LoadedRun
 from prune_rl.progress import Bar, in_numbers
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.environments.stack import FrameStack
-from prune_rl.loading import LoadedRun
+from prune_rl.loaded_run import LoadedRun
 from prune_rl.specs import ActionSpec, bounds
 
 _CHUNK = 250  # observations at once
