@@ -244,7 +244,7 @@ def test_list_without_a_suite_is_refused(capsys):
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
     tmp_path, capsys, minatar_flags, monkeypatch
 ):
-    def fail(self, stop, announce):
+    def fail(self, stop, announce, track):
         raise KeyError("of ours\nin two lines")
 
     monkeypatch.setattr("prune_rl.experiment.Runner.run", fail)
