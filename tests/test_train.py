@@ -224,7 +224,7 @@ def test_foreign_files_are_left_alone_and_nothing_is_put_beside_them(
     (tmp_path / "thesis.tex").write_text("precious")
     assert train_minatar(tmp_path) == 2
     error = capsys.readouterr().err
-    assert error.endswith("holds thesis.tex, which is of no run; name another directory\n")
+    assert error.endswith("holds thesis.tex, which is not of this run; name another directory\n")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
