@@ -176,7 +176,9 @@ def test_a_new_run_begins_beside_nobodys_files(tmp_path, names, first):
     for look in (run_directory.check, run_directory.prepare):
         with pytest.raises(ConfigError) as refused:
             look(folder, _CONFIG)
-        expected = f"--base_dir={folder}: holds {first}, which is not of this run; name another directory"
+        expected = (
+            f"--base_dir={folder}: holds {first}, which is not of this run; name another directory"
+        )
         assert str(refused.value) == expected
     found = {x.relative_to(folder).as_posix() for x in folder.rglob("*") if x.is_file()}
     assert found == set(names)
