@@ -78,8 +78,8 @@ def check(base_dir: Path, config: str) -> None:
     directory that holds nothing of anybody's. Not counted as such: hidden files (of file systems,
     desktops and editors), `lost+found`, the lock and half a config.gin of a start that was killed,
     what a scheduler or a shell prints into (`*.log`, `*.out`, `*.err`, `job.o123`, `job.e123`,
-    `log.txt`, `stdout*`, `stderr*`, and whatever this process prints into), and folders with nothing but these, as an
-    empty `tensorboard`.
+    `log.txt`, `stdout*`, `stderr*`, and whatever this process prints into), and folders with
+    nothing but these, as an empty `tensorboard`.
 
     Raises:
       ConfigError: `base_dir` holds foreign files, a run with other settings, or files that cannot
