@@ -90,7 +90,7 @@ def test_the_folder_holds_four_files_and_says_where_it_comes_from(breakout):
     assert (own["run"], own["seed"], own["agent"]) == (directory.name, 1, "DQNAgent")
     assert (own["game"], own["agent_steps"], own["sparsity"]) == ("breakout", 600, 0.95)
     assert about["observation"]["shape"] == [1, 10, 10, 4]
-    assert about["actions"] == {"kind": "numbered", "size": 3, "names": ["stay", "left", "right"]}
+    assert about["actions"] == {"kind": "numbered", "size": 3, "names": ["noop", "left", "right"]}
 
 
 def test_a_policy_is_replaced_and_its_onnx_is_no_leftover(breakout, tmp_path):
