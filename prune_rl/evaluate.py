@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prune_rl.errors import require
 from prune_rl.last_words import last_words
+from prune_rl.version import add_version
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.acting.lanes import Lanes, Played
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = result.add_argument
+    add_version(result)
     add("run", type=Path, metavar="RUN", help="a run directory: what --base_dir was")
     add("--episodes", type=int, default=10, metavar="N", help="of each seed; default: 10")
     add(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prune_rl.errors import ConfigError
 from prune_rl.last_words import last_words
 from prune_rl.progress import in_bytes
+from prune_rl.version import add_version
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.exporting.exporter import Exported
@@ -53,6 +54,7 @@ def _create_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
+    add_version(parser)
     add("run", metavar="RUN", type=Path, help="a run directory")
     add("--out", metavar="DIR", type=Path, required=True, help="where to; a policy is replaced")
     add("--seed", metavar="N", type=int, help="whose weights; default: the run's first seed")

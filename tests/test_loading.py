@@ -381,6 +381,7 @@ def _gin_now():
 
 def test_gin_is_afterwards_what_it_was(begun, own_run):
     (own_run / "config.gin").write_text("DQNAgent.gamma = 3.5\nRunner.agent = @DQNAgent()")
+    directory = begun("sac")
     for locked in (True, False):
         configuration.load(["agents/dqn.gin"], ["DQNAgent.gamma=0.5", "own = 3"])
         gin.get_configurable("DQNAgent")()  # so that something is operative
@@ -389,7 +390,7 @@ def test_gin_is_afterwards_what_it_was(begun, own_run):
         gin.config._SINGLETONS["own"] = 3
         before = _gin_now()
         with gin.config_scope("actor"):
-            run = load_run(begun("sac"))
+            run = load_run(directory)
             run.values(observations_of(run))
             run.create_games([3])
             assert gin.current_scope_str() == "actor"

@@ -224,7 +224,7 @@ def test_foreign_files_are_left_alone_and_nothing_is_put_beside_them(
     (tmp_path / "thesis.tex").write_text("precious")
     assert train_minatar(tmp_path) == 2
     error = capsys.readouterr().err
-    assert error.endswith("holds thesis.tex, which is of no run; name another directory\n")
+    assert error.endswith("holds thesis.tex, which is not of this run; name another directory\n")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -244,7 +244,7 @@ def test_list_without_a_suite_is_refused(capsys):
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_request(
     tmp_path, capsys, minatar_flags, monkeypatch
 ):
-    def fail(self, stop, announce):
+    def fail(self, stop, announce, track):
         raise KeyError("of ours\nin two lines")
 
     monkeypatch.setattr("prune_rl.experiment.Runner.run", fail)

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from launch import sweep
-from prune_rl import __version__, report, train, version
+from prune_rl import __version__, evaluate, export, report, train, version
 from prune_rl.dataset_tool import command
 
-_MAINS = {"train": train, "report": report, "datasets": command, "sweep": sweep}
+_MAINS = {
+    **{"train": train, "report": report, "datasets": command, "sweep": sweep},
+    **{"evaluate": evaluate, "export": export},
+}
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
-from prune_rl.reporting.figures import colors, draw_mean, from_zero, save, say, steps_axis
+from prune_rl.reporting.figures import draw_mean, from_zero, save, say, steps_axis
 from prune_rl.reporting.runs import Curve
 from prune_rl.reporting.statistics import Interval, interval, iqm
+from prune_rl.reporting.style import colors, new_figure
 
 _RESULTS = Path(__file__).parents[2] / "results"
 _GAMES = ("breakout", "asterix")
@@ -59,7 +60,7 @@ def aggregate(arm: str) -> Interval:
 
 def draw() -> Figure:
     """The picture."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    figure = new_figure(9, 4.2)
     places = [["returns", "scores"], ["sparsity", "scores"]]
     panels = figure.subplot_mosaic(places, height_ratios=(3, 1))
     palette = dict(zip(_NAMES, colors(len(_NAMES)), strict=True))
@@ -80,8 +81,6 @@ def draw() -> Figure:
     panels["scores"].legend(loc="lower right")
     from_zero(panels["returns"])
     panels["scores"].set_ylim(0, 1.2)
-    for axes in panels.values():
-        axes.grid(alpha=0.3)
     say(figure, "", _NOTE)
     return figure
 

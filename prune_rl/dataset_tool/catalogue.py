@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from prune_rl.datasets import d4rl_names
-from prune_rl.environments.games import ATARI_17, ATARI_60, MUJOCO, OLDER
-from prune_rl.errors import ConfigError, nearest
+from prune_rl.environments.games import ATARI_17, ATARI_60, MUJOCO, OLDER, hint
+from prune_rl.errors import ConfigError
 
 RUNS = range(1, 6)  # of every game, in both
 CHECKPOINTS = range(50)
@@ -131,14 +131,14 @@ def require_game(game: str, dataset: Dataset) -> None:
     """Raises `ConfigError` with the nearest game unless the dataset has `game`."""
     if game not in dataset.games:
         where = f"{dataset.name} has {len(dataset.games)} games"
-        raise ConfigError(f"--game={game}: {where}; {nearest(game, dataset.games)}")
+        raise ConfigError(f"--game={game}: {where}; {hint(game, dataset.games)}")
 
 
 def require_any(game: str) -> None:
     """Raises `ConfigError` with the nearest game unless some dataset has `game`."""
     if not any(sets_of(game, dataset) for dataset in (*DATASETS, *VECTORS)):
         every = {name for dataset in (*DATASETS, *VECTORS) for name in dataset.games}
-        raise ConfigError(f"--game={game}: in no dataset; {nearest(game, every)}")
+        raise ConfigError(f"--game={game}: in no dataset; {hint(game, sorted(every))}")
 
 
 def sets_of(game: str, dataset: Dataset) -> list[str]:

@@ -22,7 +22,7 @@ _FOLDERS = ("checkpoints", "checkpoints/rows", "diagnostics", "tensorboard", "wa
 _FILES = ("config.gin", "provenance.json", "curve.png", *logs.FILES)
 # What may lie in a directory before a run does: see `check`.
 _OF_NOBODY = (".*", "lost+found", "lock", f"{_CONFIG}.part")
-_PRINTED = ("*.log", "*.out", "*.err", "log.txt", "stdout*", "stderr*")
+_PRINTED = ("*.log", "*.out", "*.err", "*.o[0-9]*", "*.e[0-9]*", "log.txt", "stdout*", "stderr*")
 
 
 @contextlib.contextmanager
@@ -77,9 +77,9 @@ def check(base_dir: Path, config: str) -> None:
     A run that is there may have anything beside it: notes, pictures, copies. A new run begins in a
     directory that holds nothing of anybody's. Not counted as such: hidden files (of file systems,
     desktops and editors), `lost+found`, the lock and half a config.gin of a start that was killed,
-    what a scheduler or a shell prints into (`*.log`, `*.out`, `*.err`, `log.txt`, `stdout*`,
-    `stderr*`, and whatever this process prints into), and folders with nothing but these, as an
-    empty `tensorboard`.
+    what a scheduler or a shell prints into (`*.log`, `*.out`, `*.err`, `job.o123`, `job.e123`,
+    `log.txt`, `stdout*`, `stderr*`, and whatever this process prints into), and folders with
+    nothing but these, as an empty `tensorboard`.
 
     Raises:
       ConfigError: `base_dir` holds foreign files, a run with other settings, or files that cannot
@@ -113,7 +113,7 @@ def _require_nothing_of_others(base_dir: Path) -> None:
             raise ConfigError(f"--base_dir={base_dir}: holds {name} but no config.gin")
     foreign = _first_foreign(base_dir) if base_dir.is_dir() else None
     if foreign is not None:
-        problem = f"holds {foreign.relative_to(base_dir)}, which is of no run"
+        problem = f"holds {foreign.relative_to(base_dir)}, which is not of this run"
         raise ConfigError(f"--base_dir={base_dir}: {problem}; name another directory")
 
 

@@ -155,7 +155,7 @@ def spied(self, actions):
 EnvironmentBatch.step = spied
 # What a run plays to measure itself is forgotten; older trees do not.
 run = runner.Runner.run
-runner.Runner.run = lambda self, stop=None, announce=None: run(self, *([stop] if stop else []))
+runner.Runner.run = lambda self, stop=None, *other: run(self, *([stop] if stop else []))
 code = train.main(sys.argv[1:])
 print("PLAYED", seen.hexdigest())
 sys.exit(code)

@@ -59,6 +59,12 @@ def test_as_a_module():
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
+def test_a_game_that_gymnasium_spells_otherwise_is_told_as_data_spell_it(capsys):
+    assert command.main(["list", "--game=PongNoFrameskip-v4"]) == 2
+    line = "prune_rl.datasets: --game=PongNoFrameskip-v4: in no dataset; did you mean 'Pong'?\n"
+    assert capsys.readouterr().err == line
+
+
 def test_list_says_games_sizes_licences_and_caveats(capfd):
     assert command.main(["list"]) == 0
     text = capfd.readouterr().out

@@ -24,7 +24,7 @@ class _Parts:
     def __init__(self, *args, **kwargs) -> None:
         pass
 
-    def run(self, stop, announce) -> None:
+    def run(self, stop, announce, track) -> None:
         pass
 
 

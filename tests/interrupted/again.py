@@ -43,7 +43,7 @@ class Again:
         configuration.load(*self._settings)
         if new:
             own.trainer.set_state(self._begin)
-        made = SimpleNamespace(run=lambda stop, announce: own.run(stop))
+        made = SimpleNamespace(run=lambda stop, announce, track: own.run(stop))
         with (
             patch.object(train, "_prepare", lambda flags: made),
             patch.object(runner.gin, "operative_config_str", lambda: self._config),

@@ -176,7 +176,9 @@ def test_a_new_run_begins_beside_nobodys_files(tmp_path, names, first):
     for look in (run_directory.check, run_directory.prepare):
         with pytest.raises(ConfigError) as refused:
             look(folder, _CONFIG)
-        expected = f"--base_dir={folder}: holds {first}, which is of no run; name another directory"
+        expected = (
+            f"--base_dir={folder}: holds {first}, which is not of this run; name another directory"
+        )
         assert str(refused.value) == expected
     found = {x.relative_to(folder).as_posix() for x in folder.rglob("*") if x.is_file()}
     assert found == set(names)
@@ -213,7 +215,7 @@ def test_what_the_process_itself_prints_into_is_not_counted(tmp_path):
             subprocess.run(command, check=True, **{stream: file})
     with (tmp_path / "elsewhere").open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True)
-    assert "holds printed.txt, which is of no run" in done.stderr
+    assert "holds printed.txt, which is not of this run" in done.stderr
 
 
 def test_beside_a_run_that_is_there_lies_what_its_user_likes(base_dir):
