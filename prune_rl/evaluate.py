@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prune_rl.errors import ConfigError, RunEnded, first_line, require
-from prune_rl.signals import INTERRUPTED
+from prune_rl.errors import require
+from prune_rl.last_words import last_words
 from prune_rl.version import add_version
 
 if TYPE_CHECKING:  # --help needs no JAX
@@ -105,22 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:
             traceback.print_exc()
-        line, code = _last_words(error)
+        line, code = last_words(error, "nothing was written")
         print(f"prune_rl.evaluate: {line}", file=sys.stderr)
         return code
-
-
-def _last_words(error: BaseException) -> tuple[str, int]:
-    """The line that a user reads, and the exit code."""
-    line = first_line(error)
-    if isinstance(error, ConfigError):
-        return line, 2
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted; nothing was written", INTERRUPTED
-    if isinstance(error, RunEnded | OSError | MemoryError):
-        return f"{line}; nothing was written", 1
-    what = f"unexpected {type(error).__name__}: {line[:300]}"
-    return f"{what}; --traceback shows where; please report it", 1
 
 
 def _check(flags: argparse.Namespace) -> None:

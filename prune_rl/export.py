@@ -1,14 +1,16 @@
 """Writes the policy of a run, truly smaller: `python -m prune_rl.export RUN --out=DIR`."""
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prune_rl.errors import ConfigError, first_line
+from prune_rl.errors import ConfigError
+from prune_rl.last_words import last_words
 from prune_rl.progress import in_bytes
-from prune_rl.signals import INTERRUPTED
 from prune_rl.version import add_version
 
 if TYPE_CHECKING:  # --help needs no JAX
@@ -26,6 +28,9 @@ writes into DIR:
   policy.safetensors   its weights
   numpy_policy.py      plays it; needs NumPy and nothing else, no JAX and nothing of prune_rl
   policy.onnx          the same policy for onnxruntime, with --onnx (pip install 'prune_rl[onnx]')
+exit codes:
+  0 written; 1 a game or the disk failed; 2 something must be changed, or what would be written does
+  not do what the full network does; 130 interrupted
 
 examples:
   python -m prune_rl.export runs/pruned --out=policy
@@ -61,12 +66,14 @@ def _create_parser() -> argparse.ArgumentParser:
         default=1000,
         help="observations on which it is compared with the full network; default: 1000",
     )
+    add("--traceback", action="store_true", help="print Python's traceback before an error's line")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code (2: the user must change something)."""
+    """Runs the command line; returns the exit code."""
     flags = _create_parser().parse_args(argv)
+    before = _written(flags.out)
     try:
         _require(flags)
         from prune_rl import compilation_cache
@@ -76,14 +83,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         compilation_cache.enable()
         run = load_run(flags.run, seed=flags.seed)
         done = export_policy(run, flags.out, verify=flags.verify, onnx=flags.onnx)
-    except (ConfigError, OSError) as error:
-        print(f"prune_rl.export: {first_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("prune_rl.export: interrupted; nothing was written", file=sys.stderr)
-        return INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:
+        if flags.traceback:
+            traceback.print_exc()
+        half = f"{flags.out} may be half written: export again"
+        untouched = _written(flags.out) == before
+        line, code = last_words(error, "nothing was written" if untouched else half)
+        print(f"prune_rl.export: {line}", file=sys.stderr)
+        return code
     print("\n".join([*_lines(done), f"wrote {flags.out}"]))
     return 0
+
+
+def _written(out: Path) -> dict[str, float]:
+    """The files of a policy that are there, and when they were written."""
+    return {name: os.path.getmtime(out / name) for name in _OURS if os.path.isfile(out / name)}
 
 
 def _require(flags: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from prune_rl import export, train
-from prune_rl.exporting import exporter
+from prune_rl.errors import RunEnded
+from prune_rl.exporting import exporter, latency
 from prune_rl.exporting.numpy_policy import load_policy
 from prune_rl.exporting.onnx_model import OnnxPolicy
 from prune_rl.exporting.playing import game_of, observations_of
@@ -88,7 +90,7 @@ def test_the_folder_holds_four_files_and_says_where_it_comes_from(breakout):
     assert (own["run"], own["seed"], own["agent"]) == (directory.name, 1, "DQNAgent")
     assert (own["game"], own["agent_steps"], own["sparsity"]) == ("breakout", 600, 0.95)
     assert about["observation"]["shape"] == [1, 10, 10, 4]
-    assert about["actions"] == {"kind": "numbered", "size": 3, "names": ["stay", "left", "right"]}
+    assert about["actions"] == {"kind": "numbered", "size": 3, "names": ["noop", "left", "right"]}
 
 
 def test_a_policy_is_replaced_and_its_onnx_is_no_leftover(breakout, tmp_path):
@@ -110,9 +112,69 @@ def test_what_does_something_else_is_not_written(breakout, tmp_path, monkeypatch
         return small
 
     monkeypatch.setattr(exporter, "shrunk", wrong)
-    assert export.main([str(directory), f"--out={tmp_path / 'policy'}", "--verify=5"]) == 2
+    assert export.main([str(directory), f"--out={tmp_path / 'a' / 'policy'}", "--verify=5"]) == 2
     assert "values differ from the full network's by 0.1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (RunEnded("breakout raised"), 1, "breakout raised; nothing was written"),
+        (MemoryError(), 1, "MemoryError; nothing was written"),
+        (OSError("No space left on device"), 1, "No space left on device; nothing was written"),
+        (KeyboardInterrupt(), 130, "interrupted; nothing was written"),
+        (KeyError("of ours"), 1, "unexpected KeyError: 'of ours'; --traceback shows where"),
+    ],
+)
+def test_what_stops_it_is_a_line_with_a_code(
+    breakout, tmp_path, monkeypatch, capsys, error, code, said
+):
+    def fail(*args):
+        raise error
+        yield
+
+    monkeypatch.setattr(exporter, "observations_of", fail)
+    flags = [str(breakout[0]), f"--out={tmp_path / 'a' / 'policy'}"]
+    assert export.main(flags) == code
+    err = capsys.readouterr().err
+    assert said in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+    assert export.main([*flags, "--traceback"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_measurement_that_fails_is_a_line(breakout, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(latency.sys, "executable", "false")
+    assert export.main([str(breakout[0]), f"--out={tmp_path / 'policy'}", "--verify=5"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "measuring the policy's speed ended with 1: it said nothing; nothing was" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moves", [1, 2, 3])
+def test_a_mixture_of_two_policies_is_said_and_refused(
+    breakout, tmp_path, monkeypatch, capsys, moves
+):
+    directory, first, _ = breakout
+    out, move, moved = tmp_path / "policy", shutil.move, []
+    shutil.copytree(first, out)
+
+    def stopped(source, target):
+        if len(moved) == moves:
+            raise KeyboardInterrupt
+        moved.append(move(source, target))
+
+    monkeypatch.setattr(exporter.shutil, "move", stopped)
+    flags = [str(directory), f"--out={out}", "--seed=0", "--verify=5", "--onnx"]
+    assert export.main(flags) == 130
+    assert f"interrupted; {out} may be half written: export again" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"policy\.safetensors"):
+        load_policy(out)
+    monkeypatch.undo()
+    assert export.main(flags) == 0
+    assert load_policy(out).about["from"]["seed"] == 0
 
 
 @pytest.mark.parametrize(

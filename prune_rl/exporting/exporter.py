@@ -14,7 +14,7 @@ from prune_rl.exporting.check import Agreement, Plays, compared
 from prune_rl.exporting.files import write_policy
 from prune_rl.exporting.latency import filled, latencies
 from prune_rl.exporting.layers import Layer, num_weights, units
-from prune_rl.exporting.numpy_policy import load_policy
+from prune_rl.exporting.numpy_policy import DESCRIPTION, WEIGHTS, load_policy
 from prune_rl.exporting.onnx_model import FILE, OnnxPolicy, write_onnx
 from prune_rl.exporting.playing import game_of, observations_of
 from prune_rl.exporting.shrink import shrink
@@ -72,13 +72,13 @@ def export_policy(run: LoadedRun, out: Path, *, verify: int = 1000, onnx: bool =
 
     Raises:
         ConfigError: the run cannot be exported; or `Disagrees`, and nothing is written.
-        OSError: `out` cannot be written.
+        OSError: `out` cannot be written, or its speed not measured.
     """
     full = full_layers(run)
     layers, game = shrunk(run, full), game_of(run)
     said = about(run, getattr(game, "action_names", ()))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".partial_") as name:
+    beside = next(folder for folder in out.absolute().parents if folder.exists())
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".partial_") as name:
         folder, dense = Path(name) / "policy", Path(name) / "dense"
         size = write_policy(dense, filled(full), said), write_policy(folder, layers, said)
         onnx_size = write_onnx(folder / FILE, layers, said) if onnx else 0
@@ -113,8 +113,12 @@ def _checked(
 
 
 def _move(folder: Path, out: Path) -> None:
-    """All of its files to `out`; what an earlier policy had more than it is removed."""
-    out.mkdir(exist_ok=True)
+    """All of its files to `out`; what an earlier policy had more than it is removed.
+
+    The weights first and their description last: stopped between them, it is refused by its digest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     (out / FILE).unlink(missing_ok=True)
-    for path in folder.iterdir():
+    order = {WEIGHTS: 0, DESCRIPTION: 2}
+    for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
         shutil.move(path, out / path.name)

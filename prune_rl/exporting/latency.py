@@ -26,10 +26,18 @@ _TRIALS, _SECONDS = 15, 0.05  # of a trial, about
 
 
 def latencies(observations: Path, policies: Sequence[Path]) -> list[float]:
-    """Microseconds of each policy for one of the observations (n, *observation), a .npy file."""
+    """Microseconds of each policy for one of the observations (n, *observation), a .npy file.
+
+    Raises:
+        ChildProcessError: the process that measures has failed.
+    """
     command = [sys.executable, "-m", __name__, str(observations), *map(str, policies)]
     single = dict.fromkeys(_THREADS, "1")
-    done = subprocess.run(command, capture_output=True, check=True, env=os.environ | single)
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | single)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        what = f"measuring the policy's speed ended with {done.returncode}"
+        raise ChildProcessError(f"{what}: {said[-1]}")
     measured: list[float] = json.loads(done.stdout)
     return measured
 

@@ -147,9 +147,11 @@ def _mlp(layers: Layers, place: int, torso: MLPTorso, tree: Tree, spec: Observat
         if torso.spectral_norm and i == torso.depth - 1:
             own = own | {"kernel": np.asarray(normalized(own["kernel"]))}
         place = _dense(layers, place, own)
-        if torso.layer_norm:
+        if torso.layer_norm and not torso.layer_norm_last:
             place = _layer_norm(layers, place, tree[f"LayerNorm_{i}"])
         place = layers.add("relu", place)
+        if torso.layer_norm and torso.layer_norm_last:
+            place = _layer_norm(layers, place, tree[f"LayerNorm_{i}"])
     return place
 
 

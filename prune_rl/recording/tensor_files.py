@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,15 @@ def _write(root: Path, name: str, write_to: Callable[[Path], Any]) -> Record:
     path = root / name
     part = path.with_name(f"{path.name}.part")
     _make_folder(path.parent)
+    part.unlink(missing_ok=True)
+    part.touch()
+    as_others = stat.S_IMODE(part.stat().st_mode)
     try:
         write_to(part)
     except SafetensorError as error:
         reason = re.sub(r"^.*I/O error: | \(os error \d+\)$", "", str(error))
         raise OSError(reason) from error
+    part.chmod(as_others)  # safetensors writes a file that its owner alone may read
     with part.open("rb") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -69,6 +69,19 @@ CASES = {
         VECTORS,
         SCALE,
     ),
+    "mlp, normalised last": Case(
+        _actor(MLPTorso(units=7, layer_norm=True, layer_norm_last=True, dropout=0.5), SQUASHED),
+        VECTORS,
+    ),
+    "mlp, spectral, normalised last": Case(
+        _actor(
+            MLPTorso(units=7, layer_norm=True, layer_norm_last=True, spectral_norm=True), CLIPPED
+        ),
+        VECTORS,
+    ),
+    "mlp, last of no normalisation": Case(
+        _actor(MLPTorso(units=7, layer_norm_last=True), SQUASHED), VECTORS
+    ),
     "simba": Case(_actor(SimBaTorso(units=4, num_blocks=2), SQUASHED), VECTORS),
 }
 

@@ -53,6 +53,19 @@ def test_what_is_written_comes_back_bit_for_bit(tmp_path, arrays):
         assert read[name].tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_others_may_read_what_they_may_of_any_new_file(tmp_path, arrays, umask, mode):
+    leftover = tmp_path / "x.part"
+    leftover.touch(mode=0o600)
+    before = os.umask(umask)
+    try:
+        tensor_files.write(tmp_path, "x", arrays)
+        tensor_files.write_bytes(tmp_path, "y", b"1")
+    finally:
+        os.umask(before)
+    assert [oct((tmp_path / name).stat().st_mode & 0o777) for name in "xy"] == [oct(mode)] * 2
+
+
 def test_one_that_is_there_is_replaced_as_a_whole(tmp_path, monkeypatch):
     old = tensor_files.write(tmp_path, "x", {"a": np.arange(3)})
 
