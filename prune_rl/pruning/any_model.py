@@ -92,7 +92,8 @@ def prune(
 
     Returns:
         What `Pruner.wrap` does. Its `init` raises `ConfigError` too: for patterns that fit nothing,
-        shapes that a `sparsity_type` does not divide, other `members` than there are, prunable tensors that hold no real floats.
+        shapes that a `sparsity_type` does not divide, other `members` than there are, prunable
+        tensors that hold no real floats.
 
     Raises:
         ConfigError: an argument is wrong; names it.
