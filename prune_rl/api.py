@@ -11,7 +11,7 @@ import gin
 
 from prune_rl import configuration, gin_state
 from prune_rl.command_line import parser
-from prune_rl.errors import ConfigError
+from prune_rl.errors import ConfigError, path_of
 from prune_rl.learning.agent import Agent
 from prune_rl.python_settings import Settings, composition, told_in_python
 from prune_rl.results import Results, read_results
@@ -68,6 +68,7 @@ def train(settings: Settings, base_dir: str | Path) -> Results:
         RunEnded: a game raised, SIGTERM or SIGUSR1 came, or no seed is finite any more; saved.
     """
     files, bindings = composition(settings)
+    base_dir = path_of("base_dir", base_dir)
     flags = [f"--gin_files={x}" for x in files]
     flags += [f"--gin_bindings={x}" for x in bindings.values()]
     given = parser().parse_args(["--no_malloc_settings", *flags])

@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class ConfigError(ValueError):
@@ -76,6 +78,12 @@ def require(condition: bool, binding: str, value: object, expected: str) -> None
     """Raises `ConfigError` naming `binding`, its `value` and what was `expected` of it."""
     if not condition:
         raise ConfigError(f"{binding}={shown(value)}: expected {expected}")
+
+
+def path_of(name: str, value: object) -> Path:
+    """The path that an argument is; raises `ConfigError` naming it where it is none."""
+    require(isinstance(value, str | os.PathLike), name, value, "a path, as 'runs/x'")
+    return Path(value)  # type: ignore[arg-type]
 
 
 def require_choice(binding: str, value: object, choices: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from prune_rl.version import add_version
 
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.acting.lanes import Lanes, Played
+    from prune_rl.acting.video_file import VideoFile
     from prune_rl.loaded_run import LoadedRun
     from prune_rl.scorecard import Result
 
@@ -161,14 +162,18 @@ def _evaluate(flags: argparse.Namespace) -> None:
     compilation_cache.enable()
     runs = load_seeds(flags.run, flags.seeds)
     exploration = _exploration(runs[0], flags.epsilon)
-    results, protocol = _play(flags, runs, list(exploration.values()))
-    card = scorecard(
-        results, protocol=protocol, exploration=exploration, random_seed=flags.random_seed
-    )
-    print(table(card, runs[0].acting))
-    if flags.out is not None:
-        text = json.dumps(card, indent=1, allow_nan=False) + "\n"
-        tensor_files.write_bytes(flags.out.parent, flags.out.name, text.encode())
+    with ExitStack() as stack:
+        video = stack.enter_context(_video(flags.video)) if flags.video else None
+        results, protocol = _play(flags, runs, list(exploration.values()), video)
+        card = scorecard(
+            results, protocol=protocol, exploration=exploration, random_seed=flags.random_seed
+        )
+        print(table(card, runs[0].acting))
+        if video is not None:
+            video.end()  # what fails from here on fails before anything is in its place
+        if flags.out is not None:
+            text = json.dumps(card, indent=1, allow_nan=False) + "\n"
+            tensor_files.write_bytes(flags.out.parent, flags.out.name, text.encode())
     for path in filter(None, (flags.out, flags.video)):
         print(f"wrote {path}")
 
@@ -186,10 +191,19 @@ def _exploration(run: "LoadedRun", epsilon: float | None) -> dict[str, float]:
     return own | {"epsilon": epsilon}
 
 
+def _video(path: Path) -> "VideoFile":
+    from prune_rl.acting.video_file import VideoFile
+
+    return VideoFile(path)
+
+
 def _play(
-    flags: argparse.Namespace, runs: Sequence["LoadedRun"], exploration: Sequence[float]
+    flags: argparse.Namespace,
+    runs: Sequence["LoadedRun"],
+    exploration: Sequence[float],
+    video: "VideoFile | None",
 ) -> tuple[list["Result"], dict[str, Any]]:
-    """The episodes of every seed, and the games' protocol; the video is then there."""
+    """The episodes of every seed, and the games' protocol; the first go to the video."""
     from prune_rl.acting.lanes import Lanes, acting
     from prune_rl.progress import Bar
     from prune_rl.scorecard import Result
@@ -208,7 +222,9 @@ def _play(
                 game=flags.game,
             )
             with closing(lanes):
-                filmed = _film(flags, lanes, bar.advance) if not results and flags.video else []
+                filmed: list[Played] = []
+                if video is not None and not results:
+                    filmed = _film(video, flags.video_episodes, lanes, bar.advance)
                 played = lanes.play(count - len(filmed), tell=bar.advance)
             results.append(Result(run, [*filmed, *played]))
     return results, lanes.protocol
@@ -218,17 +234,17 @@ def _in_episodes(count: float) -> str:
     return f"{count:,.3g} episodes"
 
 
-def _film(flags: argparse.Namespace, lanes: "Lanes", tell: Callable[[int], None]) -> list["Played"]:
+def _film(
+    video: "VideoFile", episodes: int, lanes: "Lanes", tell: Callable[[int], None]
+) -> list["Played"]:
     """The first episodes, one after another, as the video has them."""
     from prune_rl.acting.film import Film
-    from prune_rl.acting.video_file import VideoFile
 
     filmed: list[Played] = []
-    with VideoFile(flags.video) as video:
-        film = Film(video, lanes)
-        for _ in range(flags.video_episodes):
-            filmed += lanes.play(1, watch=film, tell=tell)
-            film.end(filmed[-1])
+    film = Film(video, lanes)
+    for _ in range(episodes):
+        filmed += lanes.play(1, watch=film, tell=tell)
+        film.end(filmed[-1])
     return filmed
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from prune_rl import gin_state
 from prune_rl.environments.base import Environment
 from prune_rl.environments.scaled import Scale, scaled
-from prune_rl.errors import ConfigError, blaming
+from prune_rl.errors import ConfigError, blaming, shown
 from prune_rl.learning.actor_critic import ACTOR, CRITIC
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.learner import Learner
@@ -75,8 +75,8 @@ class LoadedRun:
         Each batch size compiles once.
 
         Args:
-            observations: raw, (*observation) or (B, *observation) of the spec; integers of images,
-                any floating point of vectors.
+            observations: raw, (*observation) or (B, *observation) of the spec; images of its dtype,
+                uint8, vectors of any real numbers.
 
         Returns:
             () or (B,) int32, or (A,) or (B, A) float32.
@@ -149,18 +149,28 @@ class LoadedRun:
         return create_one
 
     def _require_fitting(self, game: Environment, name: str) -> None:
-        own, its = ((x.observation_spec, x.action_spec) for x in (self, game))
-        if own != its:
-            raise ConfigError(f"game {name!r}: it has {its}; the agent expects {own}")
+        for what in ("observation_spec", "action_spec"):
+            own, its = getattr(self, what), getattr(game, what)
+            if own != its:
+                problem = (
+                    f"it has {_difference(its, own)}; the agent expects {_difference(own, its)}"
+                )
+                raise ConfigError(f"game {name!r}: {problem}")
 
     def _batch(self, observations: npt.ArrayLike) -> tuple[npt.NDArray[Any], bool]:
         """(B, *observation) on the agent's scale, and whether a single one was given."""
-        array, spec = np.asarray(observations), self.observation_spec
-        expected = f"{spec.shape} or (B, {str(spec.shape)[1:]} {np.dtype(spec.dtype).name}"
+        try:
+            array, spec = np.asarray(observations), self.observation_spec
+        except ValueError as error:
+            raise ConfigError(
+                "observations: lists of unequal lengths; expected an array"
+            ) from error
         fits = array.shape in (spec.shape, array.shape[:1] + spec.shape)
-        if not (fits and np.can_cast(array.dtype, spec.dtype, "same_kind")):
-            found = f"{array.shape} {array.dtype}"
-            raise ConfigError(f"observations: {found}; expected {expected}")
+        casting: Any = "no" if spec.is_image else "same_kind"
+        if not (fits and np.can_cast(array.dtype, spec.dtype, casting)):
+            shapes = f"{spec.shape} or {('B', *spec.shape)}".replace("'", "")
+            expected = f"expected {shapes} {np.dtype(spec.dtype).name}{_advice(array, spec)}"
+            raise ConfigError(f"observations: {array.shape} {array.dtype}; {expected}")
         batch = array.astype(spec.dtype, copy=False).reshape(-1, *spec.shape)
         return self.scale(batch) if self.scale else batch, array.shape == spec.shape
 
@@ -192,6 +202,28 @@ class LoadedRun:
                 return of_members(params[network]).min(axis=0)[:, 0]
 
         return jax.jit(of_actions)
+
+
+def _difference(spec: Any, other: Any) -> str:
+    """Of a spec, what the other has otherwise, as '5 actions'."""
+    if isinstance(spec, Discrete):
+        return f"{spec.num_actions} actions"
+    if type(spec) is not type(other):
+        return f"actions that are vectors of {spec.shape[0]}"
+    names = [x.name for x in fields(spec) if getattr(spec, x.name) != getattr(other, x.name)]
+    return ", ".join(f"{name} {shown(getattr(spec, name))}" for name in names)
+
+
+def _advice(array: npt.NDArray[Any], spec: ObservationSpec) -> str:
+    """How images that are often given so become the spec's."""
+    lacks_axis = array.shape in (spec.frame_shape, array.shape[:1] + spec.frame_shape)
+    if spec.is_image and lacks_axis and array.shape != spec.shape:
+        if spec.stack_size == 1:
+            return ": add the axis of frames by np.expand_dims(observations, -4)"
+        return f": {spec.stack_size} frames, oldest first"
+    if spec.is_image and array.dtype == bool:
+        return ": the games here show what is set as 255"
+    return ""
 
 
 def _takes_game(create_one: Callable[..., Any]) -> bool:

@@ -4,6 +4,7 @@ Nothing is written, no lock is taken, and gin is afterwards what it was before.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from prune_rl import gin_state
 from prune_rl.environments.scaled import Scale
-from prune_rl.errors import ConfigError, require
+from prune_rl.errors import ConfigError, path_of, require
 from prune_rl.experiment import create_optimizers
 from prune_rl.learning.agent import Agent
 from prune_rl.learning.learner import Learner
@@ -23,8 +24,6 @@ from prune_rl.loaded_run import LoadedRun
 from prune_rl.recording.saved_run import SavedRun, read_run
 from prune_rl.specs import ActionSpec, ObservationSpec, action_spec_of, observation_spec_of
 from prune_rl.state import State
-
-__all__ = ["LoadedRun", "load_run", "load_seeds"]
 
 _NEEDED = ("agent", "num_iterations", "training_steps", "max_steps_per_episode")
 _SCALE = "observations"  # of a fixed replay's state, see `sources.stored.StoredData`
@@ -42,13 +41,13 @@ def load_run(directory: str | Path, *, seed: int | None = None) -> LoadedRun:
     Raises:
         ConfigError: there is no run, no checkpoint, no such seed, or what is there is damaged.
     """
-    saved = read_run(Path(directory))
+    saved = read_run(path_of("directory", directory))
     return _load(saved, [min(saved.checkpoint.seeds) if seed is None else seed])[0]
 
 
 def load_seeds(directory: str | Path, seeds: Collection[int] | None = None) -> list[LoadedRun]:
     """Some seeds of a run, or all, in their order and of one checkpoint; see `load_run`."""
-    saved = read_run(Path(directory))
+    saved = read_run(path_of("directory", directory))
     return _load(saved, sorted(saved.checkpoint.seeds if seeds is None else set(seeds)))
 
 
@@ -57,7 +56,8 @@ def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
     there = sorted(saved.checkpoint.seeds)
     for seed in seeds:
         known = f"one of the run's: {', '.join(map(str, there))}"
-        require(seed in there, f"{saved.directory}: seed", seed, known)
+        is_number = isinstance(seed, Integral) and not isinstance(seed, bool)
+        require(is_number and seed in there, f"{saved.directory}: seed", seed, known)
     config = saved.directory / "config.gin"
     with gin_state.configured_by(config) as runner:
         for name in _NEEDED:

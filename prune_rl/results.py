@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prune_rl.errors import ConfigError, require_choice
+from prune_rl.errors import ConfigError, path_of, require_choice
 from prune_rl.recording.metrics import UNITS
 from prune_rl.reporting.runs import PHASES, Curve, Row, curve, final_returns, read_metrics
 
@@ -68,11 +68,12 @@ def read_results(directory: str | Path) -> Results:
     Raises:
         ConfigError: no run is there, or no iteration has finished.
     """
+    path = path_of("directory", directory)
     try:
-        rows = read_metrics(Path(directory))
+        rows = read_metrics(path)
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix("--run=")) from error
     seeds = tuple(sorted({row["seed"] for row in rows}))
     phases = {row["phase"] for row in rows}
     phase = next(own for own in PHASES if own in phases)
-    return Results(directory=Path(directory), rows=rows, seeds=seeds, phase=phase)
+    return Results(directory=path, rows=rows, seeds=seeds, phase=phase)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import gin
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import prune_rl
-from prune_rl import configuration
+from prune_rl import configuration, gin_state
 from prune_rl.agents.dqn import DQNAgent
 from prune_rl.errors import ConfigError
 from prune_rl.networks.torsos.minatar import MinAtarTorso
 from prune_rl.python_settings import composition
 from prune_rl.recording.recorder import Recorder
+from prune_rl.specs import Discrete, ObservationSpec
 
 _DQN = ["agents/dqn.gin", "networks/minatar.gin"]
 # As `minatar_flags` has them, in Python's types.
@@ -175,6 +177,27 @@ def test_an_agent_is_built_and_gin_left_alone():
     assert isinstance(agent.torso, MinAtarTorso)
     assert gin.config_str().splitlines()[-1] == "DQNAgent.gamma = 0.5"
     assert DQNAgent().gamma == 0.5
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "own"),
+    [
+        ([*_DQN, "plasticity/l2.gin"], {}, (True, "xavier_uniform")),
+        (["agents/rainbow.gin", "networks/minatar.gin"], {}, (False, "rainbow")),
+        (_DQN, {"QNetwork.normalize_representation": True}, (True, "xavier_uniform")),
+    ],
+)
+def test_its_learner_has_the_networks_settings_that_the_command_has(files, settings, own):
+    agent = prune_rl.build_agent({"gin_files": files, **settings})
+    specs = ObservationSpec((10, 10, 4)), Discrete(3)
+    optimizers = {"q": prune_rl.prune(optax.sgd(1.0), sparsity=0.5, num_gradient_steps=9)}
+    built = agent.learner(*specs, optimizers).acts_with
+    with gin_state.kept():  # as the command has it, from files to learner
+        configuration.load(files, list(composition(settings).bindings.values()))
+        composed = gin.get_bindings("Runner")["agent"].learner(*specs, optimizers).acts_with
+    assert built == composed
+    assert (built.normalize_representation, built.kernel_init) == own
+    assert DQNAgent().learner(*specs, optimizers).acts_with.normalize_representation is False
 
 
 def test_without_files_an_agent_is_a_reference():

@@ -135,7 +135,7 @@ def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path):
             ["--video=x.mp4", "--video_episodes=11"],
             "--video_episodes=11: expected an integer from 1",
         ),
-        (["--game=asterix"], "game 'asterix': it has"),
+        (["--game=asterix"], "game 'asterix': it has 5 actions; the agent expects 3 actions"),
         (["--game=brekout"], "did you mean 'breakout'?"),
     ],
 )
@@ -180,6 +180,21 @@ def test_earlier_results_are_replaced_as_a_whole(trained, evaluated, tmp_path, c
     assert json.loads(out.read_text())["episodes_per_seed"] == 1
     assert len(frames_of(video)) < len(frames_of(evaluated[2]))
     assert sorted(x.name for x in tmp_path.iterdir()) == ["eval.json", "x.mp4"]
+
+
+def test_nothing_is_in_its_place_until_all_is_played(trained, tmp_path, capsys, monkeypatch):
+    play = Lanes.play
+
+    def interrupted(self, count, **options):
+        if "watch" not in options:  # filmed all that is to be
+            raise KeyboardInterrupt
+        return play(self, count, **options)
+
+    monkeypatch.setattr(Lanes, "play", interrupted)
+    flags = [f"--video={tmp_path / 'x.gif'}", f"--out={tmp_path / 'eval.json'}"]
+    assert evaluate.main([str(trained), "--episodes=2", *flags]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

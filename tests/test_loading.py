@@ -21,6 +21,7 @@ from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.errors import ConfigError
 from prune_rl.learning.seed_axis import Separate
 from prune_rl.loading import load_run, load_seeds
+from prune_rl.results import read_results
 
 from .begun_runs import KINDS, OF_ROBOTS_DATA, begin
 
@@ -235,14 +236,44 @@ def test_it_does_what_an_evaluation_without_exploration_does(trained_minatar, qu
         (np.zeros((3, 2, 1, 10, 10, 4), np.uint8), r"\(3, 2, 1, 10, 10, 4\)"),
         (np.zeros((2, 1, 10, 10, 4), np.float32), r"\(2, 1, 10, 10, 4\) float32"),
         (np.zeros((2, 1, 10, 10, 4), np.int64), r"\(2, 1, 10, 10, 4\) int64"),
+        (np.zeros((1, 10, 10, 4), np.uint16), r"\(1, 10, 10, 4\) uint16"),
     ],
 )
 def test_other_observations_are_refused_in_one_line(begun, given, found):
     run = load_run(begun("dqn"))
-    expected = rf"^observations: {found}.*; expected \(1, 10, 10, 4\) or \(B, 1, 10, 10, 4\) uint8$"
+    shapes = r"\(1, 10, 10, 4\) or \(B, 1, 10, 10, 4\)"
+    expected = rf"^observations: {found}.*; expected {shapes} uint8(: add .*)?$"
     for ask in (run.act, run.values):
         with pytest.raises(ConfigError, match=expected):
             ask(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (np.zeros((10, 10, 4), np.uint8), r"uint8: add the axis of frames by np\.expand_dims\(.*"),
+        (np.zeros((3, 10, 10, 4), np.uint8), r"uint8: add the axis of frames by np\.expand_dims"),
+        (np.zeros((1, 10, 10, 4), bool), r"bool; .* uint8: the games here show what is set as 255"),
+        ([[1], [1, 2]], "^observations: lists of unequal lengths; expected an array$"),
+    ],
+)
+def test_images_given_otherwise_are_told_how_they_fit(begun, given, line):
+    run = load_run(begun("dqn"))
+    with pytest.raises(ConfigError, match=line) as caught:
+        run.act(given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [True, 4.0, "4", [4]])
+def test_a_seed_is_an_integer(own_run, seed):
+    with pytest.raises(ConfigError, match=r"seed=.*: expected one of the run's: 4, 5$"):
+        load_run(own_run, seed=seed)
+
+
+@pytest.mark.parametrize("read", [load_run, read_results])
+def test_a_directory_is_a_path(read):
+    with pytest.raises(ConfigError, match=r"^directory=None: expected a path, as 'runs/x'$"):
+        read(None)
 
 
 def test_a_run_is_only_read_and_its_lock_left_to_who_runs_it(own_run):

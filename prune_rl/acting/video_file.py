@@ -5,6 +5,7 @@ here, for the package's own writer runs Python in a fork of a process that has J
 """
 
 import os
+import secrets
 import subprocess
 import tempfile
 from pathlib import Path
@@ -65,7 +66,7 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self._path, self._ffmpeg = path, find_ffmpeg()
-        self._part = path.with_name(f"{path.name}.part")
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")  # no one else's
         self._encoder: subprocess.Popen[bytes] | None = None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe, unread, would fill up
         self._size: tuple[int, ...] = ()
@@ -103,24 +104,28 @@ class VideoFile:
     def __enter__(self) -> "VideoFile":
         return self
 
-    def __exit__(self, kind: Any, *error: object) -> None:
-        try:
-            if self._encoder is not None:
-                if kind is not None:
-                    self._encoder.kill()
-                self._encoder.communicate()
-                if kind is None:
-                    self._finish(self._encoder.returncode)
-        finally:
-            self._said.close()
-            self._part.unlink(missing_ok=True)
-
-    def _finish(self, code: int) -> None:
-        if code:
+    def end(self) -> None:
+        """Encodes what is left, beside the path still; frames can no longer be added."""
+        encoder = self._encoder
+        if encoder is None or encoder.returncode is not None:
+            return
+        encoder.communicate()
+        if encoder.returncode:
             raise self._failed()
         if self._path.suffix.lower() == ".gif":
             _mark_gif(self._part)
-        os.replace(self._part, self._path)
+
+    def __exit__(self, kind: Any, *error: object) -> None:
+        try:
+            if kind is None and self._encoder is not None:
+                self.end()
+                os.replace(self._part, self._path)
+        finally:
+            if self._encoder is not None and self._encoder.returncode is None:
+                self._encoder.kill()
+                self._encoder.communicate()
+            self._said.close()
+            self._part.unlink(missing_ok=True)
 
 
 def _mark_gif(path: Path) -> None:

@@ -54,7 +54,8 @@ class Policy:
             of vectors.
 
         Raises:
-            ValueError: it sees observations of another shape or dtype.
+            ValueError: it sees observations of another shape, or images that are not uint8, or
+                vectors that are not real numbers.
         """
         answers, alone = self._answers(observations)
         actions = answers.argmax(axis=-1).astype(np.int32) if self._numbered else answers
@@ -77,10 +78,11 @@ class Policy:
         alone = given.ndim == len(self._shape)
         batch = given[None] if alone else given
         if batch.shape[1:] != self._shape:
-            shapes = f"{self._shape}, or (B, {str(self._shape)[1:]}"
+            shapes = f"{self._shape}, or {('B', *self._shape)}".replace("'", "")
             raise ValueError(f"observations of shape {given.shape}: expected {shapes}")
         if batch.dtype != self._dtype:
-            if not np.can_cast(batch.dtype, self._dtype, "same_kind"):
+            is_image = self._dtype == np.uint8  # 300 would wrap, and True be read as 1 of 255
+            if is_image or not np.can_cast(batch.dtype, self._dtype, "same_kind"):
                 raise ValueError(f"observations of {given.dtype}: expected {self._dtype}")
             batch = batch.astype(self._dtype)
         if len(batch) <= _CHUNK:

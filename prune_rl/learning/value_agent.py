@@ -59,6 +59,8 @@ class ValueAgent(Agent):
         super().__post_init__()
         fits = PRECISIONS[self.precision].dtype is None or hasattr(self.torso, "dtype")
         self._require(fits, "precision", "'fp32' or 'tf32': this torso has no `dtype`")
+        # gin is asked for its settings here: when the learner is made, it may be put back.
+        object.__setattr__(self, "_head", QNetwork(self.torso, num_actions=1))
 
     @property
     def networks(self) -> Mapping[str, int | None]:
@@ -94,9 +96,10 @@ class ValueAgent(Agent):
         """The torso and its last layers, with more of the settings of `QNetwork`."""
         dtype = PRECISIONS[self.precision].dtype
         own = ({"noisy": True} if noisy else {}) | ({"dtype": dtype} if dtype else {})
-        return QNetwork(
-            self.torso.clone(**own),
-            self._num_actions(action_spec),
+        head: QNetwork = self._head  # type: ignore[attr-defined]
+        return head.clone(
+            torso=self.torso.clone(**own),
+            num_actions=self._num_actions(action_spec),
             noisy=noisy,
             precision=self.precision,
             **more,

@@ -1,10 +1,10 @@
 """Prunes any optax optimizer of any model, for those who use nothing else of this package."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Annotated, Any
+from functools import partial, wraps
+from typing import Annotated, Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from prune_rl.pruning.sparse_optimizer import SparseOptimizer, SparseState
 from prune_rl.pruning.tensors import is_prunable, prunable_tensors, tensor_name
 from prune_rl.settings import Count, OneOf, Patterns, Range, checked
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _UNKNOWN_LENGTH = 2**31 - 1  # no run is longer
 # Steps that are fractions of the run unless they are given, by `schedule_type`.
 _OF_THE_RUN = {
@@ -27,6 +28,18 @@ _OF_THE_RUN = {
 }
 
 
+def _in_pythons_numbers(function: _Function) -> _Function:
+    """The same, which takes NumPy's numbers too."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **named: Any) -> Any:
+        own = {name: x.item() if isinstance(x, np.generic) else x for name, x in named.items()}
+        return function(*args, **own)
+
+    return cast(_Function, wrapper)
+
+
+@_in_pythons_numbers
 @checked
 def prune(
     optimizer: optax.GradientTransformation,
@@ -75,9 +88,12 @@ def prune(
             that fit, tensors of fewer than two axes are left out: '*' is all that have two or more.
         members: length of a leading axis of networks, each pruned by itself; see `Pruner.wrap`.
 
+    NumPy's numbers are as good as Python's.
+
     Returns:
         What `Pruner.wrap` does. Its `init` raises `ConfigError` too: for patterns that fit nothing,
-        shapes that a `sparsity_type` does not divide, prunable tensors that hold no real floats.
+        shapes that a `sparsity_type` does not divide, other `members` than there are, prunable
+        tensors that hold no real floats.
 
     Raises:
         ConfigError: an argument is wrong; names it.
@@ -102,6 +118,7 @@ def prune(
         if METHODS[method].score is not None:
             _require_absolute(steps, _OF_THE_RUN.get(schedule_type, ()))
     patterns = [prunable] if isinstance(prunable, str) else tuple(prunable)
+    require(len(patterns) > 0, "prune.prunable", prunable, "at least one pattern, as 'kernel'")
     with _named_as_arguments():
         pruner = create_pruner(
             num_gradient_steps,
@@ -123,6 +140,8 @@ def prune(
 
     def init(params: Any, key: jax.Array | None = None) -> SparseState:
         _require_prunable(params, patterns, least_axes=2 if members is None else 3)
+        if members is not None:
+            _require_members(params, members)
         with _named_as_arguments():
             return pruned.init(params, key)
 
@@ -147,6 +166,13 @@ def _require_prunable(params: Any, patterns: Sequence[str], least_axes: int) -> 
     for name, tensor in prunable_tensors(params, patterns).items():
         real = jnp.issubdtype(jnp.result_type(tensor), jnp.floating)
         require(real, "prune.prunable", name, f"real floats, not {jnp.result_type(tensor)}")
+
+
+def _require_members(params: Any, members: int) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        its = np.shape(leaf)[:1]
+        expected = f"the length of the leading axis of {tensor_name(path)}, {[*its, 'none'][0]}"
+        require(its == (members,), "prune.members", members, expected)
 
 
 @contextmanager

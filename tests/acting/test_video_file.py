@@ -88,6 +88,17 @@ def test_what_fails_leaves_the_file_that_was_there(tmp_path):
     assert [x.name for x in tmp_path.iterdir()] == ["x.mp4"]
 
 
+def test_until_it_is_left_it_lies_beside_the_path_and_files_of_others_are_kept(tmp_path):
+    (tmp_path / "x.mp4.part").write_bytes(b"precious")
+    with VideoFile(tmp_path / "x.mp4") as video:
+        video.add(frame(COLORS[0]))
+        video.end()
+        assert not (tmp_path / "x.mp4").exists()
+    assert len(frames_of(tmp_path / "x.mp4")) == 1
+    assert (tmp_path / "x.mp4.part").read_bytes() == b"precious"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_what_ffmpeg_says_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(video_file._ENCODING, ".mp4", ["-c:v", "no_such_codec", "-f", "mp4"])
     with pytest.raises(OSError, match=r"x\.mp4: ffmpeg: .*") as caught:

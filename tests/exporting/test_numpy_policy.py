@@ -121,8 +121,13 @@ def test_a_large_sparse_layer_is_computed_from_its_weights_alone(density):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (np.zeros((11, 9, 2), np.uint8), r"\(11, 9, 2\): expected \(2, 11, 9, 2\), or \(B, 2,"),
+        (
+            np.zeros((11, 9, 2), np.uint8),
+            r"\(11, 9, 2\): expected \(2, 11, 9, 2\), or \(B, 2, 11, 9, 2\)$",
+        ),
         (np.zeros((2, 11, 9, 2), np.float32), "float32: expected uint8"),
+        (np.zeros((2, 11, 9, 2), bool), "bool: expected uint8"),
+        (np.zeros((2, 11, 9, 2), np.uint16), "uint16: expected uint8"),
         (np.zeros((2, 2, 2, 11, 9, 2), np.uint8), "expected"),
     ],
 )

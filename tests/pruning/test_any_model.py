@@ -398,6 +398,8 @@ def test_every_setting_reaches_the_pruner(monkeypatch):
         ({"sparsity_type": "nm_2,4"}, "prune.sparsity_type='nm_2,4': does not divide a/kernel"),
         ({"method": "rigl", "sparsity_type": "nm_2,4"}, "with method='rigl', which ranks single"),
         ({"members": 0}, "prune.members=0: expected an integer >= 1"),
+        ({"prunable": []}, "prune.prunable=[]: expected at least one pattern, as 'kernel'"),
+        ({"sparsity": np.bool_(True)}, "prune.sparsity=True: expected a number"),
     ],
 )
 def test_mistakes_are_told_in_one_line_that_names_the_argument(arguments, message):
@@ -406,6 +408,24 @@ def test_mistakes_are_told_in_one_line_that_names_the_argument(arguments, messag
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert "create_updater" not in str(error.value)
+
+
+def test_members_are_as_many_as_the_leading_axis_is_long():
+    params = {"a": {"kernel": jnp.ones((2, 4, 4)), "bias": jnp.ones((2, 4))}}
+    optimizer = prune(optax.sgd(0.1), sparsity=0.5, members=3, **_STEPS)
+    line = r"^prune\.members=3: expected the length of the leading axis of a/bias, 2$"
+    with pytest.raises(ConfigError, match=line):
+        optimizer.init(params)
+    prune(optax.sgd(0.1), sparsity=0.5, members=2, **_STEPS).init(params)
+
+
+def test_numbers_may_be_of_numpy():
+    def pruned(sparsity, last):
+        steps = {"update_start_step": 0, "update_end_step": last, "update_freq": 1}
+        return _train(prune(optax.sgd(0.1), sparsity=sparsity, **steps), _params(), 3)[-1]
+
+    plain, other = pruned(0.5, 2), pruned(np.float32(0.5), np.int64(2))
+    jax.tree.map(np.testing.assert_array_equal, plain, other)
 
 
 def test_only_real_floats_can_be_pruned():
