@@ -294,7 +294,7 @@ def test_seeds_are_loaded_together_or_by_number(begun):
     directory = begun("dqn")
     both = load_seeds(directory)
     assert [(run.seed, run.seeds) for run in both] == [(4, (4, 5)), (5, (4, 5))]
-    assert load_run(directory).seed == 4
+    assert [load_run(directory, seed=own).seed for own in (None, 5)] == [4, 5]
     (one,) = load_seeds(directory, [5, 5])
     kernels = [x.params["q"]["params"]["head"]["kernel"] for x in (*both, one)]
     assert (kernels[0] != kernels[1]).any()

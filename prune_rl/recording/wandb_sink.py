@@ -58,6 +58,7 @@ class WandB:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 text=True,
+                env={**os.environ, "PYTHONPATH": _python_path()},
                 start_new_session=True,  # Ctrl-C is the training's
             )
             self._thread = threading.Thread(target=self._feed, daemon=True)
@@ -96,6 +97,12 @@ class WandB:
                     pipe.flush()
         except OSError:  # it has ended, and said why
             return
+
+
+def _python_path() -> str:
+    """So that the process has the same package as this one, wherever it was found."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
 def _header(directory: Path, about: About) -> dict[str, Any]:
