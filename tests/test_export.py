@@ -235,7 +235,7 @@ def test_pong(tmp_path):
     )
     policy, run, batch = exported(tmp_path, *flags, verify=100)
     np.testing.assert_array_equal(policy.act(batch), run.act(batch))
-    names = ["NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]
+    names = ["noop", "fire", "right", "left", "rightfire", "leftfire"]
     assert policy.about["actions"]["names"] == names
 
 

@@ -57,6 +57,7 @@ def prune(
     sparsity_type: str = "unstructured",
     drop_fraction: float = 0.1,
     rng_seed: int = 8,
+    pool_members: bool = False,
     prunable: Patterns = "kernel",
     members: Annotated[int | None, Range(least=1), "an integer >= 1 or None"] = None,
 ) -> SparseOptimizer:
@@ -83,6 +84,7 @@ def prune(
         sparsity_type: 'unstructured', 'nm_2,4', 'block_4,4' or 'channel_-1'.
         drop_fraction: of 'set' and 'rigl'.
         rng_seed: of random masks.
+        pool_members: whether `members` share a threshold that is over whole networks.
         prunable: glob patterns of the tensors to prune; without a '/' of the last part of a name,
             as 'kernel', 'w' or 'weight', else of all of it, as '*/0' of lists of (w, b). Of those
             that fit, tensors of fewer than two axes are left out: '*' is all that have two or more.
@@ -134,6 +136,7 @@ def prune(
             sparsity_type=sparsity_type,
             drop_fraction=drop_fraction,
             rng_seed=rng_seed,
+            pool_members=pool_members,
         )
     share = partial(pruner.distribution, prunable=patterns)
     pruned = replace(pruner, distribution=share).wrap(optimizer, members)

@@ -216,5 +216,5 @@ def test_no_binding_of_the_agent_that_cql_is_made_of_reaches_it():
 
 
 def test_dopamines_name_of_the_coefficient_is_answered_with_ours():
-    with pytest.raises(ConfigError, match="'bc_coefficient'; here it is cql_coefficient"):
+    with pytest.raises(ConfigError, match=r"here it is CQLAgent\.cql_coefficient"):
         configuration.load(["agents/cql.gin"], ["CQLAgent.bc_coefficient=0.2"])
