@@ -42,7 +42,8 @@ def _write(root: Path, name: str, write_to: Callable[[Path], Any]) -> Record:
     path = root / name
     part = path.with_name(f"{path.name}.part")
     _make_folder(path.parent)
-    part.unlink(missing_ok=True)
+    if part.exists():  # of a process that was killed
+        part.unlink()
     part.touch()
     as_others = stat.S_IMODE(part.stat().st_mode)
     try:
