@@ -1,5 +1,7 @@
 """`python -m prune_rl.evaluate`: what it plays, prints, writes and refuses."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -33,12 +35,12 @@ def trained(trained_minatar, quick_compiling):
 def evaluated(trained, tmp_path_factory):
     """(JSON, what was printed, the video's path) of three episodes of two seeds."""
     folder = tmp_path_factory.mktemp("evaluated")
-    command = [sys.executable, "-m", "prune_rl.evaluate", str(trained), "--episodes=3"]
-    command += ["--out=eval.json", "--video=x.mp4", "--video_episodes=2"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    flags = ["--episodes=3", "--out=eval.json", "--video=x.mp4", "--video_episodes=2"]
+    said = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+        assert evaluate.main([str(trained), *flags]) == 0
     assert sorted(os.listdir(folder)) == ["eval.json", "x.mp4"]
-    return json.loads((folder / "eval.json").read_text()), done.stdout, folder / "x.mp4"
+    return json.loads((folder / "eval.json").read_text()), said.getvalue(), folder / "x.mp4"
 
 
 def test_json_has_the_episodes_that_the_lanes_play(trained, evaluated):
@@ -97,8 +99,15 @@ def test_frames_show_the_game_and_the_chosen_action(trained, tmp_path):
         assert action == values.argmax()
 
 
-def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path):
-    out = tmp_path / "eval.json"
+def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path, monkeypatch):
+    out, explored = tmp_path / "eval.json", []
+
+    class Spied(Lanes):
+        def __init__(self, *args, exploration, **kwargs):
+            explored.append(exploration)
+            super().__init__(*args, exploration=exploration, **kwargs)
+
+    monkeypatch.setattr("prune_rl.acting.lanes.Lanes", Spied)
 
     def played(*flags):
         assert evaluate.main([str(trained), f"--out={out}", *flags]) == 0
@@ -111,12 +120,7 @@ def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path):
     random, other = (played(*flags, f"--random_seed={i}") for i in (0, 1))
     assert random["exploration"] == {"epsilon": 1.0}
     assert random["seeds"][0]["episodes"] != other["seeds"][0]["episodes"]
-    run = load_run(trained, seed=1)
-    lanes = Lanes(run, 6, act=acting(run.learner), number=0, exploration=[1.0])
-    lengths = [own["length"] for own in random["seeds"][0]["episodes"]]
-    assert lengths == [own.length for own in lanes.play(6)]
-    greedy = played("--episodes=6", "--seed=1")
-    assert lengths != [own["length"] for own in greedy["seeds"][0]["episodes"]]
+    assert explored == [[0.001], [1.0], [1.0]]
 
 
 @pytest.mark.parametrize(

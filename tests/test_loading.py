@@ -422,7 +422,8 @@ def test_gin_is_afterwards_what_it_was(begun, own_run):
         before = _gin_now()
         with gin.config_scope("actor"):
             run = load_run(directory)
-            run.values(observations_of(run))
+            for ask in (run.act, run.values):
+                ask(observations_of(run))
             run.create_games([3])
             assert gin.current_scope_str() == "actor"
         for wrong in (own_run, own_run / "no"):
