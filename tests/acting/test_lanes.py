@@ -1,5 +1,7 @@
 """Episodes of a loaded agent, against the loop that evaluates runs and against each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,7 @@ def ten(runs, act):
 def test_episodes_are_those_of_an_evaluation_with_the_same_streams(runs, ten):
     """Lane by lane, one seed at a time; that Evaluation plays what runs do is tested elsewhere."""
     run = runs[1]
-    agent = type(run.agent)(**{**vars(run.agent), "epsilon_eval": EPSILON})
+    agent = replace(run.agent, epsilon_eval=EPSILON)
     for lane in range(LANES):
         word = np.random.SeedSequence([run.seed, 8, 3, lane]).generate_state(1)[0] % 2**31
         evaluation = Evaluation(
