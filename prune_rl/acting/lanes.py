@@ -67,7 +67,7 @@ class Look(NamedTuple):
     length: int
 
 
-class _Lane:
+class Lane:
     """A game that plays one episode after another."""
 
     def __init__(self, game: Environment, longest: int) -> None:
@@ -139,7 +139,7 @@ class Lanes:
         games = run.create_games(seeds, game)
         self.run, self.games = run, games
         self.protocol = games[0].protocol | {"max_steps_per_episode": run.max_steps_per_episode}
-        self._lanes = [_Lane(own, run.max_steps_per_episode) for own in games]
+        self._lanes = [Lane(own, run.max_steps_per_episode) for own in games]
         keys = [randomness.lane_key(run.seed, number, lane) for lane in range(LANES)]
         self._keys = np.array(jnp.stack(keys))
         self._observations = np.zeros(

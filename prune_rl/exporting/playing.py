@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from prune_rl.acting.lanes import Lane
 from prune_rl.environments.base import Environment
-from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.environments.stack import FrameStack
 from prune_rl.loaded_run import LoadedRun
 from prune_rl.specs import ActionSpec, bounds
 
@@ -37,20 +36,18 @@ def observations_of(game: Environment, longest: int, act: Act, count: int) -> It
         act: observation -> action; one in ten is random instead.
         count: of observations.
     """
-    games, rng = EnvironmentBatch([game], longest), np.random.default_rng(_SEED)
-    stack = FrameStack(1, game.observation_spec)
+    lane, rng = Lane(game, longest), np.random.default_rng(_SEED)
     try:
-        stack.reset(games.reset())
         for begin in range(0, count, _CHUNK):
             seen = []
             for _ in range(min(_CHUNK, count - begin)):
-                seen.append(stack.array[0].copy())
+                seen.append(lane.observation.copy())
                 random = rng.random() < _RANDOM
                 action = _drawn(game.action_spec, rng) if random else act(seen[-1])
-                stack.follow(games.step(np.asarray(action)[None]))
+                lane.step(np.asarray(action))
             yield np.stack(seen)
     finally:
-        games.close()
+        lane.close()
 
 
 def _drawn(spec: ActionSpec, rng: np.random.Generator) -> Any:

@@ -8,6 +8,8 @@ import json
 import sys
 from typing import Any, TextIO
 
+from prune_rl.errors import first_line
+
 _INIT_SECONDS = 60.0
 _FINISH_SECONDS = 600.0  # what is not sent by then is on disk
 
@@ -23,7 +25,7 @@ def main(stream: TextIO) -> int:
         for run in runs.values():
             run.finish()
     except Exception as error:
-        _say(f"{_first_line(error)}; the training goes on without")
+        say(f"{first_line(error)}; the training goes on without")
         return 1
     return 0
 
@@ -37,11 +39,11 @@ def _begin(about: dict[str, Any]) -> dict[int, Any]:
         runs = _init_all(about, None)
     except wandb.Error as error:
         wandb.teardown()
-        _say(f"{_first_line(error)}; kept offline in {kept}")
+        say(f"{first_line(error)}; kept offline in {kept}")
         return _init_all(about, "offline")
     first = next(iter(runs.values()))
     if not first.disabled:
-        _say(f"offline, kept in {kept}" if first.offline else f"shown at {first.url}")
+        say(f"offline, kept in {kept}" if first.offline else f"shown at {first.url}")
     return runs
 
 
@@ -76,11 +78,8 @@ def _init_all(about: dict[str, Any], mode: Any) -> dict[int, Any]:
     return runs
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _say(what: str) -> None:
+def say(what: str) -> None:
+    """A line on stderr."""
     print(f"prune_rl.train: --track=wandb: {what}", file=sys.stderr, flush=True)
 
 

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from prune_rl.recording import tensor_files
+from prune_rl.recording.wandb_process import say
 
 ID_FILE = "wandb.id"
 _SWEEP = "sweep.json"  # which `launch.sweep` keeps beside its cells
@@ -64,7 +65,7 @@ class WandB:
             self._thread = threading.Thread(target=self._feed, daemon=True)
             self._thread.start()
         except OSError as error:
-            _say(f"cannot begin: {error}; the training goes on without")
+            say(f"cannot begin: {error}; the training goes on without")
 
     def scalars(self, seed: int, values: Mapping[str, float], steps: int) -> None:
         """See `Sink`."""
@@ -82,7 +83,7 @@ class WandB:
             self._thread.join(_WAIT_SECONDS)
             self._process.wait(_WAIT_SECONDS)
         except subprocess.TimeoutExpired:
-            _say(f"still sending; process {self._process.pid} goes on with it alone")
+            say(f"still sending; process {self._process.pid} goes on with it alone")
 
     def _put(self, line: Mapping[str, Any]) -> None:
         self._lines.put(json.dumps(line, default=str))
@@ -142,7 +143,3 @@ def _shown_path(directory: Path) -> Path:
     sweep = next((folder for folder in full.parents if (folder / _SWEEP).exists()), None)
     start = sweep.parent if sweep else Path.cwd()
     return full.relative_to(start) if full.is_relative_to(start) else Path(full.name)
-
-
-def _say(what: str) -> None:
-    print(f"prune_rl.train: --track=wandb: {what}", file=sys.stderr, flush=True)
