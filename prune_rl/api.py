@@ -30,7 +30,7 @@ def build_agent(settings: Settings) -> Agent:
 
     Raises:
         ConfigError: a setting is wrong, there is no agent in them, or one is not the agent's;
-            `train` alone has a use for those of networks' heads, optimizers and pruners.
+            `train` alone has a use for those of optimizers and pruners.
     """
     files, bindings = composition(settings)
     with gin_state.kept(), told_in_python(bindings):

@@ -66,7 +66,8 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Shapes of the kernels to prune, by name."""
     tensors = prunable_tensors(params, prunable)
-    shapes = {name: tensors[name].shape for name in tensors if name not in tied_names(tensors)}
+    tied = tied_names(tensors)
+    shapes = {name: own.shape for name, own in tensors.items() if name not in tied}
     binding = "create_updater_from_config.dense_layers"
     # A network without layers, as a temperature, has none to leave dense.
     patterns = dense_layers if shapes else ()
