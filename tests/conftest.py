@@ -91,10 +91,14 @@ def trained_minatar(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     """The directory of such a run, trained once for all tests that ask for it: to read only."""
 
     @functools.cache
-    def trained(*bindings: str, files: tuple[str, ...] = ()) -> Path:
+    def train_once(quickly: bool, bindings: tuple[str, ...], files: tuple[str, ...]) -> Path:
         base_dir = tmp_path_factory.mktemp("trained") / "run"
         assert train.main(_minatar_flags(base_dir, *bindings, files=files)) == 0
         return base_dir
+
+    def trained(*bindings: str, files: tuple[str, ...] = ()) -> Path:
+        # `quick_compiling` makes other last bits: such a run is none of the other modules'.
+        return train_once(jax.config.read("jax_disable_most_optimizations"), bindings, files)
 
     return trained
 

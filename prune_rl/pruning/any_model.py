@@ -74,7 +74,7 @@ def prune(
         sparsity: final fraction of zeros in prunable tensors together, in [0, 1).
         num_gradient_steps: those that you will make, which fractions are fractions of; None if
             steps are given as integers.
-        update_start_step: see `config.create_pruner`, as for the next eight.
+        update_start_step: see `config.create_pruner`, as for those down to `pool_members`.
         update_end_step: gradient step (int, from 0) or fraction (float) of the last mask update.
         update_freq: gradient steps between mask updates.
         schedule_type: 'polynomial', 'one_shot', 'periodic' or 'none'.

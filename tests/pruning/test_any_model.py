@@ -349,7 +349,14 @@ def test_its_settings_are_those_of_gin_with_the_same_defaults():
     }
 
 
-def test_every_setting_reaches_the_pruner(monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "own"),
+    [
+        ("random", {"sparsity_type": "nm_1,2", "pool_members": False}),
+        ("global_magnitude", {"sparsity_type": "unstructured", "pool_members": True}),
+    ],
+)
+def test_every_setting_reaches_the_pruner(monkeypatch, method, own):
     given = {
         "num_gradient_steps": 50,
         "update_start_step": 0.1,
@@ -359,10 +366,10 @@ def test_every_setting_reaches_the_pruner(monkeypatch):
         "power": 2.0,
         "dist_type": "uniform",
         "dense_layers": ["b"],
-        "sparsity_type": "nm_1,2",
         "drop_fraction": 0.3,
         "rng_seed": 5,
         "sparsity": 0.7,
+        **own,
     }
     calls = []
 
@@ -371,8 +378,8 @@ def test_every_setting_reaches_the_pruner(monkeypatch):
         return create_pruner(num_gradient_steps, method, **settings)
 
     monkeypatch.setattr(any_model, "create_pruner", spy)
-    prune(optax.sgd(0.1), "random", **given)
-    assert calls == [{"method": "random", **given}]
+    prune(optax.sgd(0.1), method, **given)
+    assert calls == [{"method": method, **given}]
 
 
 @pytest.mark.parametrize(
