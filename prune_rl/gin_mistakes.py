@@ -1,7 +1,7 @@
 """What gin says of a mistake, in one line, with what to write instead.
 
-Knows Dopamine's names of what is called otherwise here, and looks up among the package's
-configurables where a parameter is that was given to another.
+Knows names that Dopamine, CleanRL and Stable-Baselines3 have for what is called otherwise here, and
+looks up among the package's configurables where a parameter is that was given to another.
 """
 
 import inspect
@@ -30,6 +30,20 @@ _PARAMETERS = {
     "seed": ("Runner.seed", "the first of Runner.num_seeds"),
     "agent_name": ("Runner.agent", "as @DQNAgent(); --gin_files=agents/dqn.gin sets all of it"),
     "schedule": ("Runner.evaluation_steps", "0 for 'continuous_train'"),
+    # CleanRL's and Stable-Baselines3's
+    "lr": ("learning_rate", ""),
+    "buffer_size": ("max_capacity", ""),
+    "learning_starts": ("min_replay_history", ""),
+    "total_timesteps": ("Runner.num_iterations", "of Runner.training_steps agent steps each"),
+    "tau": ("target_smoothing_coefficient", ""),
+    "target_network_frequency": ("target_update_period", ""),
+    "target_update_interval": ("target_update_period", ""),
+    "train_frequency": ("replay_ratio", "0.25 for a train_frequency of 4"),
+    "train_freq": ("replay_ratio", "0.25 for a train_freq of 4"),
+    "exploration_fraction": ("epsilon_decay_period", "in agent steps"),
+    "end_e": ("epsilon_train", ""),
+    "exploration_final_eps": ("epsilon_train", ""),
+    "n_steps": ("update_horizon", ""),
 }
 # Its configurables, of several versions and labs, by their last name.
 _CONFIGURABLES = {

@@ -82,9 +82,23 @@ def test_what_the_configuration_sets_goes_before_what_it_does_not():
         ("Runner.clip_rewards = True", "OnlineSource.clip_rewards"),
         ("Runner.agent = @dqn_agent.JaxDQNAgent()", "DQNAgent"),
         ("DQNAgent.torso = @networks.ImpalaCNN()", "ImpalaTorso"),
+        ("DQNAgent.lr = 1e-4", "create_optimizer.learning_rate"),
+        ("DQNAgent.buffer_size = 10", "ReplayBuffer.max_capacity"),
+        ("DQNAgent.learning_starts = 10", "DQNAgent.min_replay_history"),
+        ("SACAgent.learning_starts = 10", "SACAgent.min_replay_history"),
+        ("SACAgent.tau = 0.01", "SACAgent.target_smoothing_coefficient"),
+        ("Runner.total_timesteps = 10", "Runner.num_iterations, of Runner.training_steps agent"),
+        ("DQNAgent.target_network_frequency = 10", "DQNAgent.target_update_period"),
+        ("DQNAgent.target_update_interval = 10", "DQNAgent.target_update_period"),
+        ("DQNAgent.train_frequency = 4", "DQNAgent.replay_ratio, 0.25 for a train_frequency of 4"),
+        ("DQNAgent.train_freq = 4", "DQNAgent.replay_ratio, 0.25 for a train_freq of 4"),
+        ("DQNAgent.exploration_fraction = 0.1", "DQNAgent.epsilon_decay_period, in agent steps"),
+        ("DQNAgent.end_e = 0.1", "DQNAgent.epsilon_train"),
+        ("DQNAgent.exploration_final_eps = 0.1", "DQNAgent.epsilon_train"),
+        ("RainbowAgent.n_steps = 3", "RainbowAgent.update_horizon"),
     ],
 )
-def test_a_name_of_dopamines_is_answered_with_ours(binding, expected):
+def test_a_name_of_another_project_is_answered_with_ours(binding, expected):
     told = _told(binding)
     assert f"; here it is {expected}" in told
     for owner, parameter in re.findall(r"\b([A-Z]\w+|create_\w+)\.(\w+)", told.split("; ", 1)[1]):
