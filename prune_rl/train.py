@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import signal
 import sys
 import time
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from prune_rl import malloc
 from prune_rl.command_line import parser
-from prune_rl.errors import ConfigError, RunEnded, first_line
+from prune_rl.errors import ConfigError, RunEnded
+from prune_rl.last_words import is_out_of_memory, last_words
 from prune_rl.signals import INTERRUPTED, StopSignals
 from prune_rl.tracking import require_tracker
 
@@ -25,11 +25,8 @@ if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.results import Results
     from prune_rl.runner import Runner
 
-_OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
 _SMALLER = "make ReplayBuffer.batch_size, Runner.num_seeds or the torso's width smaller"
-_UNEXPECTED = (
-    "this is a mistake of ours or of your own code: --traceback shows where; please report it"
-)
+_RESUMES = "the same command resumes from the last checkpoint"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,27 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:
             traceback.print_exc()
-        line, code = _last_words(error, running=runner is not None)
+        running = runner is not None
+        line, code = last_words(error, _then(error, running=running), failed=1 if running else 2)
         print(f"prune_rl.train: {line}", file=sys.stderr)
         return code
 
 
-def _last_words(error: BaseException, *, running: bool) -> tuple[str, int]:
-    """The line that a user reads, and the exit code: 2 as long as nothing has been written."""
-    line = first_line(error)  # gin adds lines about where it was
-    if isinstance(error, ConfigError):
-        return line, 2
+def _then(error: BaseException, *, running: bool) -> str:
+    """What a user can do about it."""
     if isinstance(error, RunEnded):
-        return line, error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted" + "; the same command resumes" * running, INTERRUPTED
-    code = 1 if running else 2
-    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
-        return f"out of memory ({line[:200]}); {_SMALLER}", code
-    if isinstance(error, OSError):
-        return f"{line}; the last checkpoint is intact" if running else line, code
-    what = f"unexpected {type(error).__name__}: {line[:300]}"
-    return f"{what}; {_UNEXPECTED}", code
+        return ""  # it has said where it stands
+    if is_out_of_memory(error):
+        return _SMALLER
+    return _RESUMES if running else ""
 
 
 def _list(flags: argparse.Namespace) -> int:

@@ -207,7 +207,7 @@ def test_nothing_is_in_its_place_until_all_is_played(trained, tmp_path, capsys, 
     [
         (KeyboardInterrupt(), 130, "interrupted; nothing was written"),
         (OSError("No space left on device"), 1, "No space left on device; nothing was written"),
-        (KeyError("of ours"), 1, "unexpected KeyError: 'of ours'; --traceback shows where"),
+        (KeyError("of ours"), 1, "unexpected KeyError: 'of ours'; this is a mistake of ours"),
     ],
 )
 def test_what_stops_it_has_a_code_of_its_own(trained, monkeypatch, capsys, error, code, said):

@@ -121,10 +121,10 @@ def test_what_does_something_else_is_not_written(breakout, tmp_path, monkeypatch
     ("error", "code", "said"),
     [
         (RunEnded("breakout raised"), 1, "breakout raised; nothing was written"),
-        (MemoryError(), 1, "MemoryError; nothing was written"),
+        (MemoryError("of 3 GB"), 1, "out of memory (of 3 GB); nothing was written"),
         (OSError("No space left on device"), 1, "No space left on device; nothing was written"),
         (KeyboardInterrupt(), 130, "interrupted; nothing was written"),
-        (KeyError("of ours"), 1, "unexpected KeyError: 'of ours'; --traceback shows where"),
+        (KeyError("of ours"), 1, "unexpected KeyError: 'of ours'; this is a mistake of ours"),
     ],
 )
 def test_what_stops_it_is_a_line_with_a_code(

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prune_rl.dataset_tool.flags import parser
-from prune_rl.errors import ConfigError, RunEnded, first_line
-from prune_rl.signals import INTERRUPTED, Stopped, StopSignals
+from prune_rl.errors import ConfigError
+from prune_rl.last_words import last_words
+from prune_rl.signals import Stopped, StopSignals
 
 if TYPE_CHECKING:  # --help needs no NumPy
     from prune_rl.datasets.experience import Run
 
-_UNEXPECTED = "this is a mistake of ours: --traceback shows where; please report it"
 _RESUMES = "what came is kept, the same command resumes"
 _PROBLEMS = 1  # exit code
 
@@ -34,25 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:
             traceback.print_exc()
-        line, code = _last_words(error)
+        line, code = last_words(error)
         print(f"prune_rl.datasets: {line}", file=sys.stderr)
         return code
-
-
-def _last_words(error: BaseException) -> tuple[str, int]:
-    """The line that a user reads, and the exit code."""
-    line = first_line(error)
-    if isinstance(error, ConfigError):
-        return line, 2
-    if isinstance(error, RunEnded):
-        return line, error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", INTERRUPTED
-    if isinstance(error, MemoryError):
-        return f"out of memory ({line[:200]})", 1
-    if isinstance(error, OSError):
-        return line, 1
-    return f"unexpected {type(error).__name__}: {line[:300]}; {_UNEXPECTED}", 1
 
 
 def _list(flags: argparse.Namespace) -> int:

@@ -250,5 +250,8 @@ def test_a_second_interrupt_does_not_wait_for_what_is_being_written(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "prune_rl.train: interrupted; the same command resumes"
+    assert (
+        err.splitlines()[-1]
+        == "prune_rl.train: interrupted; the same command resumes from the last checkpoint"
+    )
     assert {x.name for x in (tmp_path / "run" / "checkpoints").iterdir()} >= {"0", "1.part"}

@@ -136,7 +136,7 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path, capsys, dqn, whole):
     with at(Trainer, "step", 60, interrupt) as counted:
         assert dqn(run) == 130
     assert counted["step"] == 60
-    expected = "prune_rl.train: interrupted; the same command resumes"
+    expected = "prune_rl.train: interrupted; the same command resumes from the last checkpoint"
     assert capsys.readouterr().err.splitlines()[-1] == expected
     assert stands(run)["steps"] == 50
     assert dqn(run) == 0
