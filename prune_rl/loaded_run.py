@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from prune_rl import gin_state
 from prune_rl.environments.base import Environment
-from prune_rl.environments.scaled import Scale, scaled
+from prune_rl.environments.scaled import Scale
 from prune_rl.errors import ConfigError, blaming, shown
 from prune_rl.learning.actor_critic import ACTOR, CRITIC
 from prune_rl.learning.agent import Agent
@@ -116,7 +116,9 @@ class LoadedRun:
         return ACTOR if ACTOR in self.params else next(iter(self.agent.networks))
 
     def create_games(self, seeds: Sequence[int], game: str | None = None) -> list[Environment]:
-        """The games on which the run is evaluated, shown on its scale; one for each of `seeds`.
+        """The games on which the run is evaluated, one for each of `seeds`.
+
+        They show observations as `act` takes them for games without a stack of frames, raw.
 
         Args:
             seeds: that decide all that is random in them.
@@ -135,7 +137,7 @@ class LoadedRun:
                 games = [create_one(seed, **options) for seed in seeds]
         for one in games[:1]:
             self._require_fitting(one, name)
-        return list(scaled(games, [self.scale] * len(games) if self.scale else None))
+        return games
 
     def _creates_games_of_data(self) -> Callable[..., Environment]:
         suite = self.protocol.get("suite")

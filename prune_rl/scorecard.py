@@ -13,6 +13,7 @@ from prune_rl.recording import provenance
 from prune_rl.reporting import statistics
 from prune_rl.reporting.normalized import human_scores, normalize
 from prune_rl.reporting.runs import SEEDS_OF_AN_INTERVAL
+from prune_rl.specs import Discrete
 
 MADE_BY = "prune_rl.evaluate"
 _UNITS = {
@@ -49,7 +50,8 @@ def scorecard(
     Args:
         results: of each seed, of as many episodes each.
         protocol: of the games that were played.
-        exploration: numbers that it was played with.
+        exploration: numbers that it was played with; of actions that are vectors none is told,
+            which are the middle of their distribution.
         random_seed: that decided what was random, the interval's resamples too.
     """
     run = results[0].run
@@ -65,10 +67,10 @@ def scorecard(
         "game": protocol.get("game", ""),
         "agent_steps": run.agent_steps,
         "gradient_steps": run.gradient_steps,
-        "exploration": dict(exploration),
+        "exploration": dict(exploration) if isinstance(run.action_spec, Discrete) else {},
         "random_seed": random_seed,
         "episodes_per_seed": len(results[0].episodes),
-        "mean_return": mean,
+        "mean_return": _known(mean),
         "interval_95": interval,
         **{name: _scored(scale, (mean, low, high)) for name, scale in scales.items()},
         "seeds": [_of_seed(own, scales) for own in results],
@@ -83,7 +85,8 @@ def _strata(results: Sequence[Result]) -> tuple[list[np.ndarray], str]:
     if count >= SEEDS_OF_AN_INTERVAL:
         return [np.array([own.returns.mean() for own in results])], f"{count} seeds"
     whose = "one seed" if count == 1 else f"each of {count} seeds"
-    return [own.returns for own in results], f"{episodes} episodes of {whose}"
+    said = "1 episode" if episodes == 1 else f"{episodes} episodes"
+    return [own.returns for own in results], f"{said} of {whose}"
 
 
 def _scales(run: LoadedRun, protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,24 +111,33 @@ def _of_seed(result: Result, scales: Mapping[str, Any]) -> dict[str, Any]:
         "seed": result.run.seed,
         "sparsity": result.run.sparsities,
         "diverged_at": result.run.diverged_at or None,
-        "mean_return": mean,
-        **{name: scale and scale(mean) for name, scale in scales.items()},
+        "mean_return": _known(mean),
+        **{name: scale and _known(scale(mean)) for name, scale in scales.items()},
         "episodes": [
-            {"return": own.episode_return, "length": own.length, "terminated": own.terminated}
+            {
+                "return": _known(own.episode_return),
+                "length": own.length,
+                "terminated": own.terminated,
+            }
             for own in result.episodes
         ],
     }
 
 
 def _known(number: float) -> float | None:
-    """What JSON can hold."""
-    return None if math.isnan(number) else number
+    """What JSON can hold: a diverged agent's returns are no numbers."""
+    return number if math.isfinite(number) else None
+
+
+def _words(number: float | None, form: str) -> str:
+    return "no number" if number is None else format(number, form)
 
 
 def table(card: Mapping[str, Any], acting: str) -> str:
     """A scorecard in a few lines; `acting` names the network whose sparsity is told."""
     done = f"{card['agent_steps']:,} agent steps, {card['gradient_steps']:,} gradient steps"
-    explores = ", ".join(f"{name} {value:g}" for name, value in card["exploration"].items())
+    numbers = ", ".join(f"{name} {value:g}" for name, value in card["exploration"].items())
+    explores = numbers or "the middle of its distribution"
     lines = [
         f"{card['run']}: {card['agent']} on {card['game']} after {done}; played with {explores}",
         f"{'seed':>6}  {'sparsity':>8}  {'episodes':>8}  {'length':>9}  {'mean return':>12}",
@@ -135,19 +147,19 @@ def table(card: Mapping[str, Any], acting: str) -> str:
         diverged = f"  diverged at gradient step {own['diverged_at']}" if own["diverged_at"] else ""
         lines.append(
             f"{own['seed']:>6}  {own['sparsity'][acting]:>8.1%}  {len(own['episodes']):>8}  "
-            f"{lengths:>9,.1f}  {own['mean_return']:>12,.2f}{diverged}"
+            f"{lengths:>9,.1f}  {_words(own['mean_return'], ',.2f'):>12}{diverged}"
         )
     return "\n".join([*lines, f"mean return {_said(card)}"])
 
 
 def _said(card: Mapping[str, Any]) -> str:
     interval = card["interval_95"]
-    said = f"{card['mean_return']:,.2f}"
+    said = _words(card["mean_return"], ",.2f")
     if interval["low"] is None:
         said += f" (no interval: {interval['of']})"
     else:
         said += f" [{interval['low']:,.2f}, {interval['high']:,.2f}] 95 %, of {interval['of']}"
     for name, words in (("human_normalized", "human-normalised"), ("d4rl_normalized", "D4RL's")):
         if card[name] is not None:
-            said += f"; {words} {card[name]['mean']:.3g}"
+            said += f"; {words} {_words(card[name]['mean'], '.3g')}"
     return said

@@ -1,5 +1,6 @@
 """Agents loaded from run directories of every kind, against their checkpoints and NumPy."""
 
+import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from prune_rl import configuration
+from prune_rl import configuration, randomness
 from prune_rl.acting.evaluation import Evaluation
+from prune_rl.acting.lanes import Lanes, acting
 from prune_rl.acting.policy import Policy
 from prune_rl.environments.batch import EnvironmentBatch
 from prune_rl.errors import ConfigError
@@ -202,6 +204,20 @@ def test_raw_observations_are_put_on_the_datas_scale(begun):
     actions = np.tanh(_mlp(actor, scaled.astype(np.float32)))
     np.testing.assert_allclose(run.act(seen), actions, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(run.act(seen.astype(np.float64)), run.act(seen))
+
+
+def test_games_show_raw_observations_and_lanes_those_of_the_scale(begun):
+    run = load_run(begun("td3_bc"), seed=1)
+    lanes = Lanes(run, 1, act=acting(run.learner), number=5, exploration=[0.0])
+    looks = []
+    with contextlib.closing(lanes):
+        lanes.play(1, watch=lambda own: looks.append((own.observation.copy(), own.action.copy())))
+    raw = run.create_games([randomness.lane_seed(1, 5, 0)])[0]
+    frame = raw.reset()
+    for observation, action in looks[:3]:
+        np.testing.assert_allclose(observation, (frame - run.scale.mean) / run.scale.scale, 1e-4)
+        np.testing.assert_allclose(run.act(frame), action, 1e-4, 1e-5)
+        frame, _, _ = raw.step(action)
 
 
 class _Recorded(Policy):

@@ -8,9 +8,12 @@ import pytest
 
 from prune_rl.acting.lanes import Played
 from prune_rl.scorecard import Result, scorecard, table
+from prune_rl.specs import Box, Discrete
+
+_BUTTONS = Discrete(6)
 
 
-def results(*returns, game="Pong", protocol=None):
+def results(*returns, game="Pong", protocol=None, action_spec=_BUTTONS):
     """Of each seed's returns; lengths are 10, 11, ..."""
     found = []
     for seed, own in enumerate(returns):
@@ -24,15 +27,16 @@ def results(*returns, game="Pong", protocol=None):
             gradient_steps=250,
             diverged_at=7 * seed,
             sparsities={"q": 0.95, "v": 0.5},
+            action_spec=action_spec,
         )
         episodes = [Played(i, float(x), 10 + i, i > 0) for i, x in enumerate(own)]
         found.append(Result(run, episodes))
     return found
 
 
-def card(*returns, game="Pong", protocol=None, random_seed=0):
+def card(*returns, game="Pong", protocol=None, random_seed=0, action_spec=_BUTTONS):
     return scorecard(
-        results(*returns, game=game, protocol=protocol),
+        results(*returns, game=game, protocol=protocol, action_spec=action_spec),
         protocol={"game": game, "suite": "tests"},
         exploration={"epsilon": 0.001},
         random_seed=random_seed,
@@ -124,3 +128,22 @@ def test_a_table_tells_each_seed_in_a_line():
     assert lines[3].split()[:5] == ["1", "50.0%", "3", "11.0", "6.00"]
     assert lines[3].endswith("diverged at gradient step 7")
     assert lines[4].startswith("mean return 4.00 [")
+
+
+def test_what_acts_in_vectors_explores_by_no_number():
+    found = card([1, 2], action_spec=Box((-1.0,), (1.0,)))
+    assert found["exploration"] == {}
+    assert table(found, "v").splitlines()[0].endswith("played with the middle of its distribution")
+
+
+def test_returns_of_a_diverged_seed_are_no_numbers():
+    nan = float("nan")
+    found = card([1, 2, 3], [4, nan, 9], [1, 1, float("inf")], game="HalfCheetah-v5")
+    json.dumps(found, allow_nan=False)
+    assert [own["mean_return"] for own in found["seeds"]] == [2.0, None, None]
+    assert found["seeds"][1]["episodes"][1]["return"] is None
+    assert found["seeds"][1]["d4rl_normalized"] is None
+    assert (found["mean_return"], found["d4rl_normalized"]["mean"]) == (None, None)
+    lines = table(found, "v").splitlines()
+    assert lines[3].split()[4:6] == ["no", "number"]
+    assert lines[-1] == "mean return no number (no interval: 3 seeds); D4RL's no number"

@@ -14,6 +14,7 @@ from prune_rl import randomness
 from prune_rl.acting.episodes import Episode, EpisodeTracker
 from prune_rl.environments.base import Environment
 from prune_rl.environments.batch import EnvironmentBatch
+from prune_rl.environments.scaled import scaled
 from prune_rl.environments.stack import FrameStack
 from prune_rl.errors import RunEnded
 from prune_rl.learning.learner import Learner
@@ -136,7 +137,8 @@ class Lanes:
     ) -> None:
         lanes = range(min(num_episodes, LANES))
         seeds = [randomness.lane_seed(run.seed, number, lane) for lane in lanes]
-        games = run.create_games(seeds, game)
+        scales = [run.scale] * len(seeds) if run.scale else None
+        games = list(scaled(run.create_games(seeds, game), scales))
         self.run, self.games = run, games
         self.protocol = games[0].protocol | {"max_steps_per_episode": run.max_steps_per_episode}
         self._lanes = [Lane(own, run.max_steps_per_episode) for own in games]

@@ -1,5 +1,6 @@
 """A frame of a video: the game, and beside it what its agent knows."""
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,8 @@ class Bar(NamedTuple):
 def of_values(names: Sequence[str], values: npt.NDArray[Any], chosen: int) -> list[Bar]:
     """Bars of numbered actions' values (A,): from the least, which has none, to the largest."""
     low, high = float(values.min()), float(values.max())
-    lengths = (values - low) / (high - low) if high > low else np.zeros(len(values))
+    span = high - low
+    lengths = (values - low) / span if 0 < span < math.inf else np.zeros(len(values))
     return [
         Bar(name, float(value), 0.0, float(length), i == chosen)
         for i, (name, value, length) in enumerate(zip(names, values, lengths, strict=True))
@@ -90,7 +92,8 @@ def _draw_bar(draw: Any, left: int, top: int, bar: Bar) -> None:
 def bar_columns(left: int, bar: Bar) -> tuple[int, int]:
     """Where a bar begins and ends, in columns of a frame whose panel's text begins at `left`."""
     first, length = left + _NAMES, PANEL - 2 * _MARGIN - _NAMES - 52
-    return first + round(bar.start * length), first + round(bar.end * length)
+    end = bar.end if math.isfinite(bar.end) else bar.start  # a diverged agent's is no number
+    return first + round(bar.start * length), first + round(end * length)
 
 
 def _even(length: int) -> int:

@@ -1,7 +1,6 @@
 """Observations that a policy meets in its own game."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,12 @@ Act = Callable[[np.ndarray], Any]
 
 
 def game_of(run: LoadedRun) -> Environment:
-    """The run's game, whose observations are raw: policies scale them inside.
+    """The run's game, whose observations are raw.
 
     Raises:
         ConfigError: the run says of no game, or it cannot be made here.
     """
-    return replace(run, scale=None).create_games([_SEED])[0]
+    return run.create_games([_SEED])[0]
 
 
 def observations_of(game: Environment, longest: int, act: Act, count: int) -> Iterator[np.ndarray]:

@@ -81,7 +81,8 @@ def prune(
         power: of the polynomial.
         dist_type: 'erk' or 'uniform'.
         dense_layers: glob patterns of layers, as 'head' or 'encoder/*'.
-        sparsity_type: 'unstructured', 'nm_2,4', 'block_4,4' or 'channel_-1'.
+        sparsity_type: 'unstructured', 'block_4,4', 'channel_-1', or 'nm_2,4', which keeps 2 weights
+            of 4 whatever `sparsity` is.
         drop_fraction: of 'set' and 'rigl'.
         rng_seed: of random masks.
         pool_members: whether `members` share a threshold that is over whole networks.

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from prune_rl.errors import ConfigError, nearest
 from prune_rl.pruning.tensors import KERNELS, layer_of, tensor_name
 from prune_rl.pruning.ties import is_weight
 
@@ -22,14 +23,25 @@ def weight_sparsity(params: Any, prunable: str | Sequence[str] = KERNELS) -> dic
             two axes are none.
 
     Returns:
-        float32 scalars in [0, 1] by layer, as 'torso/Conv_0', and 'total' (0 without weights).
+        float32 scalars in [0, 1] by layer, as 'torso/Conv_0', and 'total' (0 where no tensor has
+        two axes).
+
+    Raises:
+        ConfigError: some have, and no pattern fits any of them.
     """
     patterns = [prunable] if isinstance(prunable, str) else prunable
-    tensors = defaultdict(list)
+    tensors, others = defaultdict(list), []
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name = tensor_name(path)
-        if is_weight(name, patterns) and leaf.ndim > 1:
+        if jnp.ndim(leaf) < 2:
+            continue
+        if is_weight(name, patterns):
             tensors[layer_of(name)].append(leaf)
+        else:
+            others.append(name)
+    if others and not tensors:
+        problem = f"fits no tensor of two axes or more; {nearest(patterns[0], others)}"
+        raise ConfigError(f"weight_sparsity.prunable={prunable!r}: {problem}")
     zeros = {layer: sum(map(_count_zeros, own)) for layer, own in tensors.items()}
     sizes = {layer: sum(leaf.size for leaf in own) for layer, own in tensors.items()}
     total = sum(zeros.values(), start=jnp.int32(0)) / max(sum(sizes.values()), 1)

@@ -121,3 +121,13 @@ def test_many_actions_make_a_frame_higher():
     assert 420 < top < bottom < frame.shape[0]
     above = (frame.shape[0] - 420) // 2
     np.testing.assert_array_equal(frame[above : above + 420 : 2, :LEFT:2], picture)
+
+
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_what_is_no_number_has_no_bar(unknown):
+    values = overlay.of_values(["a", "b"], np.array([unknown, 1.0]), 0)
+    box = overlay.of_box(["c"], np.array([np.nan]), [-1], [1])
+    for bar in [*values, *box]:
+        start, end = overlay.bar_columns(LEFT, bar)
+        assert start == end
+    assert overlay.frame(screen(), ["x"], [*values, *box]).shape[1] > LEFT

@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from prune_rl.errors import ConfigError
 from prune_rl.pruning.sparsity import weight_sparsity
 
 _PARAMS = {
@@ -57,3 +59,11 @@ def test_patterns_say_which_tensors_of_two_axes_are_weights():
     ):
         sparsity = {name: float(own) for name, own in weight_sparsity(params, patterns).items()}
         assert sparsity == {name: np.float32(own) for name, own in expected.items()}
+
+
+@pytest.mark.parametrize("patterns", ["kernel", ["kernel", "b"]])
+def test_patterns_that_fit_no_weights_are_told_what_there_is(patterns):
+    params = {"l": {"w": np.zeros((2, 2)), "b": np.zeros(2)}}
+    expected = r"^weight_sparsity\.prunable=.*: fits no tensor .*; choose from l/w$"
+    with pytest.raises(ConfigError, match=expected):
+        weight_sparsity(params, patterns)
