@@ -88,7 +88,7 @@ def _of_seed(seed: int, state: State, like: Any, parts: dict[str, Any]) -> Loade
     own: AgentState = from_states([state["agent"]], like, axes).trees[0]
     scale = state["source"]["replay"].get(_SCALE)
     return LoadedRun(
-        seed=seed,
+        seed=int(seed),
         gradient_steps=int(own.step),
         diverged_at=int(own.diverged_at),
         params=own.params,
