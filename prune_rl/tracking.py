@@ -1,6 +1,7 @@
 """`--track`: services that show a run beside TensorBoard, and what they are told of it."""
 
 import importlib.util
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prune_rl.errors import ConfigError, require_choice
@@ -8,9 +9,6 @@ from prune_rl.errors import ConfigError, require_choice
 if TYPE_CHECKING:  # --help needs no JAX
     from prune_rl.parts import Parts
     from prune_rl.recording.sinks import Sink
-
-# By the name of the package that each needs, which is its extra too.
-TRACKERS = ("wandb",)
 
 
 def require_tracker(name: str) -> None:
@@ -24,12 +22,15 @@ def require_tracker(name: str) -> None:
 
 def create_sink(name: str, parts: "Parts") -> "Sink":
     """That of a run whose config.gin is written."""
+    return TRACKERS[name](parts)
+
+
+def _create_wandb(parts: "Parts") -> "Sink":
     from prune_rl.recording.wandb_sink import About, WandB
     from prune_rl.reporting.arms import agent_of
     from prune_rl.reporting.config import read_config, values
     from prune_rl.reporting.pruned import read_pruning
 
-    del name  # there is one
     config = read_config(parts.base_dir)
     game = parts.source.protocol.get("game")
     tags = [agent_of(config), *([str(game)] if game else []), *read_pruning(config).words]
@@ -37,3 +38,7 @@ def create_sink(name: str, parts: "Parts") -> "Sink":
         parts.base_dir,
         About(parts.source.clock, list(parts.seeds), values(config), tags),
     )
+
+
+# What makes each, by the name of the package that it needs, which is its extra too.
+TRACKERS: dict[str, Callable[["Parts"], "Sink"]] = {"wandb": _create_wandb}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prune_rl import train
+from prune_rl import tracking, train
 
 from .recording.tensorboard import read_scalars
 
@@ -57,3 +57,24 @@ def test_a_training_is_shown_there_as_in_tensorboard(tmp_path, minatar_flags, mo
     assert read_scalars(directory / "tensorboard" / "seed_0") == shown
     assert "Train/Sparsity" in shown
     assert (directory / "curve.png").exists()
+
+
+def test_another_service_is_one_entry(tmp_path, minatar_flags, monkeypatch):
+    """Here a list, by the name of a package that is there."""
+    shown = []
+
+    class Listed:
+        def scalars(self, seed, values, steps):
+            shown.append((seed, steps, sorted(values)))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            shown.append("closed")
+
+    monkeypatch.setitem(tracking.TRACKERS, "json", lambda parts: Listed())
+    assert train.main([*minatar_flags(tmp_path / "run", *_ONE), "--track=json"]) == 0
+    assert any("Train/Loss" in row[2] for row in shown[:-1])
+    assert shown[-1] == "closed"
+    assert not (tmp_path / "run" / "wandb.id").exists()

@@ -1,19 +1,20 @@
 """Weights & Biases as a `Sink`: one run of theirs for each seed.
 
-wandb runs in a process of its own (`wandb_process.py`), fed through a pipe by a thread: a network
-that is slow or away, a prompt for a login, or a mistake of theirs reaches no training.
+wandb runs in a process of its own (`wandb_process.py`), which reads what a training appends to a
+file: a network that is slow or away, a prompt for a login, or a mistake of theirs reaches no
+training, and what a training has written outlives it.
 """
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
-import threading
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from prune_rl.recording import tensor_files
@@ -22,7 +23,7 @@ from prune_rl.recording.wandb_process import say
 ID_FILE = "wandb.id"
 _SWEEP = "sweep.json"  # which `launch.sweep` keeps beside its cells
 _PROCESS = (sys.executable, "-m", "prune_rl.recording.wandb_process")
-_WAIT_SECONDS = 20.0  # at the end, for what has not been sent
+_WAIT_SECONDS = 20.0  # at the end, for what has not been sent; the pages say so
 
 
 class About(NamedTuple):
@@ -42,7 +43,7 @@ class About(NamedTuple):
 
 
 class WandB:
-    """A `Sink`; never raises and never waits, but a few seconds when it is closed.
+    """A `Sink`; never raises, and waits for wandb only when it is closed: 20 seconds at most.
 
     Runs are named after the run directory, 'runs/pruned/seed 0', grouped by it, and of the project
     WANDB_PROJECT, else 'prune_rl'. Their ids are kept in the directory, so that a run taken up
@@ -50,26 +51,31 @@ class WandB:
     """
 
     def __init__(self, directory: Path, about: About) -> None:
-        self._lines: SimpleQueue[str | None] = SimpleQueue()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         try:
+            # Without a name: gone with the last process that has it open.
+            self._rows = tempfile.TemporaryFile()  # noqa: SIM115
             self._put(_header(directory, about))
             self._process = subprocess.Popen(
-                _PROCESS,
-                stdin=subprocess.PIPE,
+                (*_PROCESS, str(self._rows.fileno())),
+                stdin=subprocess.PIPE,  # its end is the end of the rows, however it comes
                 stdout=subprocess.DEVNULL,
-                text=True,
+                pass_fds=[self._rows.fileno()],
                 env={**os.environ, "PYTHONPATH": _python_path()},
                 start_new_session=True,  # Ctrl-C is the training's
             )
-            self._thread = threading.Thread(target=self._feed, daemon=True)
-            self._thread.start()
         except OSError as error:
             say(f"cannot begin: {error}; the training goes on without")
 
     def scalars(self, seed: int, values: Mapping[str, float], steps: int) -> None:
         """See `Sink`."""
-        self._put({"seed": seed, "values": dict(values), "steps": steps})
+        if self._process is None or self._rows.closed:
+            return
+        try:
+            self._put({"seed": seed, "values": dict(values), "steps": steps})
+        except OSError as error:
+            say(f"no row is kept any more: {error}; the training goes on without")
+            self._end_rows()
 
     def flush(self) -> None:
         """See `Sink`; wandb writes by itself."""
@@ -78,26 +84,22 @@ class WandB:
         """See `Sink`; what has not been sent then is sent by the process alone."""
         if self._process is None:
             return
-        self._lines.put(None)
+        self._end_rows()
         try:
-            self._thread.join(_WAIT_SECONDS)
             self._process.wait(_WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             say(f"still sending; process {self._process.pid} goes on with it alone")
 
     def _put(self, line: Mapping[str, Any]) -> None:
-        self._lines.put(json.dumps(line, default=str))
+        self._rows.write(json.dumps(line, default=str).encode() + b"\n")
+        self._rows.flush()
 
-    def _feed(self) -> None:
+    def _end_rows(self) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        try:
-            with self._process.stdin as pipe:
-                while (line := self._lines.get()) is not None:
-                    pipe.write(line + "\n")
-                    pipe.flush()
-        except OSError:  # it has ended, and said why
-            return
+        with contextlib.suppress(OSError):  # half a row that a full disk has no room for
+            self._rows.close()
+        self._process.stdin.close()
 
 
 def _python_path() -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import threading
 
@@ -11,6 +12,7 @@ import pytest
 from .pages import PAGES, ROOT, TEXTS, blocks, command_with, commands, run, run_blocks
 
 _ROBOTS = ("runs/sac", "--out=data/cheetah", "runs/iql")
+_TRACKED = ("python -m prune_rl.train --base_dir=runs/pruned --gin", "WANDB_MODE=offline", "sweep")
 # Commands that are made shorter below, each by a word that only it has.
 _SHORTENED = {
     "README.md": (
@@ -35,6 +37,7 @@ _SHORTENED = {
     "docs/robots.md": _ROBOTS,
     "docs/speed.md": ("benchmarks.accelerator",),
     "docs/prune.md": (),
+    "docs/tracking.md": _TRACKED,
 }
 _ELSEWHERE = ("docs/api.md",)  # tests/test_api_docs.py runs it, and compares what it prints
 _WHOLE = [page for page in PAGES if blocks(page) and page not in (*_SHORTENED, *_ELSEWHERE)]
@@ -245,3 +248,26 @@ def test_a_sweep_and_its_report(tmp_path):
     assert "<script" in (report / "report.html").read_text()
     assert len((report / "scores.csv").read_text().splitlines()) == 1 + 8
     assert any(path.stem.startswith("returns") for path in report.glob("*.png"))
+
+
+def test_a_run_is_kept_for_weights_and_biases(tmp_path):
+    pytest.importorskip("wandb")
+    online, offline, _ = (command_with("docs/tracking.md", word) for word in _TRACKED)
+    assert sorted(shlex.split(offline)) == sorted(["WANDB_MODE=offline", *shlex.split(online)])
+    done = run(offline, tmp_path, _SHORTER)
+    assert done.returncode == 0, done.stderr
+    kept = tmp_path / "runs/pruned/wandb"
+    assert f"--track=wandb: offline, kept in {kept}; `wandb sync` sends it" in done.stderr
+    assert len(list(kept.glob("offline-run-*/*.wandb"))) == 3
+
+
+def test_a_sweep_is_kept_for_weights_and_biases(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sweep, behind = command_with("docs/tracking.md", "launch.sweep").split(" -- ")
+    few = ["--cells=95/x1/breakout/0", "--backend=local", "--memory_gib_per_cell=1"]
+    done = run(sweep, tmp_path, [*few, *_SHORTER, "--", behind])
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 cells" in done.stderr
+    kept = tmp_path / "runs/g/95/x1/breakout/0/wandb"
+    assert len(list(kept.glob("offline-run-*/*.wandb"))) == 1

@@ -1,6 +1,7 @@
 """What reaches Weights & Biases, read from its own files, and what never reaches a training."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -16,6 +17,37 @@ _SETTINGS = {"DQNAgent.gamma": 0.99, "Runner.agent": "@DQNAgent()", "Suite.name"
 _ABOUT = About("gradient_steps", [3, 4], _SETTINGS, ["dqn", "breakout", "magnitude 95%"])
 _SLEEPS = (sys.executable, "-c", "import time; time.sleep(300)")
 _DIES = (sys.executable, "-c", "import sys; sys.stdin.close()")
+# Begins a run only when there is a file `go`.
+_SLOW_WANDB = """
+import os, time
+class Error(Exception): pass
+class Settings:
+    def __init__(self, **_): pass
+class Run:
+    disabled, offline, url = False, False, "somewhere"
+    def define_metric(self, *_, **__): pass
+    def log(self, row):
+        with open("logged", "a") as file:
+            print(row["steps"], file=file)
+    def finish(self):
+        os.rename("logged", "finished")
+def init(**_):
+    while not os.path.exists("go"):
+        time.sleep(0.05)
+    return Run()
+"""
+# More rows than a pipe holds.
+_TRAINING = """
+import os
+from pathlib import Path
+from prune_rl.recording import wandb_sink
+wandb_sink._WAIT_SECONDS = 0.2
+sink = wandb_sink.WandB(Path(), wandb_sink.About("steps", [0], {}, []))
+for step in range(2_000):
+    sink.scalars(0, {f"Train/{i}": 0.5 for i in range(20)}, step)
+"""
+_CLOSES = "sink.close(); print('went on')"
+_IS_KILLED = "sink._rows.write(b'{\"seed\": 0, '); sink._rows.flush(); os._exit(0)"
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +179,36 @@ def test_what_hangs_or_dies_neither_stops_nor_slows_a_training(
     if len(process) == 1:
         assert said.startswith("prune_rl.train: --track=wandb: cannot begin: ")
         assert said.endswith("; the training goes on without\n")
+
+
+@pytest.mark.parametrize("ends", [_CLOSES, _IS_KILLED], ids=["closes", "is killed"])
+def test_no_row_is_lost_where_theirs_begins_after_a_training_has_ended(tmp_path, ends):
+    """Nor where nobody reads what is said any more."""
+    (tmp_path / "wandb.py").write_text(_SLOW_WANDB)
+    own = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{wandb_sink._python_path()}"}
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", _TRAINING + ends]
+    with open(write, "w") as nobody:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=own, stdout=subprocess.PIPE, stderr=nobody, text=True
+        )
+    assert done.stdout == ("went on\n" if ends == _CLOSES else "")
+    (tmp_path / "go").touch()
+    finished, until = tmp_path / "finished", time.monotonic() + 30
+    while not finished.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert finished.read_text().split() == [str(step) for step in range(2_000)]
+
+
+def test_a_full_disk_is_said_once(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(wandb_sink, "_PROCESS", _DIES)
+    sink = WandB(tmp_path, _ABOUT)
+    sink._rows.close()
+    sink._rows = open("/dev/full", "wb")  # noqa: SIM115
+    for step in range(3):
+        sink.scalars(3, {"Train/Loss": 0.5}, step)
+    sink.close()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "no row is kept any more: [Errno 28]" in line
+    assert line.endswith("; the training goes on without")
