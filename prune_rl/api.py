@@ -3,6 +3,7 @@
 Both take a dict of settings (`python_settings`), and leave gin as they found it.
 """
 
+import re
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,8 @@ from prune_rl.python_settings import Settings, composition, told_in_python
 from prune_rl.results import Results, read_results
 from prune_rl.signals import INTERRUPTED, Stopped, StopSignals
 from prune_rl.train import create_runner
+
+_OF_EVERY_RUN = ("create_optimizer", "create_updater_from_config", "ReplayBuffer")
 
 
 def build_agent(settings: Settings) -> Agent:
@@ -41,9 +44,17 @@ def build_agent(settings: Settings) -> Agent:
         idle = configuration.unused_bindings(list(bindings.values()))
         own = [name for name, x in bindings.items() if x in idle and "Runner." not in name]
         if own:
-            problem = f"no setting of {type(agent).__name__} or its torso; prune_rl.train uses it"
-            raise ConfigError(f"settings[{own[0]!r}]: {problem}")
+            problem = f"no setting of {type(agent).__name__} or its torso"
+            user = "prune_rl.train" if _is_for_training(own[0]) else "nothing here"
+            raise ConfigError(f"settings[{own[0]!r}]: {problem}; {user} uses it")
     return agent
+
+
+def _is_for_training(name: str) -> bool:
+    """Whether a setting, none of the agent's, is of what a run has or the files refer to."""
+    owner = re.split("[./]", name.rpartition(".")[0])[-1]
+    named = owner and re.search(rf"@(?:[\w.]+[/.])*{owner}\b", gin.config_str())
+    return owner in _OF_EVERY_RUN or bool(named)
 
 
 def train(settings: Settings, base_dir: str | Path) -> Results:
