@@ -2,7 +2,7 @@
 
 import re
 
-from prune_rl.errors import ConfigError, RunEnded, first_line
+from prune_rl.errors import Blamed, ConfigError, RunEnded, first_line
 from prune_rl.signals import INTERRUPTED
 
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
@@ -20,7 +20,7 @@ def last_words(error: BaseException, then: str = "", *, failed: int = 1) -> tupl
     """
     line, then = first_line(error), f"; {then}" if then else ""
     if isinstance(error, ConfigError):
-        return line, 2
+        return f"{line} (--traceback shows where)" if isinstance(error, Blamed) else line, 2
     if isinstance(error, RunEnded):
         return f"{line}{then}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
