@@ -60,9 +60,9 @@ def _is_for_training(name: str) -> bool:
 def train(settings: Settings, base_dir: str | Path) -> Results:
     """Trains in this process what the settings describe, as `python -m prune_rl.train` does.
 
-    The run directory is the same to the byte (metrics.jsonl, checkpoints), and either resumes the
-    other's run: the same call again goes on where it stopped. It draws on the terminal how far it
-    is; within, no other thread may use gin. The memory allocator stays as it is
+    The run directory is the same to the byte (metrics.jsonl, checkpoints), and either resumes
+    the other's run: the same call again goes on where it stopped. It draws on the terminal how
+    far it is; within, no other thread may use gin. The memory allocator stays as it is
     (`--no_malloc_settings`); compiled programs are kept as the command keeps them.
 
     Args:
@@ -74,9 +74,9 @@ def train(settings: Settings, base_dir: str | Path) -> Results:
 
     Raises:
         ConfigError: a setting or the directory is wrong, and nothing was written.
-        KeyboardInterrupt: the first Ctrl-C, or interrupt of a notebook: the run is saved. At the
-            second it is left at its last checkpoint.
-        RunEnded: a game raised, SIGTERM or SIGUSR1 came, or no seed is finite any more; saved.
+        KeyboardInterrupt: the first Ctrl-C, or interrupt of a notebook: the run is saved.
+            At the second it is left at its last checkpoint.
+        RunEnded: a game raised, SIGTERM or SIGUSR1 came, or no seed is finite; saved.
     """
     files, bindings = composition(settings)
     base_dir = path_of("base_dir", base_dir)

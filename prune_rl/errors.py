@@ -14,7 +14,7 @@ class ConfigError(ValueError):
     """
 
 
-class Blamed(ConfigError):
+class Blamed(ConfigError):  # noqa: N818
     """A user's own function raised; a command adds that --traceback shows where."""
 
 

@@ -62,10 +62,11 @@ def _told_of(config: Path, line: str) -> str:
     """What is wrong with a config.gin, told by its path: who loads a run gives no --gin_files."""
     line = line.replace(f"--gin_files={config}: ", f"{config}: ", 1)
     missing = re.search(r": cannot import: No module named '(\w+)", line)
-    own = missing and re.search(
-        rf"^(?:import|from) {missing[1]}(\.?)", config.read_text("utf-8"), re.MULTILINE
-    )
-    if not own:  # another one, that a module of theirs imports
+    if missing is None:
+        return line
+    statement = rf"^(?:import|from) {missing[1]}(\.?)"
+    own = re.search(statement, config.read_text("utf-8"), re.MULTILINE)
+    if own is None:  # a module of theirs imports it
         return line
     source = f"{missing[1]}{'/' if own[1] else '.py'}"
     return f"{line}; run it in the folder of {source}, or put that on PYTHONPATH"

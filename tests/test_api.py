@@ -81,6 +81,18 @@ def test_train_is_the_function_before_and_after_the_commands_module_is_imported(
     assert done.stdout == "Runner.agent: not set; add 'agents/dqn.gin' to gin_files\n", done.stderr
 
 
+def test_help_on_train_is_the_functions_without_importing_jax():
+    code = (
+        "import inspect, sys, prune_rl\n"
+        "seen = [inspect.getdoc(x) for x in (prune_rl.train, prune_rl.train.__call__)]\n"
+        "assert 'jax' not in sys.modules\n"
+        "from prune_rl import api\n"
+        "assert seen == [inspect.getdoc(api.train)] * 2, seen\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_train_writes_what_the_command_does_and_leaves_gin_alone(
     by_command, tmp_path, assert_same_logs, agent_leaves
 ):
