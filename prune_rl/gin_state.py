@@ -64,7 +64,7 @@ def _told_of(config: Path, line: str) -> str:
     missing = re.search(r": cannot import: No module named '(\w+)", line)
     if missing is None:
         return line
-    statement = rf"^(?:import|from) {missing[1]}(\.?)"
+    statement = rf"^(?:import|from) {missing[1]}\b(\.?)"
     own = re.search(statement, config.read_text("utf-8"), re.MULTILINE)
     if own is None:  # a module of theirs imports it
         return line

@@ -19,8 +19,10 @@ def last_words(error: BaseException, then: str = "", *, failed: int = 1) -> tupl
             `RunEnded` its own, an interruption 130.
     """
     line, then = first_line(error), f"; {then}" if then else ""
+    if isinstance(error, Blamed):
+        line += " (--traceback shows where)"
     if isinstance(error, ConfigError):
-        return f"{line} (--traceback shows where)" if isinstance(error, Blamed) else line, 2
+        return line, 2
     if isinstance(error, RunEnded):
         return f"{line}{then}", error.exit_code
     if isinstance(error, KeyboardInterrupt):
