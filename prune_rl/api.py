@@ -3,6 +3,7 @@
 Both take a dict of settings (`python_settings`), and leave gin as they found it.
 """
 
+import re
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,8 @@ from prune_rl.python_settings import Settings, composition, told_in_python
 from prune_rl.results import Results, read_results
 from prune_rl.signals import INTERRUPTED, Stopped, StopSignals
 from prune_rl.train import create_runner
+
+_OF_EVERY_RUN = ("create_optimizer", "create_updater_from_config", "ReplayBuffer")
 
 
 def build_agent(settings: Settings) -> Agent:
@@ -41,17 +44,25 @@ def build_agent(settings: Settings) -> Agent:
         idle = configuration.unused_bindings(list(bindings.values()))
         own = [name for name, x in bindings.items() if x in idle and "Runner." not in name]
         if own:
-            problem = f"no setting of {type(agent).__name__} or its torso; prune_rl.train uses it"
-            raise ConfigError(f"settings[{own[0]!r}]: {problem}")
+            problem = f"no setting of {type(agent).__name__} or its torso"
+            user = "prune_rl.train" if _is_for_training(own[0]) else "nothing here"
+            raise ConfigError(f"settings[{own[0]!r}]: {problem}; {user} uses it")
     return agent
+
+
+def _is_for_training(name: str) -> bool:
+    """Whether a setting, none of the agent's, is of what a run has or the files refer to."""
+    owner = re.split("[./]", name.rpartition(".")[0])[-1]
+    named = owner and re.search(rf"@(?:[\w.]+[/.])*{owner}\b", gin.config_str())
+    return owner in _OF_EVERY_RUN or bool(named)
 
 
 def train(settings: Settings, base_dir: str | Path) -> Results:
     """Trains in this process what the settings describe, as `python -m prune_rl.train` does.
 
-    The run directory is the same to the byte (metrics.jsonl, checkpoints), and either resumes the
-    other's run: the same call again goes on where it stopped. It draws on the terminal how far it
-    is; within, no other thread may use gin. The memory allocator stays as it is
+    The run directory is the same to the byte (metrics.jsonl, checkpoints), and either resumes
+    the other's run: the same call again goes on where it stopped. It draws on the terminal how
+    far it is; within, no other thread may use gin. The memory allocator stays as it is
     (`--no_malloc_settings`); compiled programs are kept as the command keeps them.
 
     Args:
@@ -63,9 +74,9 @@ def train(settings: Settings, base_dir: str | Path) -> Results:
 
     Raises:
         ConfigError: a setting or the directory is wrong, and nothing was written.
-        KeyboardInterrupt: the first Ctrl-C, or interrupt of a notebook: the run is saved. At the
-            second it is left at its last checkpoint.
-        RunEnded: a game raised, SIGTERM or SIGUSR1 came, or no seed is finite any more; saved.
+        KeyboardInterrupt: the first Ctrl-C, or interrupt of a notebook: the run is saved.
+            At the second it is left at its last checkpoint.
+        RunEnded: a game raised, SIGTERM or SIGUSR1 came, or no seed is finite; saved.
     """
     files, bindings = composition(settings)
     base_dir = path_of("base_dir", base_dir)

@@ -14,6 +14,10 @@ class ConfigError(ValueError):
     """
 
 
+class Blamed(ConfigError):  # noqa: N818
+    """A user's own function raised; a command adds that --traceback shows where."""
+
+
 class RunEnded(Exception):  # noqa: N818
     """A run ended early, saved as far as it could be; the message says where it stands.
 
@@ -70,8 +74,7 @@ def blaming(binding: str, function: object) -> Iterator[None]:
         raise
     except Exception as error:
         what = f"it raised {type(error).__name__}: {first_line(error)}"
-        message = f"{binding}={shown(function)}: {what} (--traceback shows where)"
-        raise ConfigError(message) from error
+        raise Blamed(f"{binding}={shown(function)}: {what}") from error
 
 
 def require(condition: bool, binding: str, value: object, expected: str) -> None:

@@ -75,7 +75,6 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--video_episodes",
         type=int,
-        default=1,
         metavar="N",
         help="how many of the first seed's episodes the video has; default: 1",
     )
@@ -115,7 +114,12 @@ def _check(flags: argparse.Namespace) -> None:
     """Raises `ConfigError` where flags make no sense, before anything is read or played."""
     require(flags.episodes >= 1, "--episodes", flags.episodes, "an integer >= 1")
     most, own = flags.episodes, flags.video_episodes
-    require(1 <= own <= most, "--video_episodes", own, f"an integer from 1 to --episodes, {most}")
+    if own is not None:
+        expected = f"an integer from 1 to --episodes, {most}"
+        require(1 <= own <= most, "--video_episodes", own, expected)
+        require(flags.video is not None, "--video_episodes", own, "--video=FILE.mp4 beside it")
+    fits = flags.game is None or bool(flags.game.strip())
+    require(fits, "--game", flags.game, "a game's name, as HalfCheetah-v4; without it, the run's")
     fits = 0 <= flags.random_seed < 2**32
     require(fits, "--random_seed", flags.random_seed, "an integer from 0 to 2**32 - 1")
     fits = flags.epsilon is None or 0 <= flags.epsilon <= 1
@@ -160,7 +164,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
     from prune_rl.scorecard import scorecard, table
 
     compilation_cache.enable()
-    runs = load_seeds(flags.run, flags.seeds)
+    runs = load_seeds(flags.run, flags.seeds, named="--seed")
     exploration = _exploration(runs[0], flags.epsilon)
     with ExitStack() as stack:
         video = stack.enter_context(_video(flags.video)) if flags.video else None
@@ -224,7 +228,7 @@ def _play(
             with closing(lanes):
                 filmed: list[Played] = []
                 if video is not None and not results:
-                    filmed = _film(video, flags.video_episodes, lanes, bar.advance)
+                    filmed = _film(video, flags.video_episodes or 1, lanes, bar.advance)
                 played = lanes.play(count - len(filmed), tell=bar.advance)
             results.append(Result(run, [*filmed, *played]))
     return results, lanes.protocol

@@ -78,10 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _require(flags)
         from prune_rl import compilation_cache
         from prune_rl.exporting.exporter import export_policy
-        from prune_rl.loading import load_run
+        from prune_rl.loading import load_run, load_seeds
 
         compilation_cache.enable()
-        run = load_run(flags.run, seed=flags.seed)
+        if flags.seed is None:
+            run = load_run(flags.run)
+        else:
+            (run,) = load_seeds(flags.run, [flags.seed], named="--seed")
         done = export_policy(run, flags.out, verify=flags.verify, onnx=flags.onnx)
     except (Exception, KeyboardInterrupt) as error:
         if flags.traceback:

@@ -67,6 +67,7 @@ _CONFIGURABLES = {
 }
 _GIVEN_BY_FLAX = ("parent", "name")
 _READABLE = {"true": "True", "false": "False", "none": "None", "null": "None"}
+_SUITES = ("atari", "minatar", "mujoco")
 _SHOWN = 3  # places where a parameter is
 
 
@@ -218,6 +219,10 @@ def _written(name: str, value: str) -> str:
         return f"write {_in_shell(name, _READABLE[value])}"
     if value.removesuffix("()") in _configurables():
         return f"a reference needs an @: {_in_shell(name, f'@{value}')}"
+    if name == "game_name":  # of no suite, it would be a macro that nothing uses
+        suite = next((own for own in _SUITES if spelled(value, own) == value), None)
+        suite = suite or next((own for own in _SUITES if spelled(value, own)), _SUITES[0])
+        name = f"create_{suite}_environment.game_name"
     environment = re.search(r"create_(atari|minatar|mujoco)_environment\.game_name$", name)
     if environment:
         value = spelled(value, environment[1]) or value

@@ -1,6 +1,7 @@
 """gin's global state, set aside: what is configured meanwhile is gone afterwards."""
 
 import copy
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import gin
 
 from prune_rl import configuration
+from prune_rl.errors import ConfigError
 
 
 @contextmanager
@@ -49,5 +51,22 @@ def configured_by(config: Path) -> Iterator[dict[str, Any]]:
         ConfigError: gin cannot read the file.
     """
     with kept():
-        configuration.load([str(config)], [])
+        try:
+            configuration.load([str(config)], [])
+        except ConfigError as error:
+            raise ConfigError(_told_of(config, str(error))) from error
         yield gin.get_bindings("Runner")
+
+
+def _told_of(config: Path, line: str) -> str:
+    """What is wrong with a config.gin, told by its path: who loads a run gives no --gin_files."""
+    line = line.replace(f"--gin_files={config}: ", f"{config}: ", 1)
+    missing = re.search(r": cannot import: No module named '(\w+)", line)
+    if missing is None:
+        return line
+    statement = rf"^(?:import|from) {missing[1]}\b(\.?)"
+    own = re.search(statement, config.read_text("utf-8"), re.MULTILINE)
+    if own is None:  # a module of theirs imports it
+        return line
+    source = f"{missing[1]}{'/' if own[1] else '.py'}"
+    return f"{line}; run it in the folder of {source}, or put that on PYTHONPATH"

@@ -2,7 +2,7 @@
 
 import re
 
-from prune_rl.errors import ConfigError, RunEnded, first_line
+from prune_rl.errors import Blamed, ConfigError, RunEnded, first_line
 from prune_rl.signals import INTERRUPTED
 
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
@@ -19,6 +19,8 @@ def last_words(error: BaseException, then: str = "", *, failed: int = 1) -> tupl
             `RunEnded` its own, an interruption 130.
     """
     line, then = first_line(error), f"; {then}" if then else ""
+    if isinstance(error, Blamed):
+        line += " (--traceback shows where)"
     if isinstance(error, ConfigError):
         return line, 2
     if isinstance(error, RunEnded):

@@ -45,19 +45,24 @@ def load_run(directory: str | Path, *, seed: int | None = None) -> LoadedRun:
     return _load(saved, [min(saved.checkpoint.seeds) if seed is None else seed])[0]
 
 
-def load_seeds(directory: str | Path, seeds: Collection[int] | None = None) -> list[LoadedRun]:
-    """Some seeds of a run, or all, in their order and of one checkpoint; see `load_run`."""
+def load_seeds(
+    directory: str | Path, seeds: Collection[int] | None = None, *, named: str = "seed"
+) -> list[LoadedRun]:
+    """Some seeds of a run, or all, in their order and of one checkpoint; see `load_run`.
+
+    named: what a seed that there is not is called when it is refused, as '--seed'.
+    """
     saved = read_run(path_of("directory", directory))
-    return _load(saved, sorted(saved.checkpoint.seeds if seeds is None else set(seeds)))
+    return _load(saved, sorted(saved.checkpoint.seeds if seeds is None else set(seeds)), named)
 
 
-def _load(saved: SavedRun, seeds: Sequence[int]) -> list[LoadedRun]:
+def _load(saved: SavedRun, seeds: Sequence[int], named: str = "seed") -> list[LoadedRun]:
     run, protocol = saved.checkpoint.run, saved.start["protocol"]
     there = sorted(saved.checkpoint.seeds)
     for seed in seeds:
         known = f"one of the run's: {', '.join(map(str, there))}"
         is_number = isinstance(seed, Integral) and not isinstance(seed, bool)
-        require(is_number and seed in there, f"{saved.directory}: seed", seed, known)
+        require(is_number and seed in there, f"{saved.directory}: {named}", seed, known)
     config = saved.directory / "config.gin"
     with gin_state.configured_by(config) as runner:
         for name in _NEEDED:

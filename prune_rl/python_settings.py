@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -46,18 +47,31 @@ def composition(settings: Settings) -> Composition:
     require(isinstance(settings, Mapping), "settings", settings, "a dict")
     files = settings.get(_FILES, [])
     files = [files] if isinstance(files, str | PurePath) else files
-    are_names = isinstance(files, Sequence) and all(isinstance(x, str | PurePath) for x in files)
-    require(are_names, _key(_FILES), files, "a list of gin files, as ['agents/dqn.gin']")
+    require(_are_names(files), _key(_FILES), files, "a list of gin files, as ['agents/dqn.gin']")
     bindings = {}
     for name, value in settings.items():
         if name == _FILES:
             continue
         is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
         require(is_name, "settings: the key", name, "gin_files or a gin name, as 'DQNAgent.gamma'")
+        _require_other_key(name, value)
         flat = "." in name or not isinstance(value, Mapping)
         require(flat, _key(name), value, f"a flat dict, as {name + '.gamma'!r}: 0.99")
         bindings[name] = f"{name} = {_text(_key(name), value)}"
     return Composition([str(x) for x in files], bindings)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(x, str | PurePath) for x in value)
+
+
+def _require_other_key(name: str, value: Any) -> None:
+    """Raises `ConfigError` for a key that gin would take for a macro, and that means our own."""
+    if name == "gin_bindings":
+        raise ConfigError(f"{_key(name)}: expected a key for each, as 'DQNAgent.gamma': 0.99")
+    meant = get_close_matches(name.casefold(), [_FILES], cutoff=0.8)
+    if meant and _are_names(value):
+        raise ConfigError(f"settings: the key={name!r}: did you mean {_FILES!r}?")
 
 
 def _key(name: str) -> str:

@@ -191,16 +191,39 @@ def leave(code: int) -> NoReturn:
 
 
 class _Callable(ModuleType):
-    """This module: `prune_rl.train` is its name and the function's of `prune_rl.api`."""
+    """This module: `prune_rl.train` is its name and the function's of `prune_rl.api`.
+
+    Of that it has the text too, for help that imports no JAX.
+    """
 
     def __call__(self, settings: "Settings", base_dir: str | Path) -> "Results":
-        """See `prune_rl.api.train`."""
+        """Trains in this process what the settings describe, as `python -m prune_rl.train` does.
+
+        The run directory is the same to the byte (metrics.jsonl, checkpoints), and either resumes
+        the other's run: the same call again goes on where it stopped. It draws on the terminal how
+        far it is; within, no other thread may use gin. The memory allocator stays as it is
+        (`--no_malloc_settings`); compiled programs are kept as the command keeps them.
+
+        Args:
+            settings: see `python_settings`.
+            base_dir: the run directory, made if missing.
+
+        Returns:
+            What the run has recorded, all of its iterations.
+
+        Raises:
+            ConfigError: a setting or the directory is wrong, and nothing was written.
+            KeyboardInterrupt: the first Ctrl-C, or interrupt of a notebook: the run is saved.
+                At the second it is left at its last checkpoint.
+            RunEnded: a game raised, SIGTERM or SIGUSR1 came, or no seed is finite; saved.
+        """
         from prune_rl import api
 
         return api.train(settings, base_dir)
 
 
 sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__doc__ = _Callable.__call__.__doc__  # what help(prune_rl.train) says
 
 if __name__ == "__main__":
     leave(main())

@@ -81,6 +81,18 @@ def test_train_is_the_function_before_and_after_the_commands_module_is_imported(
     assert done.stdout == "Runner.agent: not set; add 'agents/dqn.gin' to gin_files\n", done.stderr
 
 
+def test_help_on_train_is_the_functions_without_importing_jax():
+    code = (
+        "import inspect, sys, prune_rl\n"
+        "seen = [inspect.getdoc(x) for x in (prune_rl.train, prune_rl.train.__call__)]\n"
+        "assert 'jax' not in sys.modules\n"
+        "from prune_rl import api\n"
+        "assert seen == [inspect.getdoc(api.train)] * 2, seen\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_train_writes_what_the_command_does_and_leaves_gin_alone(
     by_command, tmp_path, assert_same_logs, agent_leaves
 ):
@@ -230,6 +242,17 @@ def test_without_files_an_agent_is_a_reference():
         ({3: 1}, "settings: the key=3: expected gin_files or a gin name"),
         ({"ImpalaTorso.width": 3}, "settings['ImpalaTorso.width']: no setting of DQNAgent or its"),
         ({"create_optimizer.eps": 1e-8}, "['create_optimizer.eps']: no setting of DQNAgent or"),
+        ({"ImpalaTorso.width": 3}, "or its torso; nothing here uses it"),
+        ({"width": 3}, "or its torso; nothing here uses it"),
+        ({"ReDo.reset_period": 3}, "or its torso; nothing here uses it"),
+        ({"q/create_optimizer.eps": 1e-8}, "or its torso; prune_rl.train uses it"),
+        ({"create_updater_from_config.sparsity": 0.9}, "or its torso; prune_rl.train uses it"),
+        ({"ReplayBuffer.batch_size": 8}, "or its torso; prune_rl.train uses it"),
+        ({"OnlineSource.clip_rewards": False}, "or its torso; prune_rl.train uses it"),
+        ({"atari.create_atari_environment.game_name": "Pong"}, "its torso; prune_rl.train uses it"),
+        ({"gin_file": ["pruning/erk.gin"]}, "settings: the key='gin_file': did you mean 'gin_fi"),
+        ({"gin_flies": "pruning/erk.gin"}, "settings: the key='gin_flies': did you mean 'gin_fi"),
+        ({"gin_bindings": ["DQNAgent.gamma = 0.9"]}, "a key for each, as 'DQNAgent.gamma': 0.99"),
     ],
 )
 def test_a_wrong_setting_is_told_in_one_line_with_its_key(settings, message):
@@ -249,6 +272,7 @@ def test_a_wrong_setting_is_told_in_one_line_with_its_key(settings, message):
             {"gin_files": ["experiments/figure_1.gin"]},
             "settings['gin_files']: a grid of 1,500 trainings; expected the files of one; the",
         ),
+        ({"gin_files": [], "gin_file": _DQN}, "the key='gin_file': did you mean 'gin_files'?"),
         ([], "settings=[]: expected a dict"),
     ],
 )
@@ -296,6 +320,11 @@ def test_values_reach_gin_as_they_are(value):
 )
 def test_references_are_gins_and_all_else_is_quoted(value, written):
     assert composition({"x.y": value}).bindings == {"x.y": f"x.y = {written}"}
+
+
+def test_a_macro_may_have_a_name_like_gin_files():
+    settings = {"min_files": 3, "gin_file": 3, "torso": "@MLPTorso()"}
+    assert list(composition(settings).bindings) == list(settings)
 
 
 def test_settings_compose_as_files_and_bindings_do():

@@ -127,7 +127,7 @@ def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path, monkeypat
     ("flags", "expected"),
     [
         (["--episodes=0"], "--episodes=0: expected an integer >= 1"),
-        (["--seed=7"], "seed=7: expected one of the run's: 0, 1"),
+        (["--seed=7"], ": --seed=7: expected one of the run's: 0, 1\n"),
         (["--epsilon=1.5"], "--epsilon=1.5: expected a number in [0, 1]"),
         (["--random_seed=-1"], "--random_seed=-1: expected an integer from 0"),
         (["--out=eval.txt"], "--out='eval.txt': expected a file that ends in .json"),
@@ -140,6 +140,9 @@ def test_seeds_and_streams_can_be_chosen(trained, evaluated, tmp_path, monkeypat
             ["--video=x.mp4", "--video_episodes=11"],
             "--video_episodes=11: expected an integer from 1",
         ),
+        (["--video_episodes=3"], "--video_episodes=3: expected --video=FILE.mp4 beside it"),
+        (["--video_episodes=1"], "--video_episodes=1: expected --video=FILE.mp4 beside it"),
+        (["--game="], "--game='': expected a game's name, as HalfCheetah-v4; without it, the"),
         (["--game=asterix"], "game 'asterix': it has 5 actions; the agent expects 3 actions"),
         (["--game=brekout"], "did you mean 'breakout'?"),
     ],

@@ -181,7 +181,7 @@ def test_a_mixture_of_two_policies_is_said_and_refused(
     ("flags", "expected"),
     [
         (["--verify=0"], "--verify=0: expected a number of observations"),
-        (["--seed=7"], "seed=7: expected one"),
+        (["--seed=7"], ": --seed=7: expected one"),
     ],
 )
 def test_wrong_flags_are_refused(breakout, tmp_path, capsys, flags, expected):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prune_rl.errors import ConfigError, RunEnded
+from prune_rl.errors import Blamed, ConfigError, RunEnded
 from prune_rl.last_words import last_words
 
 _REPORT = "this is a mistake of ours or of your own code: --traceback shows where; please report it"
@@ -16,6 +16,7 @@ class _Stopped(RunEnded):
     ("error", "code", "line"),
     [
         (ConfigError("--x=1: expected 2"), 2, "--x=1: expected 2"),
+        (Blamed("f: it raised 3"), 2, "f: it raised 3 (--traceback shows where)"),
         (KeyboardInterrupt(), 130, "interrupted{}"),
         (RunEnded("the game raised"), 1, "the game raised{}"),
         (_Stopped("the queue stopped it"), 75, "the queue stopped it{}"),

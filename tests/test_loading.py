@@ -402,6 +402,44 @@ def test_what_cannot_be_loaded_is_one_line(own_run, damage, expected):
     assert "\n" not in str(caught.value)
 
 
+_COPY = "; put back a copy of what is named$"
+_ON_PATH = "or put that on PYTHONPATH$"
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (_write("checkpoints/0/manifest.json", "{"), rf"/run: checkpoint 0 is damaged .*{_COPY}"),
+        (_write("config.gin", "DQNAgent.gama = 3"), "/run/config.gin: DQNAgent has no parameter"),
+        (
+            _write("config.gin", "import my_own_pruning"),
+            "/run/config.gin: cannot import: No module named 'my_own_pruning'.*; "
+            rf"run it in the folder of my_own_pruning\.py, {_ON_PATH}",
+        ),
+        (
+            _write("config.gin", "import my_own.pruning"),
+            rf"No module named 'my_own'.*; run it in the folder of my_own/, {_ON_PATH}",
+        ),
+        (
+            lambda run: (
+                _write("config.gin", "import needs_other")(run),
+                _write("needs_other.py", "import not_installed")(run),
+            ),
+            r"No module named 'not_installed'[^;]*$",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_of_the_run_and_not_of_flags_for_training(
+    own_run, monkeypatch, damage, expected
+):
+    damage(own_run)
+    monkeypatch.syspath_prepend(own_run)
+    with pytest.raises(ConfigError, match=expected) as caught:
+        load_run(own_run)
+    assert str(caught.value).startswith(str(own_run))
+    assert "--" not in str(caught.value)
+
+
 def test_a_wrong_directory_is_told_what_it_is(begun, own_run, tmp_path):
     with pytest.raises(ConfigError, match=r"ru: no such directory; .*did you mean 'run'"):
         load_run(tmp_path / "ru")

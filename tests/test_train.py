@@ -321,6 +321,7 @@ def test_a_setting_that_no_run_can_have_is_one_line(
     assert train_minatar(tmp_path / "run", *bindings, files=files) == 2
     error = capsys.readouterr().err
     assert expected in error
+    assert ("it raised" in error) == error.endswith(" (--traceback shows where)\n")
     assert error.startswith("prune_rl.train: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

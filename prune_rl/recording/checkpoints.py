@@ -21,6 +21,7 @@ from prune_rl.recording import row_files, tensor_files
 from prune_rl.recording.tensor_files import Damaged
 from prune_rl.state import Rows, State, flatten, unflatten
 
+START_AFRESH = "or move the directory away to start afresh"  # advice, to who trains alone
 _FORMAT = 1
 _KEPT = 2
 _ROWS_PER_STEP = 2  # that a seed adds at most
@@ -105,7 +106,7 @@ class Checkpointer:
             self._kept = self._one_before(number) | {number: manifest}
             return True
         if reasons:
-            advice = "put back a copy of what is named, or move the directory away to start afresh"
+            advice = f"put back a copy of what is named, {START_AFRESH}"
             raise ConfigError(f"--base_dir={self._root.parent}: {'; '.join(reasons)}; {advice}")
         return False
 

@@ -1,11 +1,13 @@
 """What a run directory holds of a run, for who uses it: only read, also while the run goes on."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prune_rl.errors import ConfigError, nearest
-from prune_rl.recording.checkpoints import Checkpoint, Checkpointer
+from prune_rl.recording.checkpoints import START_AFRESH, Checkpoint, Checkpointer
 
 _CONFIG, _STARTS = "config.gin", "provenance.json"
 _NAMED = 6  # of the runs that a folder holds
@@ -45,10 +47,22 @@ def read_run(directory: Path) -> SavedRun:
         problem = "is not a list of starts in JSON; put back a copy"
         raise ConfigError(f"{starts}: {problem}") from error
     found: list[Checkpoint] = []
-    if not Checkpointer(directory / "checkpoints").restore(found.append):
+    with _told_by_path():
+        is_there = Checkpointer(directory / "checkpoints").restore(found.append)
+    if not is_there:
         problem = "no checkpoint yet; a run writes the first one before it learns"
         raise ConfigError(f"{directory}: {problem}")
     return SavedRun(directory, config, start, found[0])
+
+
+@contextmanager
+def _told_by_path() -> Iterator[None]:
+    """Within, what is wrong with checkpoints is told of the directory, not of who trains in it."""
+    try:
+        yield
+    except ConfigError as error:
+        line = str(error).removeprefix("--base_dir=").removesuffix(f", {START_AFRESH}")
+        raise ConfigError(line) from error
 
 
 def _require_run(directory: Path) -> None:

@@ -308,4 +308,5 @@ def test_a_score_that_does_not_fit_is_named_before_anything_is_computed(
     with pytest.raises(ConfigError, match=problem) as error:
         methods.check_score(methods.METHODS["mine"], (3, 2))
     assert str(error.value).startswith("create_updater_from_config.pruner_type='mine'")
+    assert "--traceback" not in str(error.value)  # a command adds it
     methods.check_score(methods.METHODS["rigl"], (3, 2))
