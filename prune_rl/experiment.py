@@ -40,6 +40,7 @@ CreateEnvironment = Annotated[  # called with a seed
 ]
 
 
+_ALONE = "to learn from them alone set Runner.num_eval_episodes=0 (and evaluation_steps=0)"
 _FEW = "fewer than 2**61 steps in all iterations"
 
 
@@ -211,9 +212,8 @@ def _create_game_of(
         return create_one
     fits, game = f"create_{protocol['suite']}_environment", protocol["game"]
     if protocol["suite"] == "mujoco" and game not in (*MUJOCO, *OLDER):
-        alone = "to learn from them alone set Runner.num_eval_episodes=0 (and evaluation_steps=0)"
         of = f"the data are of {game}, which is not played here"
-        raise ConfigError(f"Runner.create_environment_fn: {of}; {alone}")
+        raise ConfigError(f"Runner.create_environment_fn: {of}; {_ALONE}")
     expected = f"@{fits}, for the data are of {game}"
     matches = getattr(create_one, "__name__", None) == fits
     require(matches, "Runner.create_environment_fn", create_one, expected)
@@ -224,6 +224,6 @@ def _create_game_of(
 def _check_evaluation(source: Source, games: EnvironmentBatch) -> None:
     """Fixed data must look like the games that evaluate them; their protocol is stamped too."""
     binding = "Runner.create_environment_fn"
-    require_same_specs(binding, games, source, "games as the data's,")
+    require_same_specs(binding, games, source, f"what the data have, {{}}; {_ALONE}")
     source.protocol = source.protocol | {"evaluation": games.protocol}
     games.close()

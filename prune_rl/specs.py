@@ -74,6 +74,17 @@ class Box:
 ActionSpec = Discrete | Box
 
 
+def in_words(observations: ObservationSpec, actions: ActionSpec) -> str:
+    """For people: 'observations of 17 float32 and actions of 6 numbers from -1 to 1'."""
+    shape = " x ".join(map(str, observations.shape))
+    seen = f"observations of {shape} {np.dtype(observations.dtype).name}"
+    if isinstance(actions, Discrete):
+        return f"{seen} and {actions.num_actions} numbered actions"
+    ends = zip(actions.low, actions.high, strict=True)
+    borders = sorted({f"{low:.9g} to {high:.9g}" for low, high in ends})  # any float32's own
+    return f"{seen} and actions of {len(actions.low)} numbers from {' or '.join(borders)}"
+
+
 def to_json(spec: ObservationSpec | ActionSpec) -> dict[str, Any]:
     """A spec as plain JSON."""
     return asdict(spec) | {"dtype": np.dtype(spec.dtype).name}

@@ -230,8 +230,16 @@ def test_data_that_do_not_say_their_game_need_one_that_is_bound(runner_on):
         (_BREAKOUT, (_ON_ATARI,), r"expected @create_minatar_environment, for the data are of br"),
         ({"suite": "atari", "game": "Pong"}, (), "expected @create_atari_environment, for the da"),
         (_BREAKOUT, ("Runner.create_environment_fn=None",), "not set; add --gin_files=suites/mi"),
-        (_BREAKOUT, (_FREEWAY,), r"games as the data's, .*\(10, 10, 4\)"),
-        (_BREAKOUT | {"channels": 5}, (), r"games as the data's, .*\(10, 10, 5\)"),
+        (
+            _BREAKOUT,
+            (_FREEWAY,),
+            r"10 x 10 x 7 uint8 .* what the data have, .* of 1 x 10 x 10 x 4 ",
+        ),
+        (
+            _BREAKOUT | {"channels": 5},
+            (),
+            r"what the data have, .* of 1 x 10 x 10 x 5 .*; to learn from ",
+        ),
     ],
 )
 def test_games_that_cannot_evaluate_the_data_are_refused(runner_on, data, bindings, message):

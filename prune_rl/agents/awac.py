@@ -6,7 +6,7 @@ Nair et al. 2020, "AWAC: accelerating online reinforcement learning with offline
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import gin
 import jax
@@ -31,7 +31,7 @@ from prune_rl.learning.policies import CLIPPED, action_box, exponential_weights
 from prune_rl.learning.state import AgentState, Params
 from prune_rl.networks.critic_network import CriticNetwork
 from prune_rl.networks.policy_network import PolicyNetwork
-from prune_rl.settings import Positive, checked
+from prune_rl.settings import Positive, Range, checked
 from prune_rl.specs import ActionSpec, Batch, ObservationSpec
 
 
@@ -47,10 +47,13 @@ class AWACAgent(ActorCriticAgent):
     Attributes:
         advantage_temperature: lambda of equation 13, what advantages are divided by.
         largest_weight: of a transition in the actor's loss (CORL; the paper has no bound).
+        min_log_std: what the logarithms of its deviations are clipped to from below, from above
+            always to 2 (CORL); -5 in Sparse-Reg's released code.
     """
 
     advantage_temperature: Positive = 1.0 / 3.0
     largest_weight: Positive = 100.0
+    min_log_std: Annotated[float, Range(least=-100, below=2)] = -20.0
 
     @property
     def networks(self) -> Mapping[str, int | None]:
@@ -63,7 +66,12 @@ class AWACAgent(ActorCriticAgent):
         """See `Agent.learner`."""
         box = action_box(type(self).__name__, action_spec)
         inputs = empty_inputs(observation_spec, action_spec)
-        actor = PolicyNetwork(self.actor_torso, action_size=len(box.half), spread="free")
+        actor = PolicyNetwork(
+            self.actor_torso,
+            action_size=len(box.half),
+            spread="free",
+            log_std_range=(self.min_log_std, 2.0),
+        )
         critics = Critics(CriticNetwork(self.critic_torso), box)
         own, acting = _Rules(self, optimizers, actor, critics), ActingRules(actor, CLIPPED, box)
         return build_learner(

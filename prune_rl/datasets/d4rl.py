@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from prune_rl.datasets import d4rl_names, vectors
+from prune_rl.datasets.claims import require_claims, require_sizes
 from prune_rl.datasets.d4rl_part import FileForm, FilePart, Layout, form_of, layout
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.datasets.folders import files_below
@@ -55,13 +56,14 @@ def _run_at(path: Path) -> "D4RLRun | None":
             raise Damaged(f"{path}: no {', '.join(lacking)}; {needed}")
         form, text = form_of(path, file), text_at(file, ABOUT)
         algorithm = text_at(file, "metadata/algorithm")
-    about, name = _about(path, text), d4rl_names.named(path.name)
+    about, name = _about(path, text, form.action), d4rl_names.named(path.name)
     if name is None and not about:
         expected = f"a name as halfcheetah_medium-v2{SUFFIX}, or {ABOUT} as made here"
         raise ConfigError(f"{path}: does not say which environment it is of; expected {expected}")
-    if not about and name and name.published is not None:
-        _require_sizes(path, form, name.published)
     game = about["game"] if about else name.game if name else ""
+    own = None if about or name is None else name.published
+    sizes = form.observation, form.action
+    require_sizes(path, own.game if own else game, sizes, own and (own.observation, own.action))
     facts = {"dataset": name.name if name else path.stem}
     facts |= {"algorithm": algorithm} if algorithm else {}
     facts |= about.get("protocol", {"stored_rewards": "as they are"})
@@ -78,26 +80,15 @@ def _run_at(path: Path) -> "D4RLRun | None":
     )
 
 
-def _about(path: Path, text: str | None) -> dict[str, Any]:
+def _about(path: Path, text: str | None, actions: int) -> dict[str, Any]:
     """What a file made here says of itself; nothing of others."""
     if text is None:
         return {}
     try:
         about = json.loads(text)
-        if not isinstance(about["game"], str) or not isinstance(about["run"], int):
-            raise TypeError
-    except (ValueError, TypeError, KeyError) as error:
-        expected = 'expected JSON with "game", a text, and "run", a number'
-        raise Damaged(f"{path}: {ABOUT}: {text[:80]!r}; {expected}") from error
-    return dict(about)
-
-
-def _require_sizes(path: Path, form: FileForm, own: d4rl_names.Locomotion) -> None:
-    found, expected = (form.observation, form.action), (own.observation, own.action)
-    if found != expected:
-        said = f"observations of {found[0]} and actions of {found[1]} numbers"
-        wanted = f"those of {own.game}, which are {expected[0]} and {expected[1]}"
-        raise Damaged(f"{path}: {said}, expected {wanted}")
+    except ValueError as error:
+        raise Damaged(f"{path}: {ABOUT}: {text[:80]!r}, expected JSON") from error
+    return require_claims(f"{path}: {ABOUT}", about, actions)
 
 
 def _box(about: Mapping[str, Any], size: int) -> Box:

@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from prune_rl.datasets import vectors
+from prune_rl.datasets.claims import require_claims, require_sizes
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.datasets.folders import datasets_below
 from prune_rl.datasets.hdf5_files import BLOCK_ROWS, opened
@@ -62,8 +63,12 @@ def _run_at(path: Path) -> "MinariRun | None":
     if not (path / MAIN).is_file():
         raise Damaged(f"{path}: no {MAIN}")
     observation = _box(where, "observation_space", metadata["observation_space"])
-    own = metadata.get("prune_rl", {})  # of those made here
-    game = own["game"] if "game" in own else _game(where, metadata)
+    action = _box(where, "action_space", metadata["action_space"])
+    own = {}
+    if "prune_rl" in metadata:  # made here
+        own = require_claims(f"{where}: prune_rl", metadata["prune_rl"], *action.shape)
+        require_sizes(path, own["game"], (observation.shape[0], action.shape[0]))
+    game = own["game"] if own else _game(where, metadata)
     references, gaps = _references(game, metadata)
     facts = {"dataset": metadata["dataset_id"]}
     if "algorithm_name" in metadata:
@@ -74,7 +79,7 @@ def _run_at(path: Path) -> "MinariRun | None":
         game=game,
         number=own.get("run", 1),
         observation_spec=ObservationSpec(observation.shape, np.float32),
-        action_spec=_box(where, "action_space", metadata["action_space"]),
+        action_spec=action,
         protocol={"format": "minari", "path": str(path), **facts}
         | {"reference_scores": references and [*references]},
         num_episodes=metadata["total_episodes"],

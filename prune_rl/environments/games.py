@@ -45,6 +45,18 @@ MINATAR = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
 # What a suite's game may be instead: D4RL's sets are nearer to version 4.
 OLDER = {game.replace("v5", "v4"): game for game in MUJOCO}
+SIZES = {  # of MuJoCo's, numbers in an observation and an action
+    "HalfCheetah-v5": (17, 6),
+    "Hopper-v5": (11, 3),
+    "Walker2d-v5": (17, 6),
+    "Ant-v5": (105, 8),
+    "Humanoid-v5": (348, 17),
+    "HalfCheetah-v4": (17, 6),
+    "Hopper-v4": (11, 3),
+    "Walker2d-v4": (17, 6),
+    "Ant-v4": (27, 8),
+    "Humanoid-v4": (376, 17),
+}
 
 SUITES = {
     "atari_2": ATARI_2,

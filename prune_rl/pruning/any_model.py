@@ -58,6 +58,7 @@ def prune(
     drop_fraction: float = 0.1,
     rng_seed: int = 8,
     pool_members: bool = False,
+    masked_momentum: bool = False,
     prunable: Patterns = "kernel",
     members: Annotated[int | None, Range(least=1), "an integer >= 1 or None"] = None,
 ) -> SparseOptimizer:
@@ -74,7 +75,7 @@ def prune(
         sparsity: final fraction of zeros in prunable tensors together, in [0, 1).
         num_gradient_steps: those that you will make, which fractions are fractions of; None if
             steps are given as integers.
-        update_start_step: see `config.create_pruner`, as for those down to `pool_members`.
+        update_start_step: see `config.create_pruner`, as for those down to `masked_momentum`.
         update_end_step: gradient step (int, from 0) or fraction (float) of the last mask update.
         update_freq: gradient steps between mask updates.
         schedule_type: 'polynomial', 'one_shot', 'periodic' or 'none'.
@@ -86,6 +87,7 @@ def prune(
         drop_fraction: of 'set' and 'rigl'.
         rng_seed: of random masks.
         pool_members: whether `members` share a threshold that is over whole networks.
+        masked_momentum: whether an optimizer's momentum moves weights that 'snip' has masked.
         prunable: glob patterns of the tensors to prune; without a '/' of the last part of a name,
             as 'kernel', 'w' or 'weight', else of all of it, as '*/0' of lists of (w, b). Of those
             that fit, tensors of fewer than two axes are left out: '*' is all that have two or more.
@@ -138,6 +140,7 @@ def prune(
             drop_fraction=drop_fraction,
             rng_seed=rng_seed,
             pool_members=pool_members,
+            masked_momentum=masked_momentum,
         )
     share = partial(pruner.distribution, prunable=patterns)
     pruned = replace(pruner, distribution=share).wrap(optimizer, members)

@@ -1,5 +1,6 @@
 """A pruner from settings: those of a run are gin bindings."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -41,6 +42,7 @@ def create_pruner(
     sparsity: Annotated[float, Range(least=0, below=1), "a fraction in [0, 1), as 0.95"] = 0.0,
     drop_fraction: Annotated[Fraction, "a fraction in [0, 1], as 0.1"] = 0.1,
     pool_members: bool = False,
+    masked_momentum: bool = False,
     rng_seed: Annotated[int, Range(least=0, below=2**32), "an integer in [0, 2**32), as 8"] = 8,
 ) -> Pruner:
     """Creates a pruner; names are those of JaxPruner's Dopamine baseline.
@@ -67,6 +69,8 @@ def create_pruner(
             falls as a cosine to 0 at the last mask update.
         pool_members: whether the members of an ensemble, as twin critics, are ranked together where
             one threshold is over a whole network, as in Sparse-Reg's released code.
+        masked_momentum: whether what the optimizer remembers of a weight moves it on while it is
+            masked, as in the same code; of 'snip' and 'global_snip', whose masked weights wait.
         rng_seed: integer in [0, 2**32), folded into each seed's own stream of random masks.
 
     Raises:
@@ -84,6 +88,11 @@ def create_pruner(
     expected = f"False with pruner_type={pruner_type!r}, which has a threshold for each layer"
     pools = method.whole_network or not pool_members
     require(pools, _binding("pool_members"), pool_members, expected)
+    expected = f"False with pruner_type={pruner_type!r}, whose masked weights do not wait"
+    waits = method.pruned == "frozen" or not masked_momentum
+    require(waits, _binding("masked_momentum"), masked_momentum, expected)
+    if masked_momentum:
+        method = replace(method, pruned="moved")
     dist_type = "uniform" if method.whole_network else dist_type
     layers = [dense_layers] if isinstance(dense_layers, str) else tuple(dense_layers)
     share = partial(_DISTRIBUTIONS[dist_type], sparsity=float(sparsity), dense_layers=layers)

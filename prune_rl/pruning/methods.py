@@ -34,7 +34,8 @@ class Method:
         starts_sparse: first masks are random, with the target sparsity; else they keep all.
         pruned: 'lost' if they are zero and stay pruned, unless grown from zero; 'trained' if their
             dense value goes on learning from the sparse network's gradient (straight-through);
-            'frozen' if it waits as it was. Trained and frozen weights may come back.
+            'frozen' if it waits as it was; 'moved' if without a gradient what the optimizer
+            remembers moves it on. All but the lost may come back.
         scores_dense: gradients of a mask update are those at the dense weights.
         sparse_gradients: the optimizer sees zero gradients of pruned weights.
         skips_gradients: a step that makes masks trains nothing.
@@ -45,7 +46,7 @@ class Method:
     whole_network: bool = False
     normalized: bool = True
     starts_sparse: bool = False
-    pruned: Literal["lost", "trained", "frozen"] = "lost"
+    pruned: Literal["lost", "trained", "frozen", "moved"] = "lost"
     scores_dense: bool = False
     sparse_gradients: bool = False
     skips_gradients: bool = False

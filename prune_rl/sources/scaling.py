@@ -90,7 +90,11 @@ class Scaling:
 
 
 def complete_returns(fields: Fields) -> npt.NDArray[np.float64]:
-    """Sums of rewards (E,) of the episodes of which all rows are there, in their order."""
+    """Sums of rewards (E,) of the episodes of which all rows are there, in their order.
+
+    One that the end of a file cuts off counts as if it had timed out, as in IQL's own code
+    (ikostrikov/implicit_q_learning, `split_into_trajectories`); CORL leaves it out.
+    """
     ages, ends = fields["ages"], fields["ends"]
     if not len(ages):
         return np.empty(0)

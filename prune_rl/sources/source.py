@@ -7,9 +7,9 @@ import numpy as np
 
 from prune_rl.acting.episodes import Episode
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.errors import require
+from prune_rl.errors import ConfigError
 from prune_rl.learning.agent import Agent
-from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe
+from prune_rl.specs import ActionSpec, Batch, Draw, ObservationSpec, Probe, in_words
 from prune_rl.state import State
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations (S, *observation) -> actions (S, *action)
@@ -34,9 +34,11 @@ class Setting(NamedTuple):
 
 
 def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> None:
-    """Raises `ConfigError` unless both have the `other`'s specs, that `expected` introduces."""
+    """Raises `ConfigError` unless both have the `other`'s specs, whose words `expected` holds."""
     own, others = ((x.observation_spec, x.action_spec) for x in (given, other))
-    require(own == others, binding, own, f"{expected} {others}")
+    if own != others:
+        told = expected.format(in_words(*others))
+        raise ConfigError(f"{binding}: {in_words(*own)}; expected {told}")
 
 
 class Stored(Protocol):

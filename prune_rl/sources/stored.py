@@ -137,7 +137,7 @@ def load_dataset(
         normalization_eps: that eps; that of CORL and of Sparse-Reg's code.
         normalize_rewards: whether rewards are divided by the range of the returns of the chosen
             episodes that are complete, and multiplied by 1,000, as IQL's are (Kostrikov et al.
-            2022).
+            2022); one that the end of a file cuts off counts, as in their code.
         reward_scale: what rewards are then multiplied by.
         reward_shift: what is then added to them.
         timeouts: 'bootstrap' from what a transition that timed out led to; 'terminal' for no value

@@ -78,7 +78,8 @@ _CONTROL = {
     BCAgent: {"policy": "deterministic"},
     TD3BCAgent: _CRITICS
     | {"alpha": 2.5, "policy_noise": 0.2, "noise_clip": 0.5, "policy_delay": 2},
-    AWACAgent: _CRITICS | {"advantage_temperature": 1 / 3, "largest_weight": 100.0},
+    AWACAgent: _CRITICS
+    | {"advantage_temperature": 1 / 3, "largest_weight": 100.0, "min_log_std": -20.0},
     IQLAgent: _CRITICS
     | {"expectile": 0.7, "advantage_scale": 3.0, "largest_weight": 100.0, "bounded_mean": True},
 }

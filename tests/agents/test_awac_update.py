@@ -1,6 +1,7 @@
 """AWAC's update against a float64 rewrite in NumPy, and the released code's loss."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -84,6 +85,28 @@ def test_the_released_codes_weights_of_every_transition_for_every_other_are_not_
     assert abs(actor_loss - broadcast) > 1e-3
     _, metrics, _ = learner.update(state, batch)
     np.testing.assert_allclose(metrics["actor/loss"][0], actor_loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("settings", "used"), [({}, -6.0), ({"min_log_std": -5.0}, -5.0)])
+def test_a_small_deviation_is_no_smaller_than_asked(settings, used):
+    """CORL lets it fall to exp(-20), Sparse-Reg's released code to exp(-5)."""
+    learner = control.make_learner(AWACAgent, **settings)
+    state = learner.init(SEEDS)
+    actor = state.networks["actor"]
+    params = {"params": actor.params["params"] | {"log_std": np.full((2, control.ACTION), -6.0)}}
+    state = state.with_network("actor", actor.replace(params=jax.tree.map(jnp.float32, params)))
+    reference, batch = Reference(state, 0), control.make_batch()
+    assert (reference.log_std == -6).all()
+    reference.log_std = np.full(control.ACTION, used)
+    _, expected = reference.update(control.of_seed(batch, 0))
+    _, metrics, _ = learner.update(state, batch)
+    np.testing.assert_allclose(metrics["actor/loss"][0], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("value", [-101.0, 2.0, float("nan")])
+def test_a_border_of_deviations_above_the_other_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^AWACAgent\.min_log_std=.*in \[-100, 2\)"):
+        AWACAgent(min_log_std=value)
 
 
 @pytest.mark.parametrize("name", ["advantage_temperature", "largest_weight"])

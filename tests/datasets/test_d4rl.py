@@ -134,7 +134,7 @@ def test_more_than_there_are_is_refused(tmp_path):
 
 def test_large_files_are_read_in_blocks(tmp_path, monkeypatch):
     count = 2 * BLOCK_ROWS + 100
-    arrays = play([count // 4] * 4, "oto-", (3, 2))
+    arrays = play([count // 4] * 4, "oto-", (11, 3))
     (tmp_path / "x").mkdir()
     run = _run(publish(tmp_path / "hopper_x-v5.hdf5", arrays))
     (part,) = run.parts(Share())

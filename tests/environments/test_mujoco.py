@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from prune_rl.environments.batch import EnvironmentBatch
-from prune_rl.environments.games import MUJOCO, OLDER, SUITES
+from prune_rl.environments.games import MUJOCO, OLDER, SIZES, SUITES
 from prune_rl.environments.mujoco import create_mujoco_environment
 from prune_rl.environments.suite import Suite
 from prune_rl.errors import ConfigError
@@ -96,6 +96,7 @@ def test_specs_are_those_of_the_documentation(game):
     size, actions, edge, skipped = FORMS[game]
     environment = create_mujoco_environment(0, game)
     assert environment.observation_spec == ObservationSpec((size,), np.float32)
+    assert SIZES[game] == (size, actions)
     bound = float(np.float32(edge))
     assert environment.action_spec == Box((-bound,) * actions, (bound,) * actions)
     assert (environment.frame_skip, environment.life_lost) == (skipped, False)

@@ -147,7 +147,7 @@ _ELSEWHERE = {
     ),
     "BCAgent": (*_ACTOR, "policy"),
     "TD3BCAgent": (*_CRITIC, "alpha", "policy_noise", "noise_clip", "policy_delay", "score_leak"),
-    "AWACAgent": (*_CRITIC, "advantage_temperature", "largest_weight"),
+    "AWACAgent": (*_CRITIC, "advantage_temperature", "largest_weight", "min_log_std"),
     "IQLAgent": (
         *_CRITIC,
         *("value_torso", "expectile", "advantage_scale", "largest_weight", "bounded_mean"),
@@ -197,7 +197,8 @@ PARAMETERS = {
         **dict.fromkeys(("pruner_type", "dist_type", "sparsity_type", "schedule_type"), "choice"),
         **{"dense_layers": "patterns", "power": "positive", "update_freq": "frequency"},
         **{"update_start_step": "step", "update_end_step": "step", "sparsity": "below one"},
-        **{"drop_fraction": "fraction", "rng_seed": "seed", "pool_members": "never true"},
+        **{"drop_fraction": "fraction", "rng_seed": "seed"},
+        **dict.fromkeys(("pool_members", "masked_momentum"), "never true"),
     },
     "PrioritizedSampler": {
         **{"ring": "given by the code", "horizon": "given by the code"},

@@ -354,6 +354,7 @@ def test_its_settings_are_those_of_gin_with_the_same_defaults():
     [
         ("random", {"sparsity_type": "nm_1,2", "pool_members": False}),
         ("global_magnitude", {"sparsity_type": "unstructured", "pool_members": True}),
+        ("snip", {"sparsity_type": "block_1,2", "masked_momentum": True}),
     ],
 )
 def test_every_setting_reaches_the_pruner(monkeypatch, method, own):
@@ -369,6 +370,7 @@ def test_every_setting_reaches_the_pruner(monkeypatch, method, own):
         "drop_fraction": 0.3,
         "rng_seed": 5,
         "sparsity": 0.7,
+        **{"pool_members": False, "masked_momentum": False},
         **own,
     }
     calls = []

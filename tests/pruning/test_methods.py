@@ -223,6 +223,20 @@ def test_a_refresh_of_snip_brings_a_weight_back_with_its_old_value_and_trains_no
     assert state.weights["kernel"].tolist() == [[2.0, 1.0]]
 
 
+@pytest.mark.parametrize(("pruned", "kept"), [("frozen", 2.0), ("moved", 1.5)])
+def test_what_momentum_does_to_a_weight_that_snip_has_masked(pruned, kept):
+    """The first weight trains at step 1, is masked at 2; half of its gradient is left at 3."""
+    halves = partial(distributions.uniform, sparsity=0.5)
+    method = replace(METHODS["snip"], pruned=pruned)
+    pruner = Pruner(method, PolynomialSchedule(0, 2, 2), halves)
+    optimizer = pruner.wrap(optax.sgd(1.0, momentum=0.5))
+    gradients = [[5.0, 1.0], [1.0, 100.0], [0.0, 9.0], [50.0, 1.0]]
+    seen, state, params = _run(optimizer, [3.0, 2.0], gradients)
+    assert seen == [[3.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 1.0]]
+    assert state.weights["kernel"].tolist() == [[kept, 1.0]]
+    assert optimizer.dense_params(params, state)["kernel"].tolist() == [[kept, 1.0]]
+
+
 def test_snip_differentiates_at_the_dense_weights_of_a_refresh_only():
     optimizer = _one_layer("snip")
     _, state, params = _run(optimizer, [3.0, 2.0], [[5.0, 1.0]])

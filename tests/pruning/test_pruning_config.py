@@ -1,6 +1,7 @@
 """`create_updater_from_config` and its gin files."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import gin
@@ -179,6 +180,22 @@ def test_snip_makes_its_masks_at_the_first_gradient_step(name):
     schedule = create_updater_from_config(1000).schedule
     assert [step for step in range(1000) if schedule.is_mask_update(step)] == [0]
     assert schedule.sparsity(0.95, jnp.int32(0)) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize("name", ["snip", "global_snip"])
+def test_momentum_moves_what_snip_has_masked_only_if_asked_to(name):
+    method, asked = (
+        create_updater_from_config(100, name, sparsity=0.5, masked_momentum=own).method
+        for own in (False, True)
+    )
+    assert (method, asked) == (METHODS[name], replace(METHODS[name], pruned="moved"))
+
+
+@pytest.mark.parametrize("name", [x for x in METHODS if "snip" not in x])
+def test_momentum_of_methods_whose_weights_do_not_wait_is_not_asked_for(name):
+    binding = rf"create_updater_from_config\.masked_momentum=True: expected False with .*{name}"
+    with pytest.raises(ConfigError, match=binding):
+        create_updater_from_config(100, name, sparsity=0.5, masked_momentum=True)
 
 
 @pytest.mark.parametrize("name", ["global_magnitude", "global_saliency", "global_snip"])

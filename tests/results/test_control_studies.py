@@ -3,12 +3,16 @@
 import csv
 import importlib.util
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from prune_rl import configuration
+from prune_rl.datasets.d4rl import find_runs
+from prune_rl.datasets.experience import Share
 from prune_rl.grid import Grid
 from prune_rl.reporting.answers import contrast, decide
 from tests.reporting.control_trees import SOURCE
@@ -212,3 +216,15 @@ def test_every_cell_of_the_grids_is_one_that_an_answer_asks_for(
     text = (_RESULTS / name / "README.md").read_text()
     for grid in grids:
         assert f"experiments/{grid}.gin" in text
+
+
+def test_the_committed_samples_come_to_lie_where_the_grids_look_for_them(tmp_path):
+    """By the README's own lines, in an empty folder."""
+    blocks = re.findall(r"```\n(.*?)```", (_RESULTS / "sparse_reg/README.md").read_text(), re.S)
+    (lines,) = [own for own in blocks if own.startswith("mkdir")]
+    (tmp_path / "results").symlink_to(_RESULTS)
+    for _ in range(2):  # what is there already does no harm
+        subprocess.run(["bash", "-e", "-c", lines], cwd=tmp_path, check=True)
+    (run,) = find_runs(tmp_path / "data/here")
+    assert (run.path.parts[-3:-1], run.game) == (("expert", "halfcheetah"), "HalfCheetah-v5")
+    assert run.parts(Share(count=5_000, unit="first"))[0].num_transitions == 5_000

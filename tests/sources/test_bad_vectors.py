@@ -60,6 +60,24 @@ def _both():
     return _with("terminals", 11, True)
 
 
+_OWN = {"game": "HalfCheetah-v5", "run": 1}
+# Each: what a file made here says of itself, and what is said of that.
+ABOUT = {
+    "a list": ([1], "metadata/about: '[1]', expected an object with game and run"),
+    "no game": ({"run": 1}, "metadata/about: game='None', expected a text"),
+    "run": (_OWN | {"run": True}, "run='True', expected an integer >= 1"),
+    "run 0": (_OWN | {"run": 0}, "run='0', expected an integer >= 1"),
+    "three borders": (_OWN | {"low": [-1.0] * 3}, "low='[-1.0, -1.0, -1.0]', expected 6 finite n"),
+    "a text": (_OWN | {"low": "abcdef"}, "low='abcdef', expected 6 finite numbers"),
+    "a number": (_OWN | {"high": 1}, "high='1', expected 6 finite numbers"),
+    "nulls": (_OWN | {"high": [None] * 6}, "high='[None, None, None, None, None, None]', expec"),
+    "no room": (_OWN | {"low": [1] * 6}, "low=[1, 1, 1, 1, 1, 1], expected less than high=[1, 1"),
+    "protocol": (_OWN | {"protocol": "abc"}, "protocol='abc', expected an object"),
+    "Hopper": (
+        _OWN | {"game": "Hopper-v5"},
+        "observations of 17 and actions of 6 numbers, expected those of Hopper-v5, which are 11 an",
+    ),
+}
 # Each: what is changed of D4RL's arrays, which are left out, and what is said of it.
 BROKEN = {
     "keys": ({}, ["rewards", "timeouts"], "no rewards, timeouts; expected what D4RL's v1 and v2 h"),
@@ -94,6 +112,7 @@ BROKEN = {
         "observations of 17 and actions of 3 numbers, expected those of HalfCheetah",
     ),
     "bounds": (_with("actions", 5, 1.5), [], ", but that game has -1 to 1"),
+    **{f"about: {name}": ({"about": about}, [], said) for name, (about, said) in ABOUT.items()},
     "nothing": (
         {name: own[:0] for name, own in ARRAYS.items()},
         [],
@@ -102,11 +121,19 @@ BROKEN = {
 }
 
 
+def _publish(path, but, about=None, **changes):
+    publish(path, ARRAYS | changes, but)
+    if about is not None:
+        with h5py.File(path, "a") as file:
+            file["metadata/about"] = json.dumps(about)
+    return path
+
+
 @pytest.mark.parametrize("source", ["DatasetSource", "DeviceDatasetSource"])
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_file_that_is_wrong_is_one_line(refused, tmp_path, case, source):
     changes, but, said = BROKEN[case]
-    path = publish(tmp_path / NAME, ARRAYS | changes, but)
+    path = _publish(tmp_path / NAME, but, **changes)
     bindings = [f"Dataset.path={str(path)!r}", f"Runner.create_source_fn=@{source}"]
     bindings.append(f"{source}.create_dataset_fn=@Dataset")
     line = refused(*bindings, about=path)
@@ -117,7 +144,7 @@ def test_a_file_that_is_wrong_is_one_line(refused, tmp_path, case, source):
 @pytest.mark.parametrize("case", BROKEN)
 def test_verify_says_the_same(tmp_path, capsys, case):
     changes, but, said = BROKEN[case]
-    path = publish(tmp_path / NAME, ARRAYS | changes, but)
+    path = _publish(tmp_path / NAME, but, **changes)
     code = command.main(["verify", str(path)])
     out, err = capsys.readouterr()
     told = [x for x in (out + err).splitlines() if not x.startswith("verifying")]
@@ -342,6 +369,21 @@ MINARI = {
     "fewer episodes": ({}, _no_episode, "no episode_1, which metadata.json counts"),
     "lengths": ({}, _cut, "episode_1 observations: float64 (10, 11), expected numbers (9, 11)"),
     "NaN": ({}, _spoil("observations", 4, np.nan), "episode_1/observations: row 4 has nan, expec"),
+    **{
+        f"prune_rl: {name}": ({"prune_rl": about}, None, said)
+        for name, (about, said) in {
+            "text": ("game", "prune_rl: 'game', expected an object with game and run"),
+            "no run": ({"game": "Hopper-v5"}, "prune_rl: run='None', expected an integer >= 1"),
+            "protocol": (
+                {"game": "Hopper-v5", "run": 1, "protocol": "x"},
+                "prune_rl: protocol='x', expected an object",
+            ),
+            "another game": (
+                {"game": "HalfCheetah-v5", "run": 1},
+                "observations of 11 and actions of 3 numbers, expected those of HalfCheetah-v5, wh",
+            ),
+        }.items()
+    },
     "goes on": ({}, _spoil("truncations", 2, True), "episode_1: goes on after step 2, with whic"),
     "bounds": ({}, _spoil("actions", 3, 1.5), "but that game has -1 to 1"),
 }
@@ -410,8 +452,11 @@ def test_a_robot_that_is_not_played_here_is_learned_from_alone(refused, minari_s
 def test_ant_of_d4rls_files_is_not_evaluated(refused, tmp_path):
     path = publish(tmp_path / "ant_medium-v2.hdf5", play([6], "o", (111, 8)))
     line = refused(f"Dataset.path={str(path)!r}", _EVALUATED, about=path)
-    assert "expected games as the data's" in line
-    assert "frame_shape=(111,)" in line
+    shown = [
+        f"observations of {x} float32 and actions of 8 numbers from -1 to 1" for x in (27, 111)
+    ]
+    assert f"{shown[0]}; expected what the data have, {shown[1]}; to learn from them alone" in line
+    assert "Runner.num_eval_episodes=0" in line
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_bad_settings_are_one_line(make_source, make_setting, played_games):
         games.action_spec = Discrete(5)
         return games
 
-    with pytest.raises(ConfigError, match=r"create_dataset_fn=.*num_actions=5.*num_actions=3"):
+    with pytest.raises(ConfigError, match=r"fn: .* 5 numb.*expected what the env.* 3 numbered"):
         MixedSource(make_setting(), create_dataset_fn=other_actions)
 
     def other_observations(setting):
@@ -111,7 +111,7 @@ def test_bad_settings_are_one_line(make_source, make_setting, played_games):
         games.observation_spec = ObservationSpec((10, 10, 5))
         return games
 
-    with pytest.raises(ConfigError, match=r"create_dataset_fn=.*10, 5.*10, 4"):
+    with pytest.raises(ConfigError, match=r"create_dataset_fn: .* 10 x 5 .* 10 x 4 "):
         MixedSource(make_setting(), create_dataset_fn=other_observations)
 
 

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from prune_rl.datasets.d4rl import find_runs
+from prune_rl.datasets.experience import Share
 from prune_rl.environments.scaled import Scale
 from prune_rl.errors import ConfigError
 from prune_rl.sources import chosen
 from prune_rl.sources.scaling import complete_returns
 from prune_rl.sources.stored import load_dataset
 from prune_rl.specs import FINAL, GOES_ON, TERMINATED, TRUNCATED, Box
+from tests.datasets.vector_episodes import play, publish
 from tests.sources.vector_run import VectorRun
 
 
@@ -182,6 +185,19 @@ def test_complete_returns_by_hand():
     }
     assert complete_returns(fields).tolist() == [3.0, 5.0]
     assert complete_returns({name: own[:0] for name, own in fields.items()}).tolist() == []
+
+
+@pytest.mark.parametrize(("has_next", "lasts"), [(True, (5, 9, 12)), (False, (5, 8, 11))])
+def test_an_episode_that_the_end_of_a_file_cuts_off_counts(tmp_path, has_next, lasts):
+    """As in IQL's own code; a row that starts no transition has no reward there either."""
+    arrays = play([5, 4, 3], "to-")
+    but = [] if has_next else ["next_observations"]
+    (run,) = find_runs(publish(tmp_path / "halfcheetah_medium-v2.hdf5", arrays, but))
+    (part,) = run.parts(Share())
+    (block,) = part.blocks()
+    rewards = arrays["rewards"].astype(np.float64)
+    expected = [rewards[first:last].sum() for first, last in zip((0, 5, 9), lasts, strict=True)]
+    np.testing.assert_allclose(complete_returns(block._asdict()), expected, rtol=1e-6)
 
 
 def test_actions_out_of_the_box_are_refused(loaded):
