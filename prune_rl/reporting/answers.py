@@ -173,8 +173,14 @@ def say(answers: Sequence[Answer]) -> str:
     """Rows of a table in Markdown."""
     header = "| claim | quantity | value [95 %] | seeds | answer |\n| --- | --- | --- | --- | --- |"
     rows = [
-        f"| {x.claim} | {x.quantity} | {x.value:+.1f} [{x.low:+.1f}, {x.high:+.1f}] | {x.seeds} "
-        f"| {x.answer} |"
-        for x in answers
+        f"| {x.claim} | {x.quantity} | {_value(x)} | {x.seeds} | {x.answer} |" for x in answers
     ]
     return "\n".join([header, *rows])
+
+
+def _value(own: Answer) -> str:
+    """With its interval, as far as there are numbers."""
+    if np.isnan(own.value):
+        return "none"
+    within = "" if np.isnan(own.low) else f" [{own.low:+.1f}, {own.high:+.1f}]"
+    return f"{own.value:+.1f}{within}"

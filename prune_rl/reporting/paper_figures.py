@@ -137,7 +137,7 @@ _OF_NUMBERS: dict[int, PaperFigure] = {
         "low-data agents, long", ("drq_eps", "der"), "impala", _PAIR, panels_of.over_time
     ),
     9: PaperFigure(
-        "SAC, where pruning helps",
+        "SAC where the paper gains",
         ("sac",),
         "",
         f"{_PAIR} of SAC on Walker2d or Ant",
@@ -178,7 +178,7 @@ _OF_NUMBERS: dict[int, PaperFigure] = {
     15: PaperFigure("varying sparsity", ("rainbow",), "impala", _SPARSITIES, panels_of.sparsities),
     16: PaperFigure("scaling the replay ratio", _DQN, "impala", _RATIOS, panels_of.ratios_by_width),
     17: PaperFigure(
-        "SAC, where pruning does not help",
+        "SAC where the paper does not gain",
         ("sac",),
         "",
         f"{_PAIR} of SAC on HalfCheetah, Hopper or Humanoid",

@@ -37,7 +37,7 @@ def test_figure_9_is_of_two_robots_of_every_width(study, line_called):
         line = line_called(wide, label)
         assert line.get_xdata()[-1] == 8000
         np.testing.assert_allclose(line.get_ydata()[-1], 10 * percent + 3 + 10)
-    assert picture.title == "Figure 9: SAC, where pruning helps (mlp; Ant-v5, Walker2d-v5)"
+    assert picture.title == "Figure 9: SAC where the paper gains (mlp; Ant-v5, Walker2d-v5)"
     assert wide.get_ylabel() == "episode return (evaluation)"
     assert wide.get_xlabel() == "agent steps per seed"
 

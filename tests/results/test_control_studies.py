@@ -89,6 +89,8 @@ def test_sacs_claims_are_answered_by_their_rules(sac, tmp_path, capsys):
     _is(rows["4. width helps pruned more, Walker2d-v5"], 10, few, seeds=1)
     said = capsys.readouterr().out
     assert "sac/x3/95/HalfCheetah-v5/0: stopped after 7 of 20 iterations" in said
+    assert "| 1b. pruned better | 95 - dense | +5.0 [+5.0, +5.0] | 3 | yes |" in said
+    assert f"x3 | 95 - dense | +9.0 | 1 | {few} |" in said  # and no interval
     scores = (tmp_path / "new/answers/scores.csv").read_text().splitlines()
     assert len(scores) == 1 + 12 + 2
     assert scores[1].startswith("sac,x1,95,HalfCheetah-v5,0,35.0")
@@ -112,7 +114,7 @@ def offline(tmp_path):
     return runs, rivals
 
 
-def test_sparse_regs_claims_are_answered_by_their_rules(offline, tmp_path):
+def test_sparse_regs_claims_are_answered_by_their_rules(offline, tmp_path, capsys):
     rows = _answers("sparse_reg", tmp_path, *offline)
     _is(rows["1. sparse better, expert 5k"], (8 + 8 - 2 - 2) / 4, "yes", 5)
     _is(rows["2. sparse as good, expert 100k"], 0, "yes", 5)
@@ -125,6 +127,7 @@ def test_sparse_regs_claims_are_answered_by_their_rules(offline, tmp_path):
     _is(rows["4. sparse better than weight_decay, expert 5k, iql"], 11 - 3, "yes", 5)
     missing = rows["4. sparse better than layer_norm, expert 5k, iql"]
     assert (missing["answer"], missing["value"]) == ("no seed has all cells", "")
+    assert "5k, iql | sparse - layer_norm | none | 0 |" in capsys.readouterr().out
     assert not [claim for claim in rows if "medium" in claim]
 
 
