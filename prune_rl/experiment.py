@@ -224,6 +224,6 @@ def _create_game_of(
 def _check_evaluation(source: Source, games: EnvironmentBatch) -> None:
     """Fixed data must look like the games that evaluate them; their protocol is stamped too."""
     binding = "Runner.create_environment_fn"
-    require_same_specs(binding, games, source, f"what the data have, {{}}; {_ALONE}")
+    require_same_specs(binding, games, source, "what the data have", f"; {_ALONE}")
     source.protocol = source.protocol | {"evaluation": games.protocol}
     games.close()

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from prune_rl.datasets import d4rl_names, vectors
-from prune_rl.datasets.claims import require_claims, require_sizes
+from prune_rl.datasets.claims import borders, require_claims, require_sizes
 from prune_rl.datasets.d4rl_part import FileForm, FilePart, Layout, form_of, layout
 from prune_rl.datasets.experience import Damaged, Share
 from prune_rl.datasets.folders import files_below
@@ -67,13 +67,13 @@ def _run_at(path: Path) -> "D4RLRun | None":
     facts = {"dataset": name.name if name else path.stem}
     facts |= {"algorithm": algorithm} if algorithm else {}
     facts |= about.get("protocol", {"stored_rewards": "as they are"})
-    references = reference_scores(game)
+    references, (low, high) = reference_scores(game), borders(about, form.action)
     return D4RLRun(
         path=path,
         game=game,
         number=about.get("run", 1),
         observation_spec=ObservationSpec((form.observation,), np.float32),
-        action_spec=_box(about, form.action),
+        action_spec=Box(tuple(map(float, low)), tuple(map(float, high))),
         protocol={"format": "d4rl", "path": str(path), **facts}
         | {"reference_scores": references and [*references]},
         form=form,
@@ -89,12 +89,6 @@ def _about(path: Path, text: str | None, actions: int) -> dict[str, Any]:
     except ValueError as error:
         raise Damaged(f"{path}: {ABOUT}: {text[:80]!r}, expected JSON") from error
     return require_claims(f"{path}: {ABOUT}", about, actions)
-
-
-def _box(about: Mapping[str, Any], size: int) -> Box:
-    """As said, or from -1 to 1: D4RL normalises every environment so (`NormalizedBoxEnv`)."""
-    low, high = (about.get(name, [bound] * size) for name, bound in (("low", -1), ("high", 1)))
-    return Box(tuple(map(float, low)), tuple(map(float, high)))
 
 
 @dataclass(frozen=True)

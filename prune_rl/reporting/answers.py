@@ -172,9 +172,7 @@ def decide(low: float, high: float, margin: float = 0.0) -> str:
 def say(answers: Sequence[Answer]) -> str:
     """Rows of a table in Markdown."""
     header = "| claim | quantity | value [95 %] | seeds | answer |\n| --- | --- | --- | --- | --- |"
-    rows = [
-        f"| {x.claim} | {x.quantity} | {_value(x)} | {x.seeds} | {x.answer} |" for x in answers
-    ]
+    rows = [f"| {x.claim} | {x.quantity} | {_value(x)} | {x.seeds} | {x.answer} |" for x in answers]
     return "\n".join([header, *rows])
 
 

@@ -47,7 +47,7 @@ class MixedSource(OnlineSource):
         joins = "False: a MixedSource joins its batches on the host"
         require(not self._buffer.ON_DEVICE, "OnlineSource.replay_on_device", True, joins)
         binding = "MixedSource.create_dataset_fn"
-        require_same_specs(binding, dataset, self, "what the environment has, {}")
+        require_same_specs(binding, dataset, self, "what the environment has")
         _require_same_game(binding, dataset.protocol, self.protocol)
         brought = {x: y for x, y in dataset.protocol.items() if x == "reference_scores"}
         self.protocol = self.protocol | {"dataset": dataset.protocol} | brought

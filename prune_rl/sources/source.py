@@ -33,12 +33,14 @@ class Setting(NamedTuple):
     game: str | None = None
 
 
-def require_same_specs(binding: str, given: Any, other: Any, expected: str) -> None:
-    """Raises `ConfigError` unless both have the `other`'s specs, whose words `expected` holds."""
+def require_same_specs(
+    binding: str, given: Any, other: Any, expected: str, advice: str = ""
+) -> None:
+    """Raises `ConfigError` unless both have the `other`'s specs, that `expected` introduces."""
     own, others = ((x.observation_spec, x.action_spec) for x in (given, other))
     if own != others:
-        told = expected.format(in_words(*others))
-        raise ConfigError(f"{binding}: {in_words(*own)}; expected {told}")
+        told = f"{in_words(*own)}; expected {expected}, {in_words(*others)}"
+        raise ConfigError(f"{binding}: {told}{advice}")
 
 
 class Stored(Protocol):
