@@ -245,5 +245,8 @@ def test_data_alone_need_no_environment(tmp_path, offline):
 def test_games_that_evaluate_must_look_like_the_data(tmp_path, offline, capsys):
     other = "--gin_bindings=played_games.game='seaquest'"
     assert train.main([f"--base_dir={tmp_path / 'other'}", *offline, other]) == 2
-    assert "Runner.create_environment_fn=" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("prune_rl.train: Runner.create_environment_fn: observations of 1 x 10 ")
+    assert "Runner.num_eval_episodes=0" in told
+    assert told.count("\n") == 1
     assert not (tmp_path / "other").exists()
