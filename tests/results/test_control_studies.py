@@ -221,6 +221,35 @@ def test_every_cell_of_the_grids_is_one_that_an_answer_asks_for(
         assert f"experiments/{grid}.gin" in text
 
 
+def _rows(file):
+    with file.open() as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.mark.parametrize("name", ["continuous_control", "sparse_reg"])
+def test_committed_answers_are_those_of_the_committed_cells(name, tmp_path):
+    """And their numbers stand in the README, with their intervals."""
+    own = _RESULTS / name
+    assert _script(name).main([str(own / "cells"), f"--out={tmp_path}"]) == 0
+    for file in ("answers.csv", "scores.csv"):
+        committed, again = _rows(own / file), _rows(tmp_path / file)
+        assert len(committed) == len(again) > 0
+        for old, new in zip(committed, again, strict=True):
+            numbers = {"value", "low", "high", "score"} & {key for key in old if old[key]}
+            assert {k: old[k] for k in old.keys() - numbers} == {
+                k: new[k] for k in new.keys() - numbers
+            }
+            for key in numbers:
+                assert float(old[key]) == pytest.approx(float(new[key]), abs=1e-6)
+    text = (own / "README.md").read_text().replace("\N{MINUS SIGN}", "-")
+    for row in _rows(own / "answers.csv"):
+        value, low, high = (float(row[key] or "nan") for key in ("value", "low", "high"))
+        if not np.isnan(low):
+            assert f"{value:+.1f} [{low:+.1f}, {high:+.1f}]" in text, row["claim"]
+        elif not np.isnan(value):
+            assert f"{value:+.1f}, one seed" in text, row["claim"]
+
+
 def test_the_committed_samples_come_to_lie_where_the_grids_look_for_them(tmp_path):
     """By the README's own lines, in an empty folder."""
     blocks = re.findall(r"```\n(.*?)```", (_RESULTS / "sparse_reg/README.md").read_text(), re.S)
